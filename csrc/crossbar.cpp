@@ -1,0 +1,276 @@
+// Argument checks, choice of the kernel, and the division of work among threads.
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "kernel.h"
+
+namespace reram {
+
+Shape::Shape(const reram_problem& p) {
+  const int signs = p.encoding == RERAM_OFFSET ? 1 : 2;
+  tiles = (p.depth + p.rows - 1) / p.rows;
+  blocks = (p.outputs + kColumns - 1) / kColumns;
+  slices = (p.weight_bits + p.cell_bits - 1) / p.cell_bits;
+  cycles = (p.input_bits + p.dac_bits - 1) / p.dac_bits;
+  planes = signs * slices * p.cell_bits;
+  words = int((std::min<int64_t>(p.rows, p.depth) + 63) / 64);
+  highest = p.rows * ((1 << p.cell_bits) - 1) * ((1 << p.dac_bits) - 1);
+  lowest = p.encoding == RERAM_DIFFERENTIAL ? -highest : 0;
+}
+
+Job::Job(const reram_problem& problem, const uint8_t* input, const uint64_t* programmed)
+    : p(problem), shape(problem), u(input), cells(programmed) {
+  const int half = shape.slices * p.cell_bits;
+  for (int j = 0; j < shape.slices; ++j) {
+    const int table = p.tables == 1 ? 0 : j, plane = j * p.cell_bits;
+    const int minus = p.encoding == RERAM_DIFFERENTIAL ? half + plane : -1;
+    passes[pass_count++] = {j, table, plane, minus, 1, plane};
+    if (p.encoding == RERAM_DUAL) passes[pass_count++] = {j, table, half + plane, -1, -1, plane};
+  }
+  vector_path = p.cell_bits == 1 && p.dac_bits == 1 && shape.words <= kMaxWords;
+}
+
+bool Job::set_tables(const int32_t* level_table, const uint8_t* comparison_table) {
+  levels = level_table;
+  comparisons = comparison_table;
+  // The least and the most that acc can be. Intermediate sums may wrap: they are unsigned, so only
+  // the final value has to fit.
+  const int64_t ones = (int64_t(1) << p.input_bits) - 1;
+  int64_t cycle_weight = 0;
+  for (int i = 0; i < shape.cycles; ++i) cycle_weight += int64_t(1) << (i * p.dac_bits);
+  int64_t least = 0, most = 0;
+  for (int q = 0; q < pass_count; ++q) {
+    const Pass& pass = passes[q];
+    const int32_t* table = levels + pass.table * shape.values();
+    const auto range = std::minmax_element(table, table + shape.values());
+    const int64_t a = int64_t(pass.sign) * *range.first, b = int64_t(pass.sign) * *range.second;
+    least += std::min(a, b) * (cycle_weight << pass.significance);
+    most += std::max(a, b) * (cycle_weight << pass.significance);
+    empty_tile_acc += uint32_t(pass.sign) * uint32_t(table[-shape.lowest]) *
+                      uint32_t(cycle_weight << pass.significance);
+  }
+  const double tiles = double(shape.tiles);
+  const double offset =
+      p.encoding == RERAM_OFFSET ? double(p.depth) * double(ones << (p.weight_bits - 1)) : 0;
+  if (double(least) * tiles - offset < -2147483648.0 || double(most) * tiles > 2147483647.0)
+    return false;
+
+  const int32_t reach = std::min(shape.highest, kMaxActive);
+  const int32_t from = shape.lowest < 0 ? -reach : 0;
+  for (int q = 0; q < pass_count && vector_path; ++q) {
+    const Pass& pass = passes[q];
+    const int64_t table = pass.table * shape.values() - shape.lowest;
+    auto signed_level = [&](int32_t v) { return int64_t(pass.sign) * levels[table + v]; };
+    int64_t low = INT64_MAX, high = INT64_MIN;
+    for (int32_t v = from; v <= reach; ++v) {
+      low = std::min(low, signed_level(v));
+      high = std::max(high, signed_level(v));
+    }
+    vector_path = high - low <= 255;
+    ByteTables& to = bytes[q];
+    to = ByteTables{};
+    to.base = int32_t(low + 128);
+    for (int32_t v = from; v <= reach && vector_path; ++v) {
+      to.level[uint8_t(v)] = int8_t(signed_level(v) - to.base);
+      to.comparisons[uint8_t(v)] = comparisons[table + v];
+    }
+    vector_tile_acc += uint32_t(to.base) * uint32_t(cycle_weight << pass.significance);
+  }
+  return true;
+}
+
+namespace {
+
+const Kernels* kernels_of(int isa) {
+  if (isa < 0 || isa > reram_best_isa()) return nullptr;
+#ifdef RERAM_X86
+  if (isa == RERAM_AVX512) return &kAvx512Kernels;
+  if (isa == RERAM_AVX2) return &kAvx2Kernels;
+#endif
+  return &kPortableKernels;
+}
+
+bool within(int64_t v, int64_t low, int64_t high) { return low <= v && v <= high; }
+
+bool valid(const reram_problem& p) {
+  const int64_t most = int64_t(1) << 40;  // keeps products of two sizes within 64 bits
+  return within(p.positions, 0, most) && within(p.groups, 1, 1 << 20) &&
+         within(p.depth, 1, 1 << 22) && within(p.outputs, 1, 1 << 22) && within(p.rows, 1, 4096) &&
+         within(p.cell_bits, 1, 4) && within(p.dac_bits, 1, 4) && within(p.weight_bits, 1, 8) &&
+         within(p.input_bits, 1, 8) && within(p.encoding, RERAM_OFFSET, RERAM_DUAL) &&
+         (p.tables == 1 || p.tables == (p.weight_bits + p.cell_bits - 1) / p.cell_bits) &&
+         within(p.threads, 1, 1 << 12);
+}
+
+// Positions of a task: enough to reuse a block's cells, few enough that the planes stay in L2.
+int64_t task_positions(const Job& job) {
+  const int64_t bytes = job.shape.tiles * job.shape.words * kCycles * 8;
+  return std::min(std::max<int64_t>((1 << 18) / bytes, 8), std::min<int64_t>(128, job.p.positions));
+}
+
+std::vector<Task> divide(const Job& job) {
+  const reram_problem& p = job.p;
+  if (p.positions == 0) return {};
+  const int64_t step = task_positions(job);
+  const int64_t strips = p.groups * ((p.positions + step - 1) / step);
+  // Columns are divided only where there are too few positions to keep every thread busy.
+  const int64_t wanted = p.threads > 1 ? 4 * int64_t(p.threads) : 1;
+  const int64_t parts = std::min(job.shape.blocks, (wanted + strips - 1) / strips);
+  const int64_t width = (job.shape.blocks + parts - 1) / parts;
+  std::vector<Task> tasks;
+  for (int64_t g = 0; g < p.groups; ++g)
+    for (int64_t m = 0; m < p.positions; m += step)
+      for (int64_t b = 0; b < job.shape.blocks; b += width)
+        tasks.push_back(
+            {g, m, std::min(m + step, p.positions), b, std::min(b + width, job.shape.blocks)});
+  return tasks;
+}
+
+// Owns one thread's scratch memory.
+class Workspace {
+ public:
+  Workspace(const Job& job, int64_t counts, int64_t bins) {
+    const int64_t tiles = job.shape.tiles, step = task_positions(job);
+    const int64_t planes = tiles * step * kCycles * job.shape.words;
+    const int64_t sizes[] = {job.p.depth + 64, planes * 8, tiles * step * 4, tiles * 4, tiles * 4,
+                             step * 4,         step * 64,  counts * 8,       bins * 8};
+    int64_t at[9], total = 0;
+    for (int k = 0; k < 9; ++k) {
+      at[k] = total;
+      total += (sizes[k] + 63) / 64 * 64;
+    }
+    memory_.reset(static_cast<char*>(std::aligned_alloc(64, size_t(total))));
+    if (!memory_) throw std::bad_alloc();
+    char* base = memory_.get();
+    std::fill(base + at[7], base + total, char(0));
+    auto part = [&](int k) { return static_cast<void*>(base + at[k]); };
+    scratch = {static_cast<uint8_t*>(part(0)),
+               static_cast<uint64_t*>(part(1)),
+               static_cast<int32_t*>(part(2)),
+               static_cast<int32_t*>(part(3)),
+               static_cast<int32_t*>(part(4)),
+               static_cast<uint32_t*>(part(5)),
+               static_cast<uint32_t*>(part(6)),
+               counts ? static_cast<int64_t*>(part(7)) : nullptr,
+               bins ? static_cast<int64_t*>(part(8)) : nullptr};
+  }
+  Scratch scratch;
+
+ private:
+  struct Free {
+    void operator()(char* memory) const { std::free(memory); }
+  };
+  std::unique_ptr<char, Free> memory_;
+};
+
+// Runs `work(task, scratch)` over all tasks; whole numbers are added up, so the result does not
+// depend on which thread took which task.
+template <class Work>
+std::vector<Workspace> run(const Job& job, int64_t counts, int64_t bins, const Work& work) {
+  const std::vector<Task> tasks = divide(job);
+  // A thread costs tens of microseconds: give each at least about a million bit-line sums.
+  const double sums = double(job.p.positions) * double(job.p.groups) * double(job.p.outputs) *
+                      double(job.shape.tiles) * job.shape.cycles * job.pass_count;
+  const int64_t useful = std::max<int64_t>(1, int64_t(sums / 1e6));
+  const int64_t threads =
+      std::min({int64_t(job.p.threads), useful, std::max<int64_t>(1, int64_t(tasks.size()))});
+  std::vector<Workspace> spaces;
+  spaces.reserve(size_t(threads));
+  for (int64_t k = 0; k < threads; ++k) spaces.emplace_back(job, counts, bins);
+  std::atomic<size_t> next{0};
+  auto loop = [&](const Scratch& scratch) {
+    for (size_t k = next++; k < tasks.size(); k = next++) work(tasks[k], scratch);
+  };
+  std::vector<std::thread> others;
+  others.reserve(size_t(threads - 1));
+  for (int64_t k = 1; k < threads; ++k) {
+    try {
+      others.emplace_back(loop, std::cref(spaces[size_t(k)].scratch));
+    } catch (const std::system_error&) {
+      break;  // no more threads to be had: those that run take all tasks
+    }
+  }
+  loop(spaces[0].scratch);
+  for (std::thread& other : others) other.join();
+  return spaces;
+}
+
+}  // namespace
+}  // namespace reram
+
+using namespace reram;
+
+int32_t reram_abi_version(void) { return RERAM_ABI_VERSION; }
+
+int32_t reram_best_isa(void) {
+#ifdef RERAM_X86
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi") &&
+      __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vpopcntdq"))
+    return RERAM_AVX512;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt")) return RERAM_AVX2;
+#endif
+  return RERAM_PORTABLE;
+}
+
+int32_t reram_crossbar(const reram_problem* problem, const uint8_t* u, const uint64_t* cells,
+                       const int32_t* levels, const uint8_t* comparisons, int32_t* acc,
+                       int64_t* comparison_counts) {
+  if (!problem || !valid(*problem) || !cells || !levels || !comparisons) return RERAM_BAD_ARGUMENT;
+  if (problem->positions && (!u || !acc)) return RERAM_BAD_ARGUMENT;
+  const Kernels* kernels = kernels_of(problem->isa);
+  if (!kernels) return RERAM_BAD_ISA;
+  try {
+    const auto job = std::make_unique<Job>(*problem, u, cells);
+    if (!job->set_tables(levels, comparisons)) return RERAM_OVERFLOW;
+    const int64_t slices = job->shape.slices;
+    const auto spaces =
+        run(*job, comparison_counts ? slices : 0, 0, [&](const Task& task, const Scratch& scratch) {
+          kernels->convert(*job, task, scratch, acc);
+        });
+    if (comparison_counts) {
+      std::fill_n(comparison_counts, slices, 0);
+      for (const Workspace& space : spaces)
+        for (int64_t j = 0; j < slices; ++j) comparison_counts[j] += space.scratch.counts[j];
+    }
+  } catch (const std::bad_alloc&) {
+    return RERAM_NO_MEMORY;
+  }
+  return RERAM_OK;
+}
+
+int32_t reram_histogram(const reram_problem* problem, const uint8_t* u, const uint64_t* cells,
+                        int64_t* histogram) {
+  if (!problem || !valid(*problem) || !cells || !histogram) return RERAM_BAD_ARGUMENT;
+  if (problem->positions && !u) return RERAM_BAD_ARGUMENT;
+  const Kernels* kernels = kernels_of(problem->isa);
+  if (!kernels) return RERAM_BAD_ISA;
+  try {
+    const auto job = std::make_unique<Job>(*problem, u, cells);
+    const int64_t bins = job->shape.cycles * job->shape.slices * job->shape.values();
+    const auto spaces = run(*job, 0, bins, [&](const Task& task, const Scratch& scratch) {
+      kernels->histogram(*job, task, scratch);
+    });
+    for (const Workspace& space : spaces)
+      for (int64_t k = 0; k < bins; ++k) histogram[k] += space.scratch.histogram[k];
+  } catch (const std::bad_alloc&) {
+    return RERAM_NO_MEMORY;
+  }
+  return RERAM_OK;
+}
+
+int32_t reram_program(const reram_problem* problem, const int8_t* codes, uint64_t* cells) {
+  if (!problem || !valid(*problem) || !codes || !cells) return RERAM_BAD_ARGUMENT;
+  program(*problem, codes, cells);
+  return RERAM_OK;
+}
+
+uint64_t reram_fingerprint(const void* data, int64_t bytes) {
+  return fingerprint(static_cast<const unsigned char*>(data), data && bytes > 0 ? bytes : 0);
+}

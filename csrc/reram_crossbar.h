@@ -1,0 +1,84 @@
+/* C interface of the crossbar kernels.
+ *
+ * Plain C: no libtorch, no exceptions across the boundary, no global state. Every function may be
+ * called from several threads at once. Pointers are borrowed for the call; sizes are in elements.
+ *
+ * Arrays, row-major, for a problem with G groups, M positions, K word-lines in all (the depth),
+ * N bit-lines (outputs) per group, I cycles, J slices and T = ceil(K / rows) tiles:
+ *
+ *   u       uint8  [M, G, K]                 input codes, any strides (u_stride_*)
+ *   codes   int8   [G, N, K]                 signed weight codes, contiguous
+ *   cells   uint64 [G, T, B, P, W, 8]        bit planes of the programmed cells (reram_program):
+ *                                            P = J * cell_bits planes (offset), twice that with the
+ *                                            positive planes first (differential, dual);
+ *                                            B = ceil(N / 8) blocks of 8 bit-lines;
+ *                                            W = ceil(min(rows, K) / 64) words of word-lines
+ *   levels  int32  [tables, V]               decoded level of each bit-line sum, from `lowest`
+ *   comparisons uint8 [tables, V]            A/D operations of each bit-line sum
+ *   acc     int32  [M, G, N]                 shift-add result, the encoding's offset subtracted
+ *   comparison_counts int64 [J]              comparisons made in each slice, or NULL: no counting
+ *   histogram int64 [I, J, V]                how often each bit-line sum was converted
+ */
+#ifndef RERAM_CROSSBAR_H
+#define RERAM_CROSSBAR_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define RERAM_ABI_VERSION 1
+
+#if defined(_WIN32)
+#define RERAM_API __declspec(dllexport)
+#else
+#define RERAM_API __attribute__((visibility("default")))
+#endif
+
+enum reram_encoding { RERAM_OFFSET = 0, RERAM_DIFFERENTIAL = 1, RERAM_DUAL = 2 };
+enum reram_isa { RERAM_PORTABLE = 0, RERAM_AVX2 = 1, RERAM_AVX512 = 2, RERAM_ISA_COUNT = 3 };
+enum reram_status {
+  RERAM_OK = 0,
+  RERAM_BAD_ARGUMENT = 1, /* a null pointer, a negative size, a geometry out of range */
+  RERAM_BAD_ISA = 2,      /* this machine or this build lacks the instruction set */
+  RERAM_OVERFLOW = 3,     /* the tables could overflow the 32-bit accumulator at this depth */
+  RERAM_NO_MEMORY = 4
+};
+
+typedef struct reram_problem {
+  int64_t positions, groups, depth, outputs;
+  int64_t u_stride_position, u_stride_group, u_stride_depth;
+  int32_t rows, cell_bits, dac_bits, weight_bits, input_bits;
+  int32_t encoding; /* enum reram_encoding */
+  int32_t tables;   /* 1: one table for all slices; J: one for each */
+  int32_t isa;      /* enum reram_isa */
+  int32_t threads;  /* at most this many, >= 1 */
+} reram_problem;
+
+RERAM_API int32_t reram_abi_version(void);
+
+/* The widest instruction set that both this build and this processor have. */
+RERAM_API int32_t reram_best_isa(void);
+
+/* Bit-line sums, conversion through the tables, shift-add and counts, in one pass. */
+RERAM_API int32_t reram_crossbar(const reram_problem* problem, const uint8_t* u,
+                                 const uint64_t* cells, const int32_t* levels,
+                                 const uint8_t* comparisons, int32_t* acc,
+                                 int64_t* comparison_counts);
+
+/* Adds the bit-line sums of this input to `histogram`. */
+RERAM_API int32_t reram_histogram(const reram_problem* problem, const uint8_t* u,
+                                  const uint64_t* cells, int64_t* histogram);
+
+/* Encodes weight codes into the bit planes of their cells. */
+RERAM_API int32_t reram_program(const reram_problem* problem, const int8_t* codes, uint64_t* cells);
+
+/* A 64-bit hash of `bytes` bytes; equal content gives equal hashes on one machine. */
+RERAM_API uint64_t reram_fingerprint(const void* data, int64_t bytes);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

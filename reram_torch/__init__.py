@@ -1,0 +1,50 @@
+"""PyTorch networks on simulated ReRAM crossbars, and the cheapest A/D search they can live with."""
+
+from importlib.metadata import version
+
+from reram_torch.adc import TwinRange, UniformSAR
+from reram_torch.calibrate import calibrate, lossless_adc
+from reram_torch.config import (
+    Config,
+    CrossbarConfig,
+    InputConfig,
+    SearchConfig,
+    WeightConfig,
+    config_names,
+    load_config,
+)
+from reram_torch.convert import Conversion, convert, crossbar_layers, revert
+from reram_torch.design import AdcSearch, design_adc
+from reram_torch.layers import ReRAMConv2d, ReRAMLinear
+from reram_torch.native import NativeError
+from reram_torch.ops import backend
+from reram_torch.power import LayerReport, PowerMeter, PowerReport
+
+__version__ = version("reram_torch")
+
+__all__ = [
+    "AdcSearch",
+    "Config",
+    "Conversion",
+    "CrossbarConfig",
+    "InputConfig",
+    "LayerReport",
+    "NativeError",
+    "PowerMeter",
+    "PowerReport",
+    "ReRAMConv2d",
+    "ReRAMLinear",
+    "SearchConfig",
+    "TwinRange",
+    "UniformSAR",
+    "WeightConfig",
+    "backend",
+    "calibrate",
+    "config_names",
+    "convert",
+    "crossbar_layers",
+    "design_adc",
+    "load_config",
+    "lossless_adc",
+    "revert",
+]

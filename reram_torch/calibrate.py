@@ -1,0 +1,260 @@
+"""Calibration: input ranges, and histograms of the bit-line sums, from a few batches."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from reram_torch.adc import UniformSAR, compile_tables
+from reram_torch.convert import crossbar_layers
+from reram_torch.layers import CrossbarLayer
+from reram_torch.mapping import Geometry
+from reram_torch.progress import progress
+from reram_torch.quantize import InputScale
+from reram_torch.validate import check_choice, check_finite
+
+RANGES = ("min_max", "percentile", "mse")
+_BINS = 2048  # of the histogram of a layer's inputs
+_SHRINKS = 64  # ranges that least squared error tries for each bound
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What `calibrate` keeps on the network for `design_adc`.
+
+    Attributes:
+        inputs: the batches.
+        targets: their labels, or None where there were none.
+    """
+
+    inputs: list[torch.Tensor]
+    targets: list[torch.Tensor] | None
+
+
+@dataclass
+class Statistics:
+    """What a layer's bit-lines did during calibration.
+
+    Attributes:
+        histogram: conversions by cycle, slice and bit-line sum, int64 (I, J, V), sums from
+            `geometry.lowest`.
+        square_sum: of the lossless shift-add results, less the encoding's offset.
+        results: how many of those there were.
+    """
+
+    histogram: torch.Tensor
+    square_sum: float = 0.0
+    results: int = 0
+
+    @property
+    def mean_square(self) -> float:
+        """The signal that errors are measured against, in integer units squared."""
+        return self.square_sum / max(self.results, 1)
+
+
+def lossless_adc(geometry: Geometry) -> UniformSAR:
+    """The smallest plain ADC that converts every bit-line sum of a geometry exactly."""
+    if geometry.lowest < 0:
+        return UniformSAR(bits=geometry.highest.bit_length() + 1)
+    return UniformSAR(bits=geometry.highest.bit_length())
+
+
+def calibrate(
+    net: nn.Module,
+    batches: Iterable,
+    *,
+    ranges: str = "min_max",
+    percentile: float = 99.99,
+    show_progress: bool = True,
+) -> nn.Module:
+    """Sets every layer's input range and collects its bit-line histogram.
+
+    The network runs in eval mode over the batches: in float for the ranges, then on lossless
+    crossbars for the histograms, which are added up as they come. The batches are kept on the
+    network (`net.calibration`) for `design_adc`.
+
+    Args:
+        net: a converted network.
+        batches: an iterable of inputs or of (input, target) pairs; a single tensor is one batch.
+        ranges: `min_max`, `percentile` (cuts the tails), or `mse` (least squared error of the
+            codes).
+        percentile: for `percentile`, the share of inputs, in percent, that each bound keeps.
+        show_progress: draw a tqdm bar if tqdm is installed.
+
+    Returns:
+        `net` itself.
+
+    Raises:
+        ValueError: no crossbar layers, no batches, an unknown kind of range, or NaN or infinity in
+            what reaches a layer.
+        TypeError: a batch is not a floating-point tensor.
+
+    Warns:
+        UserWarning: a layer saw no input and stays uncalibrated.
+    """
+    layers = crossbar_layers(net)
+    check_choice("ranges", ranges, RANGES)
+    if not 50 < percentile <= 100:
+        raise ValueError(f"percentile must be above 50 and at most 100, not {percentile!r}")
+    data = _collect(batches)
+    observers = {layer: _RangeObserver(name) for name, layer in layers.items()}
+    sweeps = 2 if ranges == "min_max" else 3
+    total = sweeps * sum(len(x) for x in data.inputs)
+    with (
+        torch.no_grad(),
+        _evaluating(net),
+        progress(description="calibrate", total=total, unit="img", show=show_progress) as bar,
+    ):
+        _sweep(net, data.inputs, observers, bar)
+        seen = {layer: o for layer, o in observers.items() if o.low <= o.high}
+        if not seen:
+            raise ValueError("none of the crossbar layers saw any input: are the batches empty?")
+        if ranges != "min_max":
+            for observer in seen.values():
+                observer.counting = True
+            _sweep(net, data.inputs, observers, bar)
+        for layer, observer in seen.items():
+            bits = layer.config.inputs.bits
+            layer.set_input_range(*observer.range(ranges, percentile, bits))
+        bit_lines = {layer: _BitLineObserver(layer) for layer in seen}
+        _sweep(net, data.inputs, bit_lines, bar)
+    for layer, observer in bit_lines.items():
+        layer._statistics = observer.statistics
+    unseen = [name for name, layer in layers.items() if layer not in seen]
+    if unseen:
+        warnings.warn(f"not calibrated, since they saw no input: {unseen}", stacklevel=2)
+    net.calibration = data
+    return net
+
+
+def _collect(batches: Iterable) -> Calibration:
+    """The batches as lists: they are gone through more than once."""
+    if isinstance(batches, torch.Tensor):
+        batches = [batches]
+    inputs, targets = [], []
+    for k, batch in enumerate(batches):
+        paired = isinstance(batch, tuple | list)
+        x = batch[0] if paired and batch else batch
+        if not isinstance(x, torch.Tensor) or not x.is_floating_point():
+            what = x.dtype if isinstance(x, torch.Tensor) else type(x).__name__
+            raise TypeError(f"batches[{k}]: the input must be a floating-point tensor, not {what}")
+        check_finite(f"batches[{k}]", x)
+        inputs.append(x.detach())
+        if paired and len(batch) > 1:
+            targets.append(torch.as_tensor(batch[1]))
+    if not inputs:
+        raise ValueError("batches is empty: calibrate needs at least one batch of inputs")
+    if targets and len(targets) != len(inputs):
+        raise ValueError(f"only {len(targets)} of {len(inputs)} batches have targets")
+    return Calibration(inputs, targets or None)
+
+
+@contextmanager
+def _evaluating(net: nn.Module):
+    """Eval mode for the block, each module's own mode afterwards."""
+    modes = {module: module.training for module in net.modules()}
+    net.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def _sweep(net: nn.Module, inputs: list[torch.Tensor], observers: dict, bar) -> None:
+    """Runs the inputs through the network with an observer in each layer."""
+    for layer, observer in observers.items():
+        layer._observer = observer
+    try:
+        for x in inputs:
+            net(x)
+            bar.update(len(x))
+    finally:
+        for layer in observers:
+            layer._observer = None
+
+
+class _RangeObserver:
+    """Watches a layer's inputs while it computes in float."""
+
+    def __init__(self, name: str):
+        self.name = name
+        self.low, self.high = float("inf"), -float("inf")
+        self.counting = False
+        self.bins = torch.zeros(_BINS, dtype=torch.float64)
+
+    def __call__(self, layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
+        if x.numel():
+            check_finite(f"the input of layer {self.name!r}", x)
+            if self.counting:
+                # Zero is exact on every scale, and in a ReLU network most of the data.
+                values = x.double().flatten()
+                self.bins += torch.histc(values[values != 0], _BINS, *self._bounds()).cpu()
+            else:
+                low, high = torch.aminmax(x)
+                self.low, self.high = min(self.low, low.item()), max(self.high, high.item())
+        return layer._float(x)
+
+    def _bounds(self) -> tuple[float, float]:
+        low, high = min(self.low, 0.0), max(self.high, 0.0)
+        return low, high if high > low else low + 1.0
+
+    def range(self, kind: str, percentile: float, bits: int) -> tuple[float, float]:
+        if kind == "min_max" or self.bins.sum() == 0:
+            return self.low, self.high
+        low, high = self._bounds()
+        edges = torch.linspace(low, high, _BINS + 1, dtype=torch.float64)
+        if kind == "percentile":
+            share = self.bins.cumsum(0) / self.bins.sum()
+            tail = 1 - percentile / 100
+            first = int((share <= tail).sum())
+            last = int((share < 1 - tail).sum())
+            return min(edges[first].item(), 0.0), max(edges[min(last, _BINS - 1) + 1].item(), 0.0)
+        return self._least_error(edges, bits)
+
+    def _least_error(self, edges: torch.Tensor, bits: int) -> tuple[float, float]:
+        """The bounds, shrunk one after the other, with the least squared error of the codes."""
+        centers = (edges[1:] + edges[:-1]) / 2
+
+        def error(low: float, high: float) -> float:
+            scale, zero = InputScale.from_range(low, high, bits)
+            codes = (centers / scale).round().add(zero).clamp(0, 2**bits - 1)
+            return float((self.bins * ((codes - zero) * scale - centers) ** 2).sum())
+
+        low, high = edges[0].item(), edges[-1].item()
+        shares = [(k + 1) / _SHRINKS for k in range(_SHRINKS)]
+        high = min((high * s for s in shares), key=lambda h: error(low, h))
+        low = min((low * s for s in shares), key=lambda b: error(b, high))
+        return low, high
+
+
+class _BitLineObserver:
+    """Adds up a layer's bit-line sums while it computes on lossless crossbars."""
+
+    def __init__(self, layer: CrossbarLayer):
+        g = layer.geometry
+        tables = compile_tables(lossless_adc(g), g.lowest, g.highest)
+        device = layer.weight.device
+        self.levels = tables.level.unsqueeze(0).to(device)
+        self.comparisons = tables.comparisons.unsqueeze(0).to(device)
+        values = g.highest - g.lowest + 1
+        self.statistics = Statistics(torch.zeros(g.cycles, g.slices, values, dtype=torch.int64))
+
+    def __call__(self, layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
+        g = layer.geometry.as_list()
+        u = layer._codes(x)
+        encoded = layer.encoded()
+        outputs = layer.weight.shape[0] // u.shape[1]
+        bins = torch.ops.reram_torch.histogram(u, encoded.cells, outputs, g)
+        acc, _ = torch.ops.reram_torch.crossbar(
+            u, encoded.cells, self.levels, self.comparisons, outputs, g, False
+        )
+        self.statistics.histogram += bins.cpu()
+        self.statistics.square_sum += float(acc.double().square().sum())
+        self.statistics.results += acc.numel()
+        return layer._simulate(x, self.levels, self.comparisons, False)[0]

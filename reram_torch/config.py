@@ -1,0 +1,222 @@
+"""Configurations: frozen dataclasses, validated when made, read from and written to TOML."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from reram_torch.adc import AdcDesign, UniformSAR, design_from_dict, design_to_dict
+from reram_torch.validate import check_choice, check_int
+
+ENCODINGS = ("offset", "differential", "dual")
+GRANULARITIES = ("layer", "slice")
+
+
+@dataclass(frozen=True)
+class CrossbarConfig:
+    """The array and what drives it.
+
+    Args:
+        rows: word-lines of an array, 1 to 4096.
+        cols: bit-lines of an array, 1 to 4096.
+        cell_bits: bits stored in a cell, 1 to 4.
+        dac_bits: input bits applied in a cycle, 1 to 4.
+    """
+
+    rows: int = 128
+    cols: int = 128
+    cell_bits: int = 1
+    dac_bits: int = 1
+
+    def __post_init__(self) -> None:
+        check_int("crossbar.rows", self.rows, 1, 4096)
+        check_int("crossbar.cols", self.cols, 1, 4096)
+        check_int("crossbar.cell_bits", self.cell_bits, 1, 4)
+        check_int("crossbar.dac_bits", self.dac_bits, 1, 4)
+
+
+@dataclass(frozen=True)
+class WeightConfig:
+    """How weights become cells.
+
+    Args:
+        bits: of the signed code, 2 to 8. The symmetric range [-(2^(b-1)-1), 2^(b-1)-1] of one bit
+            would hold nothing but zero.
+        encoding: `offset` (2^(b-1) added, unsigned cells), `differential` (a pair of bit-lines
+            subtracted before one conversion) or `dual` (the pair converted separately).
+    """
+
+    bits: int = 8
+    encoding: str = "offset"
+
+    def __post_init__(self) -> None:
+        check_int("weights.bits", self.bits, 2, 8, "one bit holds only the code 0")
+        check_choice("weights.encoding", self.encoding, ENCODINGS)
+
+
+@dataclass(frozen=True)
+class InputConfig:
+    """How activations become word-line pulses.
+
+    Args:
+        bits: of the unsigned code, 1 to 8.
+    """
+
+    bits: int = 8
+
+    def __post_init__(self) -> None:
+        check_int("inputs.bits", self.bits, 1, 8)
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """What `design_adc` is to look for; the scripts pass it on.
+
+    Args:
+        design: a design kind, `uniform` or `twin_range`.
+        granularity: one table a `layer`, or one a `slice`.
+        reduction: A/D operations to save, over the ISAAC baseline.
+        max_drop: top-1 that may be lost on the calibration data, 0 to 1.
+            Exactly one of `reduction` and `max_drop` is given.
+    """
+
+    design: str
+    granularity: str = "slice"
+    reduction: float | None = None
+    max_drop: float | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("granularity", self.granularity, GRANULARITIES)
+        if (self.reduction is None) == (self.max_drop is None):
+            raise ValueError(
+                "give exactly one of reduction= and max_drop=, "
+                f"not reduction={self.reduction!r}, max_drop={self.max_drop!r}"
+            )
+        for name, low in (("reduction", 0.0), ("max_drop", -1e-12)):
+            value = getattr(self, name)
+            if value is not None and not (
+                isinstance(value, int | float) and low < value < float("inf")
+            ):
+                raise ValueError(f"{name} must be a finite number above 0, not {value!r}")
+
+
+@dataclass(frozen=True)
+class Config:
+    """A design of the accelerator. `Config()` is the ISAAC baseline with 1-bit cells.
+
+    Args:
+        crossbar: the arrays.
+        weights: bits and encoding of the weights.
+        inputs: bits of the activations.
+        adc: the ADC of every layer until `design_adc` chooses others.
+        search: what the scripts let `design_adc` look for, if anything.
+    """
+
+    crossbar: CrossbarConfig = field(default_factory=CrossbarConfig)
+    weights: WeightConfig = field(default_factory=WeightConfig)
+    inputs: InputConfig = field(default_factory=InputConfig)
+    adc: AdcDesign = field(default_factory=UniformSAR)
+    search: SearchConfig | None = None
+
+    def __post_init__(self) -> None:
+        for name, kind in _SECTIONS.items():
+            value = getattr(self, name)
+            if not isinstance(value, kind) and not (name == "search" and value is None):
+                raise TypeError(f"config.{name} must be a {kind.__name__}, not {value!r}")
+        if not isinstance(self.adc, AdcDesign):
+            raise TypeError(f"config.adc must be an ADC design, not {self.adc!r}")
+
+    def to_dict(self) -> dict:
+        """Nested plain values, in the order and with the names of the TOML form."""
+        values = {name: dataclasses.asdict(getattr(self, name)) for name in _SECTIONS if name != "search"}
+        values["adc"] = design_to_dict(self.adc)
+        if self.search is not None:
+            search = dataclasses.asdict(self.search)
+            values["search"] = {k: v for k, v in search.items() if v is not None}
+        return values
+
+    @classmethod
+    def from_dict(cls, values: dict) -> Config:
+        """The inverse of `to_dict`; what is absent takes its default.
+
+        Raises:
+            ValueError: an unknown section or key, or a value out of range.
+        """
+        known = [*_SECTIONS, "adc"]
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ValueError(f"unknown section {unknown[0]!r}; known: {known}")
+        parts = {}
+        for name, table in values.items():
+            if not isinstance(table, dict):
+                raise ValueError(f"{name} must be a table, not {table!r}")
+            if name == "adc":
+                parts[name] = design_from_dict(table)
+                continue
+            keys = [f.name for f in dataclasses.fields(_SECTIONS[name])]
+            wrong = sorted(set(table) - set(keys))
+            if wrong:
+                raise ValueError(f"{name}: unknown key {wrong[0]!r}; known: {keys}")
+            if name == "search" and "design" not in table:
+                raise ValueError("search: the key 'design' is missing")
+            parts[name] = _SECTIONS[name](**table)
+        return cls(**parts)
+
+    def to_toml(self) -> str:
+        """The configuration as a TOML document."""
+        lines = []
+        for name, table in self.to_dict().items():
+            lines += [f"[{name}]", *(f"{k} = {json.dumps(v)}" for k, v in table.items()), ""]
+        return "\n".join(lines)
+
+    def save(self, path: str | Path) -> None:
+        """Writes the configuration to a TOML file."""
+        Path(path).write_text(self.to_toml(), encoding="utf-8")
+
+
+_SECTIONS: dict[str, type] = {
+    "crossbar": CrossbarConfig,
+    "weights": WeightConfig,
+    "inputs": InputConfig,
+    "search": SearchConfig,
+}
+
+
+def _config_folders() -> list[Path]:
+    import reram_torch
+
+    beside = [Path(__file__).resolve().parent.parent / "configs"]  # a source tree
+    installed = [Path(p) / "configs" for p in reram_torch.__path__]
+    return [p for p in beside + installed if (p / "isaac.toml").is_file()]
+
+
+def config_names() -> list[str]:
+    """The names that `load_config` knows."""
+    return sorted({p.stem for folder in _config_folders() for p in folder.glob("*.toml")})
+
+
+def load_config(name: str | Path) -> Config:
+    """A configuration by name (see `config_names`) or from a TOML file.
+
+    Raises:
+        FileNotFoundError: neither a known name nor a file.
+        ValueError: the file is not TOML, or has unknown keys or values out of range.
+    """
+    path = Path(name)
+    if path.suffix != ".toml":
+        found = [f / f"{name}.toml" for f in _config_folders() if (f / f"{name}.toml").is_file()]
+        if not found:
+            raise FileNotFoundError(
+                f"no configuration named {str(name)!r}; known: {config_names()}, "
+                "or give the path of a .toml file"
+            )
+        path = found[0]
+    elif not path.is_file():
+        raise FileNotFoundError(f"no configuration file {str(path)!r}")
+    try:
+        return Config.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:  # TOMLDecodeError is a ValueError
+        raise ValueError(f"{path}: {error}") from error

@@ -1,0 +1,110 @@
+"""Data sets by name (needs the extra `data`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+TORCHVISION = ("cifar10", "cifar100", "mnist", "imagenet")
+
+
+def digits(train: bool, size: int = 32) -> TensorDataset:
+    """scikit-learn's 1,797 handwritten digits, every fifth image for testing.
+
+    Args:
+        train: the 1,437 training images rather than the 360 test images.
+        size: height and width that the 8 x 8 images are enlarged to.
+
+    Returns:
+        pairs of an image (1, size, size) in [0, 1] and a label.
+    """
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    images = torch.tensor(bunch.images, dtype=torch.float32).unsqueeze(1) / 16
+    images = torch.nn.functional.interpolate(images, size=size, mode="bilinear")
+    labels = torch.tensor(bunch.target)
+    chosen = (torch.arange(len(labels)) % 5 != 0) == train
+    return TensorDataset(images[chosen], labels[chosen])
+
+
+def _transform(size: int | None, mean: tuple[float, ...], std: tuple[float, ...]):
+    from torchvision import transforms
+
+    steps = [transforms.Resize(size), transforms.CenterCrop(size)] if size else []
+    return transforms.Compose([*steps, transforms.ToTensor(), transforms.Normalize(mean, std)])
+
+
+def load_dataset(
+    name: str,
+    *,
+    train: bool = False,
+    root: str = "data",
+    size: int | None = None,
+    mean: tuple[float, ...] = IMAGENET_MEAN,
+    std: tuple[float, ...] = IMAGENET_STD,
+) -> Dataset:
+    """A data set for classification.
+
+    Args:
+        name: `digits`, a torchvision data set (`cifar10`, `cifar100`, `mnist`, `imagenet`), or the
+            path of a folder with one folder of images for each class.
+        train: the training split rather than the test split (a folder has only one).
+        root: where torchvision's data sets lie.
+        size: short side that images are resized to, then cropped to a square; None: as they are.
+        mean, std: of the channels, for normalisation.
+
+    Raises:
+        FileNotFoundError: the data set is not there; the message says how to get it.
+    """
+    if name == "digits":
+        return digits(train, size or 32)
+    try:
+        from torchvision import datasets
+    except ImportError as error:
+        raise ImportError("image data sets need torchvision: pip install reram_torch[data]") from error
+    transform = _transform(size, mean, std)
+    if name not in TORCHVISION:
+        if not Path(name).is_dir():
+            raise FileNotFoundError(
+                f"no data set {name!r}: known are digits, {', '.join(TORCHVISION)}, or the path of "
+                "a folder with one folder of images for each class"
+            )
+        return datasets.ImageFolder(name, transform)
+    try:
+        if name == "imagenet":
+            return datasets.ImageNet(root, "train" if train else "val", transform=transform)
+        kind = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100, "mnist": datasets.MNIST}
+        return kind[name](root, train=train, transform=transform)
+    except RuntimeError as error:
+        how = (
+            "get the ILSVRC2012 archives from image-net.org and put them there"
+            if name == "imagenet"
+            else f"torchvision.datasets.{kind[name].__name__}({root!r}, download=True) fetches it"
+        )
+        raise FileNotFoundError(f"{name} is not in {root!r} ({error}); {how}") from error
+
+
+def subset(data: Dataset, count: int | None, seed: int = 0) -> Dataset:
+    """`count` items drawn without replacement, all of them if None.
+
+    Raises:
+        ValueError: `count` is not from 1 to the size of the data set.
+    """
+    if count is None:
+        return data
+    if not 1 <= count <= len(data):
+        raise ValueError(f"cannot take {count} of {len(data)} items")
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
+    return Subset(data, order[:count].tolist())
+
+
+def loader(data: Dataset, batch_size: int, *, shuffle: bool = False, workers: int = 0, seed=0):
+    """A DataLoader; with `shuffle` the order follows from `seed`."""
+    generator = torch.Generator().manual_seed(seed)
+    return DataLoader(
+        data, batch_size, shuffle=shuffle, num_workers=workers, generator=generator
+    )

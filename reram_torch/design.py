@@ -1,0 +1,239 @@
+"""`design_adc`: one budget of A/D operations, shared out over all layers of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from reram_torch.adc import AdcDesign
+from reram_torch.calibrate import Calibration, _collect, _evaluating, lossless_adc
+from reram_torch.config import SearchConfig
+from reram_torch.convert import crossbar_layers
+from reram_torch.layers import CrossbarLayer
+from reram_torch.power import BASELINE_COMPARISONS, baseline_conversions
+from reram_torch.progress import progress
+from reram_torch.search import KINDS, Choices, Load, candidates, choose
+from reram_torch.validate import check_choice
+
+_BISECTIONS = 10
+
+
+@dataclass(frozen=True)
+class AdcSearch:
+    """What `design_adc` found.
+
+    Attributes:
+        reduction: A/D operations saved over the ISAAC baseline, on the calibration histograms.
+        drop: top-1 lost on the calibration data against lossless crossbars, or None if it was not
+            measured; without targets, the share of predictions that changed.
+        designs: the ADCs of each layer, by qualified name.
+    """
+
+    reduction: float
+    drop: float | None
+    designs: dict[str, tuple[AdcDesign, ...]]
+
+
+def design_adc(
+    net: nn.Module,
+    design: str,
+    *,
+    reduction: float | None = None,
+    max_drop: float | None = None,
+    granularity: str = "slice",
+    batches: Iterable | None = None,
+    show_progress: bool = True,
+) -> AdcSearch:
+    """Chooses the ADCs of every layer under one budget, and puts them in place.
+
+    Each layer's error is that of its bit-line sums, weighed by their significance squared
+    (4^(i * dac_bits + j * cell_bits)) and measured against the mean square of the layer's results.
+    The ADCs minimise the errors of all layers plus a price for each comparison, and the price is
+    the one that meets the budget.
+
+    Args:
+        net: a converted and calibrated network.
+        design: `uniform` or `twin_range`.
+        reduction: meet this reduction on the calibration histograms, with the least error.
+        max_drop: the largest reduction that loses at most this much top-1 on the calibration data,
+            against lossless crossbars. Without targets, at most this share of predictions changes.
+        granularity: one ADC for each `slice`, or one for each `layer`.
+        batches: what to measure `max_drop` on instead of the calibration data.
+        show_progress: draw a tqdm bar if tqdm is installed.
+
+    Raises:
+        ValueError: not exactly one of the budgets, or one out of reach; an unknown design; no
+            crossbar layers.
+        RuntimeError: the network was not calibrated in this session.
+    """
+    check_choice("design", design, KINDS)
+    SearchConfig(design, granularity, reduction, max_drop)
+    layers = crossbar_layers(net)
+    problem = _Problem(layers, design, granularity)
+    if reduction is not None:
+        problem.apply(problem.price_of(reduction))
+        return AdcSearch(problem.reduction, None, problem.designs())
+    data = getattr(net, "calibration", None) if batches is None else _collect(batches)
+    if data is None:
+        raise RuntimeError("max_drop needs data: run reram_torch.calibrate, or give batches=")
+    return _largest_reduction(net, problem, data, max_drop, show_progress)
+
+
+class _Problem:
+    """The choices of all tables of a network, and the reduction that a price leads to."""
+
+    def __init__(self, layers: dict[str, CrossbarLayer], design: str, granularity: str):
+        self.layers = {n: m for n, m in layers.items() if m.input_range is not None}
+        missing = [n for n, m in self.layers.items() if m._statistics is None]
+        if missing or not self.layers:
+            raise RuntimeError(
+                "design_adc needs bit-line histograms: run reram_torch.calibrate(net, batches) "
+                f"first (missing for {missing or list(layers)})"
+            )
+        self.choices = {n: _choices(m, design, granularity) for n, m in self.layers.items()}
+        conversions = sum(
+            baseline_conversions(m.geometry, int(m._statistics.histogram.sum()))
+            for m in self.layers.values()
+        )
+        self.baseline = conversions * BASELINE_COMPARISONS
+        self.price = 0.0
+
+    def reduction_at(self, price: float) -> float:
+        """Reduction on the calibration histograms at a price for each comparison."""
+        made = sum(
+            table.comparisons[k]
+            for tables in self.choices.values()
+            for table, k in zip(tables, choose(tables, price), strict=True)
+        )
+        return self.baseline / made if made else float("inf")
+
+    @property
+    def reduction(self) -> float:
+        """Reduction of what is in place."""
+        return self.reduction_at(self.price)
+
+    def price_of(self, reduction: float) -> float:
+        """The lowest price that reaches a reduction.
+
+        Raises:
+            ValueError: no price does.
+        """
+        if self.reduction_at(0.0) >= reduction:
+            return 0.0
+        low, high = -200.0, 60.0  # log2
+        if self.reduction_at(2.0**high) < reduction:
+            raise ValueError(
+                f"reduction={reduction} is out of reach: this design reaches at most "
+                f"{self.reduction_at(2.0**high):.3f}"
+            )
+        for _ in range(60):
+            middle = (low + high) / 2
+            if self.reduction_at(2.0**middle) >= reduction:
+                high = middle
+            else:
+                low = middle
+        return 2.0**high
+
+    def designs(self) -> dict[str, tuple[AdcDesign, ...]]:
+        """The ADCs of each layer at the price in place."""
+        return {
+            name: tuple(
+                table.designs[k]
+                for table, k in zip(tables, choose(tables, self.price), strict=True)
+            )
+            for name, tables in self.choices.items()
+        }
+
+    def apply(self, price: float) -> None:
+        """Puts the ADCs of a price in place."""
+        self.price = price
+        for name, designs in self.designs().items():
+            self.layers[name].set_adc(designs)
+
+
+def _choices(layer: CrossbarLayer, design: str, granularity: str) -> list[Choices]:
+    """The candidates of each table of a layer; errors relative to the layer's signal."""
+    g, statistics = layer.geometry, layer._statistics
+    histogram = statistics.histogram.double().numpy()
+    cycles = 2.0 ** (g.dac_bits * np.arange(g.cycles))
+    slices = 2.0 ** (g.cell_bits * np.arange(g.slices))[:, None]
+    signal = statistics.square_sum or 1.0
+    counts = histogram.sum(0)
+    square = np.tensordot(cycles**2, histogram, 1) * slices**2 / signal
+    # The mean error of a result is its sum over the results, divided by their number.
+    mean = np.tensordot(cycles, histogram, 1) * slices / np.sqrt(signal * max(statistics.results, 1))
+    if granularity == "layer":
+        counts, square, mean = (x.sum(0, keepdims=True) for x in (counts, square, mean))
+    return [candidates(design, Load(g.lowest, *rows)) for rows in zip(counts, square, mean, strict=True)]
+
+
+def _largest_reduction(
+    net: nn.Module, problem: _Problem, data: Calibration, max_drop: float, show: bool
+) -> AdcSearch:
+    """Bisects the reduction, from lossless to the most there is, on a logarithmic scale."""
+    before = {layer: layer.adc for layer in problem.layers.values()}
+    total = (_BISECTIONS + 2) * sum(len(x) for x in data.inputs)
+    try:
+        with (
+            torch.no_grad(),
+            _evaluating(net),
+            progress(description="design_adc", total=total, unit="img", show=show) as bar,
+        ):
+            for layer in problem.layers.values():
+                layer.set_adc([lossless_adc(layer.geometry)])
+            ideal = _predictions(net, data, bar)
+
+            def drop_at(price: float) -> float:
+                problem.apply(price)
+                drop = _drop(ideal, _predictions(net, data, bar), data.targets)
+                bar.set_postfix_str(f"reduction {problem.reduction:.2f}, drop {drop:.4f}")
+                return drop
+
+            price, drop = 0.0, drop_at(0.0)
+            if drop > max_drop:
+                raise ValueError(
+                    f"max_drop={max_drop} is out of reach: the most careful design loses {drop:.4f}"
+                )
+            low = np.log(problem.reduction_at(0.0))
+            high = np.log(min(problem.reduction_at(2.0**60), 1e3))
+            for _ in range(_BISECTIONS):
+                middle = (low + high) / 2
+                trial = problem.price_of(float(np.exp(middle)))
+                lost = drop_at(trial)
+                if lost <= max_drop:
+                    low, price, drop = middle, trial, lost
+                else:
+                    high = middle
+            problem.apply(price)
+    except BaseException:
+        for layer, designs in before.items():
+            layer.set_adc(designs)
+        raise
+    return AdcSearch(problem.reduction, drop, problem.designs())
+
+
+def _predictions(net: nn.Module, data: Calibration, bar) -> torch.Tensor:
+    found = []
+    for x in data.inputs:
+        scores = net(x)
+        if not isinstance(scores, torch.Tensor) or scores.dim() != 2:
+            raise ValueError("max_drop needs a network that returns class scores (B, classes)")
+        found.append(scores.argmax(1).cpu())
+        bar.update(len(x))
+    return torch.cat(found)
+
+
+def _drop(
+    ideal: torch.Tensor, found: torch.Tensor, targets: list[torch.Tensor] | None
+) -> float:
+    """Top-1 lost, or the share of changed predictions where there are no targets."""
+    if targets is None:
+        return float((ideal != found).double().mean())
+    labels = torch.cat([t.reshape(-1).cpu() for t in targets])
+    if labels.shape != ideal.shape:
+        raise ValueError(f"{len(labels)} targets for {len(ideal)} inputs in the calibration data")
+    return float((ideal == labels).double().mean() - (found == labels).double().mean())

@@ -1,0 +1,382 @@
+"""`ReRAMLinear` and `ReRAMConv2d`: torch's layers, computed on simulated crossbars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from reram_torch import ops
+from reram_torch.adc import AdcDesign, compile_tables, design_from_dict, design_to_dict
+from reram_torch.config import Config
+from reram_torch.mapping import Geometry, check_accumulator
+from reram_torch.quantize import InputScale
+
+STATE_VERSION = 1
+
+
+class Encoded(NamedTuple):
+    """Weights as they lie on the crossbars, and what brings results back to floats."""
+
+    cells: torch.Tensor
+    scale: torch.Tensor
+    code_sums: torch.Tensor
+
+
+class CrossbarLayer(nn.Module):
+    """What both layers share: the calibrated input range, the ADCs, and the programmed cells.
+
+    Attributes:
+        config: the design that the layer was made with.
+        geometry: its numbers.
+        input_range: calibrated (minimum, maximum) of the input, or None before calibration.
+        adc: the ADC designs in use: one, or one for each slice.
+    """
+
+    # Set by `calibrate` while it watches: called with the layer and its input instead of `forward`.
+    _observer: Callable[[CrossbarLayer, torch.Tensor], torch.Tensor] | None = None
+    # Set by `PowerMeter` while it counts: called with the layer and its counts.
+    _meter: Callable[[CrossbarLayer, torch.Tensor], None] | None = None
+    # Set by `calibrate`, read by `design_adc`.
+    _statistics = None
+
+    def _setup(self, config: Config | None) -> None:
+        config = Config() if config is None else config
+        if not isinstance(config, Config):
+            raise TypeError(f"config must be a reram_torch.Config, not {config!r}")
+        self.config = config
+        self.geometry = Geometry.of(config)
+        self.input_range: tuple[float, float] | None = None
+        self._input_scale = InputScale(1.0, 0)
+        self._encoded: tuple[object, Encoded] | None = None
+        self.register_buffer("_levels", None, persistent=False)
+        self.register_buffer("_comparisons", None, persistent=False)
+        self.set_adc([config.adc])
+
+    @property
+    def depth(self) -> int:
+        """K, the reduction length of one output."""
+        return self.weight[0].numel()
+
+    def set_adc(self, designs: Sequence[AdcDesign]) -> None:
+        """Gives the layer its ADCs: one design for all slices, or one for each.
+
+        Raises:
+            ValueError: a wrong number of designs, one that does not fit the range of the bit-line
+                sums, or one that could overflow the accumulator.
+        """
+        designs = tuple(designs)
+        if len(designs) not in (1, self.geometry.slices):
+            raise ValueError(
+                f"designs must be one or one for each of {self.geometry.slices} slices, "
+                f"not {len(designs)}"
+            )
+        bounds = self.geometry.lowest, self.geometry.highest
+        tables = [compile_tables(design, *bounds) for design in designs]
+        levels = torch.stack([t.level for t in tables])
+        check_accumulator(self.geometry, self.depth, levels)
+        self._levels = levels.to(self.weight.device)
+        self._comparisons = torch.stack([t.comparisons for t in tables]).to(self.weight.device)
+        self.adc = designs
+
+    def set_input_range(self, low: float, high: float) -> None:
+        """Sets the range that input codes cover; it is widened to hold zero.
+
+        Raises:
+            ValueError: a bound is NaN or infinite, or `low` exceeds `high`.
+        """
+        low, high = float(low), float(high)
+        if not -float("inf") < low <= high < float("inf"):
+            raise ValueError(f"an input range needs finite low <= high, not [{low}, {high}]")
+        self.input_range = (low, high)
+        self._input_scale = InputScale.from_range(low, high, self.config.inputs.bits)
+
+    # --- weights ---
+
+    def encoded(self) -> Encoded:
+        """The weights on crossbars as they are now.
+
+        The last encoding is kept with a hash of the weights' content, since neither an optimizer
+        nor an edit through `.data` tells the layer anything. Where a hash would not pay (under
+        torch.compile, off the CPU) weights are encoded in every forward pass.
+        """
+        weight = self.weight.detach()
+        if torch.compiler.is_compiling():
+            return self._encode(weight)
+        key = ops.fingerprint(weight)
+        if key is not None:
+            key = (key, weight.dtype, ops.backend())
+            if self._encoded is not None and self._encoded[0] == key:
+                return self._encoded[1]
+        encoded = self._encode(weight)
+        self._encoded = (key, encoded)
+        return encoded
+
+    def _encode(self, weight: torch.Tensor) -> Encoded:
+        groups = getattr(self, "groups", 1)
+        return Encoded(
+            *torch.ops.reram_torch.encode_weight(weight, groups, self.geometry.as_list())
+        )
+
+    # --- forward ---
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The layer on crossbars: exact in both modes, straight-through gradients.
+
+        Raises:
+            RuntimeError: the layer was never calibrated.
+            TypeError: `x` is not a floating-point tensor.
+            ValueError: `x` has the wrong shape, or holds NaN or infinity.
+        """
+        self._check_input(x)
+        if self._observer is not None:
+            return self._observer(self, x)
+        if self.input_range is None:
+            raise RuntimeError(
+                f"this {type(self).__name__} has no input range yet: run "
+                "reram_torch.calibrate(net, batches) on a few batches, or load a state_dict "
+                "saved after calibration"
+            )
+        y, counts = self._simulate(x, self._levels, self._comparisons, self._meter is not None)
+        if self._meter is not None:
+            self._meter(self, counts)
+        return y
+
+    def _simulate(
+        self, x: torch.Tensor, levels: torch.Tensor, comparisons: torch.Tensor, count: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        raise NotImplementedError
+
+    def _codes(self, x: torch.Tensor) -> torch.Tensor:
+        """Input codes as word-lines see them, uint8 (M, G, K)."""
+        raise NotImplementedError
+
+    def _float(self, x: torch.Tensor) -> torch.Tensor:
+        """What torch's own layer gives."""
+        raise NotImplementedError
+
+    def _check_input(self, x: torch.Tensor) -> None:
+        if not isinstance(x, torch.Tensor) or not x.is_floating_point():
+            what = x.dtype if isinstance(x, torch.Tensor) else type(x).__name__
+            raise TypeError(f"input must be a floating-point tensor, not {what}")
+        if x.dtype != self.weight.dtype:
+            raise TypeError(f"input is {x.dtype}, but the weights are {self.weight.dtype}")
+
+    # --- state ---
+
+    def get_extra_state(self) -> dict:
+        """Calibration and ADC designs as plain values, for `state_dict`."""
+        design = self.config.to_dict()
+        return {
+            "version": STATE_VERSION,
+            **{name: design[name] for name in ("crossbar", "weights", "inputs")},
+            "input_range": None if self.input_range is None else list(self.input_range),
+            "adc": [design_to_dict(d) for d in self.adc],
+        }
+
+    def set_extra_state(self, state: dict) -> None:
+        """The inverse of `get_extra_state`.
+
+        Raises:
+            ValueError: the state is of another version or of another design.
+        """
+        if not isinstance(state, dict) or state.get("version") != STATE_VERSION:
+            raise ValueError("this checkpoint's crossbar state is of another version")
+        mine = self.get_extra_state()
+        for section in ("crossbar", "weights", "inputs"):
+            for key, value in state[section].items():
+                if mine[section].get(key) != value:
+                    raise ValueError(
+                        f"a checkpoint of another design: {section}.{key} was {value!r} there and "
+                        f"is {mine[section].get(key)!r} here; convert with the same config"
+                    )
+        self.set_adc([design_from_dict(d) for d in state["adc"]])
+        if state["input_range"] is None:
+            self.input_range = None
+        else:
+            self.set_input_range(*state["input_range"])
+
+    def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict, missing, *rest):
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing, *rest)
+        # A float network's checkpoint brings new weights and leaves the calibration as it is.
+        key = prefix + "_extra_state"
+        if key in missing:
+            missing.remove(key)
+
+    def __getstate__(self) -> dict:
+        # Copies and pickles encode their weights anew.
+        return {**self.__dict__, "_encoded": None, "_observer": None, "_meter": None}
+
+    def extra_repr(self) -> str:
+        bar, weights = self.config.crossbar, self.config.weights
+        adc = self.adc[0] if len(self.adc) == 1 else f"{len(self.adc)} x {self.adc[0].kind}"
+        return (
+            f"{super().extra_repr()}, rows={bar.rows}, cell_bits={bar.cell_bits}, "
+            f"dac_bits={bar.dac_bits}, encoding={weights.encoding!r}, adc={adc}, "
+            f"calibrated={self.input_range is not None}"
+        )
+
+    @classmethod
+    def _adopt(cls, layer: nn.Module, made: CrossbarLayer) -> CrossbarLayer:
+        """Gives `made` the parameters, hooks and mode of a float layer."""
+        made.weight, made.bias = layer.weight, layer.bias
+        _carry_over(layer, made)
+        made.set_adc(made.adc)  # the tables follow the weights to their device
+        return made
+
+
+def _carry_over(source: nn.Module, target: nn.Module) -> None:
+    """Hooks and training mode; parameters are shared by the caller."""
+    for name in (
+        "_forward_hooks",
+        "_forward_pre_hooks",
+        "_forward_hooks_with_kwargs",
+        "_forward_pre_hooks_with_kwargs",
+        "_forward_hooks_always_called",
+        "_backward_hooks",
+        "_backward_pre_hooks",
+    ):
+        setattr(target, name, getattr(source, name))
+    target.training = source.training
+
+
+class ReRAMLinear(CrossbarLayer, nn.Linear):
+    """`torch.nn.Linear` on simulated crossbars.
+
+    Args:
+        in_features, out_features, bias, device, dtype: as for `torch.nn.Linear`.
+        config: the design; `Config()`, the ISAAC baseline, if not given.
+
+    Shapes: input (*, in_features), output (*, out_features), any leading dimensions.
+    """
+
+    def __init__(
+        self, in_features, out_features, bias=True, device=None, dtype=None, *, config=None
+    ):
+        nn.Linear.__init__(self, in_features, out_features, bias, device=device, dtype=dtype)
+        self._setup(config)
+
+    @classmethod
+    def from_float(cls, layer: nn.Linear, config: Config | None = None) -> ReRAMLinear:
+        """The crossbar layer of a float layer, sharing its parameters."""
+        made = cls(
+            layer.in_features, layer.out_features, layer.bias is not None, "meta", config=config
+        )
+        return cls._adopt(layer, made)
+
+    def to_float(self) -> nn.Linear:
+        """The float layer, sharing the parameters as they are now."""
+        made = nn.Linear(self.in_features, self.out_features, self.bias is not None, "meta")
+        made.weight, made.bias = self.weight, self.bias
+        _carry_over(self, made)
+        return made
+
+    def _check_input(self, x):
+        super()._check_input(x)
+        if x.dim() == 0 or x.shape[-1] != self.in_features:
+            raise ValueError(
+                f"input must have shape (*, {self.in_features}), not {tuple(x.shape)}"
+            )
+
+    def _simulate(self, x, levels, comparisons, count):
+        return torch.ops.reram_torch.linear(
+            x, self.weight, self.bias, *self.encoded(), levels, comparisons,
+            *self._input_scale, self.geometry.as_list(), count,
+        )  # fmt: skip
+
+    def _codes(self, x):
+        scale, zero = self._input_scale
+        codes = ops.input_codes(x, scale, zero, self.config.inputs.bits)
+        return codes.reshape(-1, 1, self.in_features)
+
+    def _float(self, x):
+        return F.linear(x, self.weight, self.bias)
+
+
+class ReRAMConv2d(CrossbarLayer, nn.Conv2d):
+    """`torch.nn.Conv2d` on simulated crossbars; each group is mapped separately.
+
+    Args:
+        in_channels ... dtype: as for `torch.nn.Conv2d`.
+        config: the design; `Config()`, the ISAAC baseline, if not given.
+
+    Shapes: input (B, in_channels, H, W) or (in_channels, H, W), output as torch's.
+    """
+
+    def __init__(
+        self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1,
+        bias=True, padding_mode="zeros", device=None, dtype=None, *, config=None,
+    ):  # fmt: skip
+        nn.Conv2d.__init__(
+            self, in_channels, out_channels, kernel_size, stride, padding, dilation, groups,
+            bias, padding_mode, device, dtype,
+        )  # fmt: skip
+        self._setup(config)
+
+    @classmethod
+    def from_float(cls, layer: nn.Conv2d, config: Config | None = None) -> ReRAMConv2d:
+        """The crossbar layer of a float layer, sharing its parameters."""
+        return cls._adopt(layer, cls(*_conv_args(layer), device="meta", config=config))
+
+    def to_float(self) -> nn.Conv2d:
+        """The float layer, sharing the parameters as they are now."""
+        made = nn.Conv2d(*_conv_args(self), device="meta")
+        made.weight, made.bias = self.weight, self.bias
+        _carry_over(self, made)
+        return made
+
+    def _check_input(self, x):
+        super()._check_input(x)
+        if x.dim() not in (3, 4) or x.shape[-3] != self.in_channels:
+            raise ValueError(
+                f"input must have shape (B, {self.in_channels}, H, W) or "
+                f"({self.in_channels}, H, W), not {tuple(x.shape)}"
+            )
+        reach = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel_size, strict=True)]
+        pads = self._reversed_padding_repeated_twice
+        size = [x.shape[-2] + pads[2] + pads[3], x.shape[-1] + pads[0] + pads[1]]
+        if size[0] < reach[0] or size[1] < reach[1]:
+            raise ValueError(
+                f"input of {x.shape[-2]} x {x.shape[-1]} pixels, padded to {size[0]} x {size[1]}, "
+                f"is smaller than the dilated kernel of {reach[0]} x {reach[1]}"
+            )
+
+    def _padded(self, x: torch.Tensor) -> tuple[torch.Tensor, list[int]]:
+        """`x` as a batch with such padding as the operator cannot do itself, and the rest."""
+        x = x if x.dim() == 4 else x.unsqueeze(0)
+        pads = self._reversed_padding_repeated_twice
+        if self.padding_mode != "zeros":
+            return F.pad(x, pads, mode=self.padding_mode), [0, 0]
+        if pads[0] == pads[1] and pads[2] == pads[3]:
+            return x, [pads[2], pads[0]]
+        return F.pad(x, pads), [0, 0]  # 'same' with an even kernel
+
+    def _simulate(self, x, levels, comparisons, count):
+        padded, padding = self._padded(x)
+        y, counts = torch.ops.reram_torch.conv2d(
+            padded, self.weight, self.bias, *self.encoded(), levels, comparisons,
+            *self._input_scale, self.geometry.as_list(), count,
+            self.stride, padding, self.dilation, self.groups,
+        )  # fmt: skip
+        return (y if x.dim() == 4 else y.squeeze(0)), counts
+
+    def _codes(self, x):
+        padded, padding = self._padded(x)
+        scale, zero = self._input_scale
+        codes = ops.input_codes(padded, scale, zero, self.config.inputs.bits)
+        return ops.unfold_codes(
+            codes, self.kernel_size, self.stride, padding, self.dilation, self.groups, zero
+        )
+
+    def _float(self, x):
+        return self._conv_forward(x, self.weight, self.bias)
+
+
+def _conv_args(layer: nn.Conv2d) -> tuple:
+    return (
+        layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding,
+        layer.dilation, layer.groups, layer.bias is not None, layer.padding_mode,
+    )  # fmt: skip

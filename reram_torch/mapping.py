@@ -1,0 +1,189 @@
+"""How a layer lies on crossbars: slices, cycles, tiles, and the cells that weights become."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+
+import torch
+
+from reram_torch.config import ENCODINGS, Config
+
+COLUMNS = 8  # bit-lines of a block of cells
+WORD = 64  # word-lines of a word of cells
+
+
+def ceil_div(a: int, b: int) -> int:
+    """a / b, rounded up."""
+    return -(-a // b)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The numbers that the arithmetic depends on (DESIGN, section 2), all whole.
+
+    `encoding` is an index into `config.ENCODINGS`. Unlike a config, a geometry may hold 1-bit
+    weights: the arithmetic is defined for every code from -2^(b-1) to 2^(b-1) - 1.
+    """
+
+    rows: int
+    cols: int
+    cell_bits: int
+    dac_bits: int
+    weight_bits: int
+    input_bits: int
+    encoding: int
+
+    @classmethod
+    def of(cls, config: Config) -> Geometry:
+        """The geometry of a configuration."""
+        bar = config.crossbar
+        return cls(
+            bar.rows,
+            bar.cols,
+            bar.cell_bits,
+            bar.dac_bits,
+            config.weights.bits,
+            config.inputs.bits,
+            ENCODINGS.index(config.weights.encoding),
+        )
+
+    def as_list(self) -> list[int]:
+        """The fields in order, as operators take them."""
+        return list(astuple(self))
+
+    @property
+    def signed(self) -> bool:
+        """Whether bit-line sums can be negative (one conversion of a difference)."""
+        return ENCODINGS[self.encoding] == "differential"
+
+    @property
+    def offset(self) -> bool:
+        """Whether weights are stored with 2^(b-1) added."""
+        return ENCODINGS[self.encoding] == "offset"
+
+    @property
+    def signs(self) -> tuple[int, ...]:
+        """The sign in the shift-add of each conversion that one slice of one output needs."""
+        return (1, -1) if ENCODINGS[self.encoding] == "dual" else (1,)
+
+    @property
+    def slices(self) -> int:
+        """J, the cells of a weight."""
+        return ceil_div(self.weight_bits, self.cell_bits)
+
+    @property
+    def cycles(self) -> int:
+        """I, the input cycles."""
+        return ceil_div(self.input_bits, self.dac_bits)
+
+    @property
+    def highest(self) -> int:
+        """R, the largest bit-line sum."""
+        return self.rows * (2**self.cell_bits - 1) * (2**self.dac_bits - 1)
+
+    @property
+    def lowest(self) -> int:
+        """The smallest bit-line sum: -R for a difference, else 0."""
+        return -self.highest if self.signed else 0
+
+    def tiles(self, depth: int) -> int:
+        """T, the tiles that `depth` word-lines take."""
+        return ceil_div(depth, self.rows)
+
+    def conversions_per_slice(self, depth: int, positions: int, outputs: int) -> int:
+        """Conversions of one slice: M * N * T * I, twice that with separate conversions."""
+        return positions * outputs * self.tiles(depth) * self.cycles * len(self.signs)
+
+    def cells_shape(self, groups: int, outputs: int, depth: int) -> tuple[int, ...]:
+        """Shape of the programmed cells, (G, T, B, P, W, 8): see csrc/reram_crossbar.h."""
+        planes = self.slices * self.cell_bits * (1 if self.offset else 2)
+        words = ceil_div(min(self.rows, depth), WORD)
+        blocks = ceil_div(outputs, COLUMNS)
+        return (groups, self.tiles(depth), blocks, planes, words, COLUMNS)
+
+
+def check_accumulator(geometry: Geometry, depth: int, levels: torch.Tensor) -> None:
+    """Refuses tables whose shift-add could leave 32 bits.
+
+    Args:
+        geometry: of the layer.
+        depth: K.
+        levels: (1 or J, V) decoded levels.
+
+    Raises:
+        ValueError: some input could overflow the accumulator.
+    """
+    cycle_weight = sum(2 ** (i * geometry.dac_bits) for i in range(geometry.cycles))
+    low = levels.amin(1).tolist()
+    high = levels.amax(1).tolist()
+    least = most = 0
+    for j in range(geometry.slices):
+        table = j if len(low) > 1 else 0
+        weight = cycle_weight * 2 ** (j * geometry.cell_bits)
+        for sign in geometry.signs:
+            a, b = sorted((sign * low[table], sign * high[table]))
+            least, most = least + a * weight, most + b * weight
+    tiles = geometry.tiles(depth)
+    offset = depth * (2**geometry.input_bits - 1) * 2 ** (geometry.weight_bits - 1)
+    least = least * tiles - (offset if geometry.offset else 0)
+    if least < -(2**31) or most * tiles >= 2**31:
+        raise ValueError(
+            f"a reduction over {depth} inputs could overflow the 32-bit accumulator "
+            f"({least} to {most * tiles}); split the layer, use fewer bits, or skip it"
+        )
+
+
+def encode(codes: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    """Unsigned values that a weight's cells hold: (signs or 1, ...) planes of `codes`.
+
+    One plane of q + 2^(b-1) for `offset`; else the positive and the negative magnitudes.
+    """
+    codes = codes.to(torch.int32)
+    if geometry.offset:
+        return (codes + 2 ** (geometry.weight_bits - 1)).unsqueeze(0)
+    return torch.stack([codes.clamp(min=0), (-codes).clamp(min=0)])
+
+
+def program(codes: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    """Packs weight codes, int8 (G, N, K), into the bit planes of their cells.
+
+    Returns:
+        int64 of shape `geometry.cells_shape(G, N, K)`.
+    """
+    G, N, K = codes.shape
+    shape = geometry.cells_shape(G, N, K)
+    _, T, B, P, W, _ = shape
+    bits = geometry.slices * geometry.cell_bits
+    values = encode(codes, geometry)
+    shifts = torch.arange(bits, device=codes.device, dtype=torch.int32).view(1, -1, 1, 1, 1)
+    planes = (values.unsqueeze(1) >> shifts & 1).reshape(P, G, N, K)
+    padded = planes.new_zeros(P, G, B * COLUMNS, T * geometry.rows)
+    padded[:, :, :N, :K] = planes
+    tiles = padded.view(P, G, B, COLUMNS, T, geometry.rows)
+    words = planes.new_zeros(P, G, B, COLUMNS, T, W * WORD)
+    height = min(geometry.rows, W * WORD)
+    words[..., :height] = tiles[..., :height]
+    weights = torch.ones(WORD, dtype=torch.int64, device=codes.device) << torch.arange(
+        WORD, device=codes.device
+    )
+    packed = (words.view(P, G, B, COLUMNS, T, W, WORD).to(torch.int64) * weights).sum(-1)
+    return packed.permute(1, 4, 2, 0, 5, 3).contiguous()
+
+
+def read_back(cells: torch.Tensor, geometry: Geometry, outputs: int, depth: int) -> torch.Tensor:
+    """The inverse of `program`: weight codes, int16 (G, N, K), from programmed cells."""
+    G, T, B, P, W, _ = cells.shape
+    shifts = torch.arange(WORD, device=cells.device)
+    bits = (cells.unsqueeze(-1) >> shifts & 1).to(torch.int16)
+    lines = bits.permute(3, 0, 2, 5, 1, 4, 6).reshape(P, G, B * COLUMNS, T, W * WORD)
+    height = min(geometry.rows, W * WORD)
+    rows = lines.new_zeros(P, G, B * COLUMNS, T, geometry.rows)
+    rows[..., :height] = lines[..., :height]
+    planes = rows.view(P, G, B * COLUMNS, T * geometry.rows)[:, :, :outputs, :depth]
+    signs = 1 if geometry.offset else 2
+    planes = planes.reshape(signs, P // signs, G, outputs, depth)
+    weights = 2 ** torch.arange(P // signs, device=cells.device, dtype=torch.int16)
+    values = (planes * weights.view(1, -1, 1, 1, 1)).sum(1, dtype=torch.int16)
+    if geometry.offset:
+        return values[0] - 2 ** (geometry.weight_bits - 1)
+    return values[0] - values[1]

@@ -1,0 +1,178 @@
+"""The native library: found, loaded and called through ctypes. Nothing else knows ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from reram_torch.mapping import Geometry
+
+ABI_VERSION = 1
+ISAS = ("portable", "avx2", "avx512")
+ERRORS = {
+    1: "an argument is out of range",
+    2: "this machine lacks the instruction set",
+    3: "the tables could overflow the 32-bit accumulator",
+    4: "out of memory",
+}
+
+
+class _Problem(ctypes.Structure):
+    """`reram_problem` of csrc/reram_crossbar.h."""
+
+    _fields_ = [  # noqa: RUF012 (ctypes wants a list)
+        *((name, ctypes.c_int64) for name in ("positions", "groups", "depth", "outputs")),
+        *((f"u_stride_{name}", ctypes.c_int64) for name in ("position", "group", "depth")),
+        *(
+            (name, ctypes.c_int32)
+            for name in (
+                "rows",
+                "cell_bits",
+                "dac_bits",
+                "weight_bits",
+                "input_bits",
+                "encoding",
+                "tables",
+                "isa",
+                "threads",
+            )
+        ),
+    ]
+
+
+class NativeError(RuntimeError):
+    """A native kernel refused its arguments."""
+
+
+@cache
+def library_path() -> Path | None:
+    """Where the library lies, or None if it was not built."""
+    import reram_torch
+
+    names = ("libreram_crossbar.so", "libreram_crossbar.dylib", "reram_crossbar.dll")
+    # An editable install keeps the library and the Python files in different folders.
+    for folder in reram_torch.__path__:
+        for name in names:
+            if (Path(folder) / name).is_file():
+                return Path(folder) / name
+    return None
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    path = library_path()
+    if path is None:
+        raise NativeError("the native library was not built: reinstall with a C++ compiler")
+    library = ctypes.CDLL(str(path))
+    if library.reram_abi_version() != ABI_VERSION:
+        raise NativeError(f"{path} was built from another version of the package: reinstall it")
+    pointer, problem = ctypes.c_void_p, ctypes.POINTER(_Problem)
+    library.reram_crossbar.argtypes = [problem, *[pointer] * 6]
+    library.reram_histogram.argtypes = [problem, *[pointer] * 3]
+    library.reram_program.argtypes = [problem, *[pointer] * 2]
+    library.reram_fingerprint.argtypes = [pointer, ctypes.c_int64]
+    library.reram_fingerprint.restype = ctypes.c_uint64
+    return library
+
+
+def available() -> bool:
+    """Whether the native library was built."""
+    return library_path() is not None
+
+
+def isa() -> str:
+    """The instruction set in use: the widest there is, or `RERAM_TORCH_ISA` if that is set.
+
+    Raises:
+        NativeError: the variable names an unknown or unavailable instruction set.
+    """
+    best = _library().reram_best_isa()
+    wanted = os.environ.get("RERAM_TORCH_ISA", "")
+    if not wanted:
+        return ISAS[best]
+    if wanted not in ISAS[: best + 1]:
+        raise NativeError(
+            f"RERAM_TORCH_ISA={wanted!r}: this machine and build have {list(ISAS[: best + 1])}"
+        )
+    return wanted
+
+
+def _problem(geometry: Geometry, u: torch.Tensor, outputs: int, tables: int) -> _Problem:
+    M, G, K = u.shape
+    g = geometry
+    return _Problem(
+        M, G, K, outputs, u.stride(0), u.stride(1), u.stride(2),
+        g.rows, g.cell_bits, g.dac_bits, g.weight_bits, g.input_bits, g.encoding,
+        tables, ISAS.index(isa()), torch.get_num_threads(),
+    )  # fmt: skip
+
+
+def _check(status: int) -> None:
+    if status:
+        raise NativeError(f"native crossbar kernel: {ERRORS.get(status, f'error {status}')}")
+
+
+def crossbar(
+    u: torch.Tensor,
+    cells: torch.Tensor,
+    levels: torch.Tensor,
+    comparisons: torch.Tensor,
+    outputs: int,
+    geometry: Geometry,
+    count: bool,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`reference.crossbar` on programmed cells; counts stay zero unless `count`."""
+    M, G, K = u.shape
+    acc = torch.empty(M, G, outputs, dtype=torch.int32)
+    counts = torch.zeros(2, geometry.slices, dtype=torch.int64)
+    cells, levels, comparisons = (t.contiguous() for t in (cells, levels, comparisons))
+    problem = _problem(geometry, u, outputs, levels.shape[0])
+    _check(
+        _library().reram_crossbar(
+            problem,
+            u.data_ptr(),
+            cells.data_ptr(),
+            levels.data_ptr(),
+            comparisons.data_ptr(),
+            acc.data_ptr(),
+            counts[1].data_ptr() if count else None,
+        )
+    )
+    if count:
+        counts[0] = geometry.conversions_per_slice(K, M, G * outputs)
+    return acc, counts
+
+
+def histogram(
+    u: torch.Tensor, cells: torch.Tensor, outputs: int, geometry: Geometry
+) -> torch.Tensor:
+    """`reference.histogram` on programmed cells."""
+    values = geometry.highest - geometry.lowest + 1
+    bins = torch.zeros(geometry.cycles, geometry.slices, values, dtype=torch.int64)
+    cells = cells.contiguous()
+    problem = _problem(geometry, u, outputs, 1)
+    _check(
+        _library().reram_histogram(problem, u.data_ptr(), cells.data_ptr(), bins.data_ptr())
+    )
+    return bins
+
+
+def program(codes: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    """`mapping.program`."""
+    G, N, K = codes.shape
+    codes = codes.contiguous()
+    cells = torch.empty(geometry.cells_shape(G, N, K), dtype=torch.int64)
+    problem = _problem(geometry, codes.new_empty(0, G, K), N, 1)
+    _check(_library().reram_program(problem, codes.data_ptr(), cells.data_ptr()))
+    return cells
+
+
+def fingerprint(tensor: torch.Tensor) -> int:
+    """A 64-bit hash of a CPU tensor's content."""
+    tensor = tensor.detach().contiguous()
+    size = tensor.numel() * tensor.element_size()
+    return _library().reram_fingerprint(tensor.data_ptr(), size)

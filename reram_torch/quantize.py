@@ -1,0 +1,71 @@
+"""Float tensors to codes and back (DESIGN, section 2)."""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+import torch
+
+
+class InputScale(NamedTuple):
+    """Affine input quantization: u = clamp(round(x / scale) + zero, 0, 2^b - 1)."""
+
+    scale: float
+    zero: int
+
+    @classmethod
+    def from_range(cls, low: float, high: float, bits: int) -> InputScale:
+        """The scale that spreads [low, high], widened to hold zero, over the codes.
+
+        `zero` is 0 if `low` is not negative. A range of nothing but zero gets scale 1.
+        """
+        low, high = min(float(low), 0.0), max(float(high), 0.0)
+        most = 2**bits - 1
+        scale = _as_float32((high - low) / most)
+        if scale == 0.0:  # constant zero, or too small for float32
+            return cls(1.0, 0)
+        return cls(scale, min(max(round(-low / scale), 0), most))
+
+
+def _as_float32(value: float) -> float:
+    return struct.unpack("f", struct.pack("f", value))[0]
+
+
+def _computing(x: torch.Tensor) -> torch.Tensor:
+    """`x` in a type that quantization is exact in: float16 and bfloat16 become float32."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def input_codes(x: torch.Tensor, scale: float, zero: int, bits: int) -> torch.Tensor:
+    """Codes of activations: uint8, shape of `x`."""
+    return (_computing(x) / scale).round_().add_(zero).clamp_(0, 2**bits - 1).to(torch.uint8)
+
+
+def dequantized_input(
+    x: torch.Tensor, scale: float, zero: int, bits: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The values that the codes of `x` stand for, and where `x` was not clipped (bool)."""
+    codes = (_computing(x) / scale).round_().add_(zero)
+    clipped = codes.clamp(0, 2**bits - 1)
+    return (clipped - zero).mul_(scale).to(x.dtype), codes == clipped
+
+
+def weight_scale(weight: torch.Tensor, bits: int) -> torch.Tensor:
+    """Per-channel scale s_w, shape (N,): max |W[n]| / (2^(b-1) - 1), 1 for a channel of zeros."""
+    scale = _computing(weight).abs().flatten(1).amax(1) / (2 ** (bits - 1) - 1)
+    return torch.where(scale > 0, scale, torch.ones_like(scale))
+
+
+def weight_codes(weight: torch.Tensor, scale: torch.Tensor, bits: int) -> torch.Tensor:
+    """Signed codes of weights: int8, shape of `weight`, symmetric about zero."""
+    most = 2 ** (bits - 1) - 1
+    per_channel = scale.view(-1, *[1] * (weight.dim() - 1))
+    return (_computing(weight) / per_channel).round_().clamp_(-most, most).to(torch.int8)
+
+
+def dequantized_weight(weight: torch.Tensor, bits: int) -> torch.Tensor:
+    """The values that the codes of `weight` stand for."""
+    scale = weight_scale(weight, bits)
+    codes = weight_codes(weight, scale, bits)
+    return (codes * scale.view(-1, *[1] * (weight.dim() - 1))).to(weight.dtype)

@@ -1,0 +1,150 @@
+"""Evaluates a checkpoint on simulated crossbars: top-1, A/D operations, energy, time.
+
+    python scripts/evaluate.py --model resnet20 --weights resnet20.pt \\
+        --data cifar/test --calibration-data cifar/train --config twin_range
+
+Data sets are folders with one folder of images for each class, or torchvision's by name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+import torch
+
+import reram_torch as rt
+from reram_torch import data, models
+from reram_torch.evaluate import evaluate, plain_integer
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--model", required=True, help="zoo or torchvision name, or module:function")
+    add("--weights", help="state_dict file; random weights if not given")
+    add("--data", required=True, help="test images: folder, digits, cifar10, cifar100, mnist, ...")
+    add("--calibration-data", help="training images (default: the training split of --data)")
+    add("--root", default="data", help="where torchvision's data sets lie")
+    add("--config", default="isaac", help=f"one of {rt.config_names()}, or a TOML file")
+    add("--skip", nargs="*", default=[], help="layers to leave in float, by name")
+    add("--fold-bn", action="store_true", help="fold batch norms into convolutions first")
+    add("--ranges", default="min_max", help="input ranges: min_max, percentile or mse")
+    add("--calibration-images", type=int, default=256)
+    add("--reduction", type=float, help="overrides the budget of the config's search")
+    add("--max-drop", type=float, help="overrides the budget of the config's search")
+    add("--classes", type=int, default=10)
+    add("--size", type=int, help="resize and crop images to this; default: as they are")
+    add("--mean", type=float, nargs="+", default=data.IMAGENET_MEAN)
+    add("--std", type=float, nargs="+", default=data.IMAGENET_STD)
+    add("--limit", type=int, help="evaluate on this many images only")
+    add("--batch-size", type=int, default=64)
+    add("--workers", type=int, default=0)
+    add("--threads", type=int, help="of torch and of the kernel")
+    add("--seed", type=int, default=0, help="of the choice of images")
+    add("--no-verify", action="store_true", help="skip the lossless and plain integer networks")
+    add("--json", type=Path, help="write the results here, after each network")
+    add("--layers", action="store_true", help="print the counts of every layer")
+    return parser.parse_args()
+
+
+def batches(args: argparse.Namespace, name: str, train: bool, count: int | None):
+    found = data.load_dataset(
+        name, train=train, root=args.root, size=args.size, mean=tuple(args.mean),
+        std=tuple(args.std),
+    )  # fmt: skip
+    found = data.subset(found, count, args.seed)
+    return data.loader(found, args.batch_size, workers=args.workers)
+
+
+def budget(args: argparse.Namespace, search: rt.SearchConfig) -> rt.SearchConfig:
+    if args.reduction is None and args.max_drop is None:
+        return search
+    return dataclasses.replace(search, reduction=args.reduction, max_drop=args.max_drop)
+
+
+def main() -> None:
+    args = parse()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    config = rt.load_config(args.config)
+    if config.search is None and (args.reduction or args.max_drop) is not None:
+        raise SystemExit(f"config {args.config!r} has no [search] section to give a budget to")
+    test = batches(args, args.data, False, args.limit)
+    train = batches(args, args.calibration_data or args.data, True, args.calibration_images)
+    net = models.build_model(args.model, args.classes).eval()
+    if args.weights:
+        models.load_weights(net, args.weights)
+    rows: list[dict] = []
+
+    def measure(name: str, net: torch.nn.Module, metered: bool) -> torch.Tensor:
+        row = {"network": name}
+        if metered:
+            with rt.PowerMeter(net) as meter:
+                result = evaluate(net, test, description=name)
+            report = meter.report()
+            row["report"] = report.to_dict()
+            row["comparisons_per_conversion"] = report.comparisons_per_conversion
+            row["reduction"] = report.reduction
+            row["adc_energy_uj_per_image"] = report.adc_energy_pj / 1e6 / result.images
+            if args.layers:
+                print(report)
+        else:
+            result = evaluate(net, test, description=name)
+        row |= {
+            "top1": result.top1,
+            "images": result.images,
+            "seconds": result.seconds,
+            "seconds_per_100_images": result.seconds_per_100,
+        }
+        rows.append(row)
+        if args.json:
+            args.json.parent.mkdir(parents=True, exist_ok=True)
+            settings = {k: str(v) for k, v in vars(args).items()}
+            results = {"settings": settings, "config": config.to_dict(), "results": rows}
+            args.json.write_text(json.dumps(results, indent=2) + "\n")
+        return result.scores
+
+    measure("float", net, False)
+    net = rt.convert(net, config, skip=args.skip, fold_bn=args.fold_bn)
+    rt.calibrate(net, train, ranges=args.ranges)
+    if not args.no_verify:
+        own = {layer: layer.adc for layer in rt.crossbar_layers(net).values()}
+        for layer in own:
+            layer.set_adc([rt.lossless_adc(layer.geometry)])
+        lossless = measure("lossless crossbar", net, True)
+        with plain_integer(net):
+            integer = measure("plain integer", net, False)
+        if not torch.equal(lossless, integer):
+            raise SystemExit("the lossless crossbar differs from the plain integer network")
+        print("lossless crossbar == plain integer network: every output of every image is equal")
+        for layer, adc in own.items():
+            layer.set_adc(adc)
+    if config.search is not None:
+        found = rt.design_adc(net, **dataclasses.asdict(budget(args, config.search)))
+        drop = "" if found.drop is None else f", top-1 lost {found.drop:.4f}"
+        print(f"design_adc: reduction {found.reduction:.3f} on the calibration data{drop}")
+    measure(args.config, net, True)
+    show(rows)
+
+
+def show(rows: list[dict]) -> None:
+    print(f"\n{'network':20} {'top-1':>7} {'comp./conv.':>11} {'reduction':>9} "
+          f"{'ADC uJ/image':>12} {'s/100 images':>12}")  # fmt: skip
+    for row in rows:
+        line = f"{row['network']:20} {row['top1']:7.4f} "
+        if "reduction" in row:
+            line += (
+                f"{row['comparisons_per_conversion']:11.3f} {row['reduction']:8.2f}x "
+                f"{row['adc_energy_uj_per_image']:12.3f} "
+            )
+        else:
+            line += f"{'':11} {'':9} {'':12} "
+        print(line + f"{row['seconds_per_100_images']:12.2f}")
+    print(f"{rows[0]['images']} images; backend {rt.backend()}, {torch.get_num_threads()} threads")
+
+
+if __name__ == "__main__":
+    main()
