@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -50,6 +50,7 @@ class Statistics:
     histogram: torch.Tensor
     square_sum: float = 0.0
     results: int = 0
+    choices: dict = field(default_factory=dict)  # what `design_adc` derived from the histogram
 
     @property
     def mean_square(self) -> float:

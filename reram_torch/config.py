@@ -131,7 +131,8 @@ class Config:
 
     def to_dict(self) -> dict:
         """Nested plain values, in the order and with the names of the TOML form."""
-        values = {name: dataclasses.asdict(getattr(self, name)) for name in _SECTIONS if name != "search"}
+        plain = [name for name in _SECTIONS if name != "search"]
+        values = {name: dataclasses.asdict(getattr(self, name)) for name in plain}
         values["adc"] = design_to_dict(self.adc)
         if self.search is not None:
             search = dataclasses.asdict(self.search)

@@ -65,7 +65,9 @@ def _skip_predicate(skip: Skip, names: set[str]) -> Callable[[str, nn.Module], b
     wanted = {skip} if isinstance(skip, str) else set(skip)
     unknown = sorted(wanted - names)
     if unknown:
-        raise ValueError(f"skip: no Conv2d or Linear named {unknown[0]!r}; there are {sorted(names)}")
+        raise ValueError(
+            f"skip: no Conv2d or Linear named {unknown[0]!r}; there are {sorted(names)}"
+        )
     return lambda name, module: name in wanted
 
 
@@ -101,9 +103,7 @@ def convert(
             torch.fx cannot trace.
     """
     if config is not None and not isinstance(config, Config):
-        raise TypeError(
-            f"config must be a reram_torch.Config (see load_config), not {config!r}"
-        )
+        raise TypeError(f"config must be a reram_torch.Config (see load_config), not {config!r}")
     if any(isinstance(m, CrossbarLayer) for m in model.modules()):
         raise ValueError("this network has crossbar layers already: revert it, then convert again")
     layers = {n: m for n, m in model.named_modules() if isinstance(m, tuple(_TARGETS))}
@@ -118,9 +118,7 @@ def convert(
 
     net = model if inplace else copy.deepcopy(model)
     fold = fold_batch_norms(net, wanted) if fold_bn else Fold({}, {})
-    net = _swap(
-        net, wanted, lambda layer: _TARGETS[type(layer)].from_float(layer, config)
-    )
+    net = _swap(net, wanted, lambda layer: _TARGETS[type(layer)].from_float(layer, config))
     net.conversion = Conversion(
         tuple(wanted), tuple(skipped), left_alone, fold.folded, fold.not_folded
     )
@@ -147,9 +145,7 @@ def revert(net: nn.Module, *, inplace: bool = False) -> nn.Module:
     return net
 
 
-def _swap(
-    net: nn.Module, names: list[str], make: Callable[[nn.Module], nn.Module]
-) -> nn.Module:
+def _swap(net: nn.Module, names: list[str], make: Callable[[nn.Module], nn.Module]) -> nn.Module:
     """Replaces modules wherever they occur: one made for each, however often it is used."""
     made = {}
     for name in names:

@@ -55,7 +55,8 @@ def load_dataset(
         train: the training split rather than the test split (a folder has only one).
         root: where torchvision's data sets lie.
         size: short side that images are resized to, then cropped to a square; None: as they are.
-        mean, std: of the channels, for normalisation.
+        mean: of each channel, for normalisation.
+        std: of each channel, likewise.
 
     Raises:
         FileNotFoundError: the data set is not there; the message says how to get it.
@@ -65,7 +66,9 @@ def load_dataset(
     try:
         from torchvision import datasets
     except ImportError as error:
-        raise ImportError("image data sets need torchvision: pip install reram_torch[data]") from error
+        raise ImportError(
+            "image data sets need torchvision, which is in the extra 'data'"
+        ) from error
     transform = _transform(size, mean, std)
     if name not in TORCHVISION:
         if not Path(name).is_dir():
@@ -105,6 +108,4 @@ def subset(data: Dataset, count: int | None, seed: int = 0) -> Dataset:
 def loader(data: Dataset, batch_size: int, *, shuffle: bool = False, workers: int = 0, seed=0):
     """A DataLoader; with `shuffle` the order follows from `seed`."""
     generator = torch.Generator().manual_seed(seed)
-    return DataLoader(
-        data, batch_size, shuffle=shuffle, num_workers=workers, generator=generator
-    )
+    return DataLoader(data, batch_size, shuffle=shuffle, num_workers=workers, generator=generator)

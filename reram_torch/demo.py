@@ -23,8 +23,8 @@ from reram_torch.evaluate import evaluate
 from reram_torch.models import LeNet5
 from reram_torch.progress import progress
 
-_CURVE = (1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5)
-_HARSH = 4.5
+_CURVE = (2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0)
+_HARSH = 6.0
 _MAX_DROP = 0.005
 
 
@@ -49,6 +49,22 @@ def train(
     return net.eval()
 
 
+def set_best_step(net: nn.Module, batches: DataLoader, bits: int) -> int:
+    """Gives every layer the plain ADC of `bits` bits whose step keeps the most top-1."""
+
+    def put(step: int) -> None:
+        for layer in rt.crossbar_layers(net).values():
+            layer.set_adc([rt.UniformSAR(bits, step)])
+
+    def top1(step: int) -> float:
+        put(step)
+        return evaluate(net, batches, description=f"{bits} bit, step {step}").top1
+
+    best = max((1, 2, 4, 8), key=top1)
+    put(best)
+    return best
+
+
 def measure(name: str, net: nn.Module, test: DataLoader) -> dict:
     """Top-1 and counts of a converted network, as a row of the report."""
     with rt.PowerMeter(net) as meter:
@@ -67,12 +83,12 @@ def measure(name: str, net: nn.Module, test: DataLoader) -> dict:
 def table(rows: list[dict], float_top1: float) -> str:
     """The closing table."""
     lines = [
-        f"{'network':30} {'top-1':>7} {'comparisons/conversion':>23} {'reduction':>10} "
+        f"{'network':33} {'top-1':>7} {'comparisons/conversion':>23} {'reduction':>10} "
         f"{'ADC energy/image':>17}",
-        f"{'float':30} {float_top1:7.4f}",
+        f"{'float':33} {float_top1:7.4f}",
     ]
     lines += [
-        f"{r['network']:30} {r['top1']:7.4f} {r['comparisons_per_conversion']:23.3f} "
+        f"{r['network']:33} {r['top1']:7.4f} {r['comparisons_per_conversion']:23.3f} "
         f"{r['reduction']:9.2f}x {r['adc_energy_nj_per_image']:14.1f} nJ"
         for r in rows
     ]
@@ -105,21 +121,19 @@ def run(folder: Path, epochs: int, fine_epochs: int) -> list[dict]:
     net = rt.convert(model, rt.load_config("isaac"))
     rt.calibrate(net, calibration)
     add(measure("8-bit baseline (ISAAC)", net, test))
-    plain = rt.convert(model, rt.load_config("uniform4"))
-    rt.calibrate(plain, calibration)
-    add(measure("plain 4-bit ADC", plain, test))
+    step = set_best_step(net, calibration, bits=4)
+    add(measure(f"plain 4-bit ADC, best step ({step})", net, test))
     for reduction in _CURVE:
         rt.design_adc(net, "twin_range", reduction=reduction)
         add(measure(f"twin range at {reduction}x", net, test), curve=True)
     rt.design_adc(net, "twin_range", reduction=_HARSH)
-    train(net, batches, fine_epochs, 5e-4, f"fine-tune at {_HARSH}x")
+    train(net, batches, fine_epochs, 1e-4, f"fine-tune at {_HARSH}x")
     add(measure(f"twin range at {_HARSH}x, fine-tuned", net, test))
     rt.calibrate(net := rt.convert(model, rt.load_config("isaac")), calibration)
     rt.design_adc(net, "twin_range", max_drop=_MAX_DROP)
     add(measure(f"twin range, max_drop={_MAX_DROP}", net, test))
 
-    name = "conv2"
-    plots.plot_demo(folder / "report.png", net.conv2, name, 3, rows, float_top1)
+    plots.plot_demo(folder / "report.png", net.conv2, "conv2", rows, float_top1)
     print("\n" + table(rows, float_top1))
     print(
         f"{rt.backend()}, {torch.get_num_threads()} threads, "
@@ -134,7 +148,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("runs/demo"))
     parser.add_argument("--epochs", type=int, default=15, help="of float training")
-    parser.add_argument("--fine-epochs", type=int, default=3, help="of fine-tuning")
+    parser.add_argument("--fine-epochs", type=int, default=5, help="of fine-tuning")
     args = parser.parse_args()
     run(args.out, args.epochs, args.fine_epochs)
 

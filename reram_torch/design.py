@@ -158,17 +158,24 @@ class _Problem:
 def _choices(layer: CrossbarLayer, design: str, granularity: str) -> list[Choices]:
     """The candidates of each table of a layer; errors relative to the layer's signal."""
     g, statistics = layer.geometry, layer._statistics
+    if (design, granularity) in statistics.choices:
+        return statistics.choices[design, granularity]
     histogram = statistics.histogram.double().numpy()
     cycles = 2.0 ** (g.dac_bits * np.arange(g.cycles))
     slices = 2.0 ** (g.cell_bits * np.arange(g.slices))[:, None]
     signal = statistics.square_sum or 1.0
+    results = max(statistics.results, 1)
     counts = histogram.sum(0)
     square = np.tensordot(cycles**2, histogram, 1) * slices**2 / signal
     # The mean error of a result is its sum over the results, divided by their number.
-    mean = np.tensordot(cycles, histogram, 1) * slices / np.sqrt(signal * max(statistics.results, 1))
+    mean = np.tensordot(cycles, histogram, 1) * slices / np.sqrt(signal * results)
     if granularity == "layer":
         counts, square, mean = (x.sum(0, keepdims=True) for x in (counts, square, mean))
-    return [candidates(design, Load(g.lowest, *rows)) for rows in zip(counts, square, mean, strict=True)]
+    if len(g.signs) == 2:  # the two conversions of a pair err alike and are subtracted
+        mean = np.zeros_like(mean)
+    loads = [Load(g.lowest, *rows) for rows in zip(counts, square, mean, strict=True)]
+    found = statistics.choices[design, granularity] = [candidates(design, load) for load in loads]
+    return found
 
 
 def _largest_reduction(
@@ -227,9 +234,7 @@ def _predictions(net: nn.Module, data: Calibration, bar) -> torch.Tensor:
     return torch.cat(found)
 
 
-def _drop(
-    ideal: torch.Tensor, found: torch.Tensor, targets: list[torch.Tensor] | None
-) -> float:
+def _drop(ideal: torch.Tensor, found: torch.Tensor, targets: list[torch.Tensor] | None) -> float:
     """Top-1 lost, or the share of changed predictions where there are no targets."""
     if targets is None:
         return float((ideal != found).double().mean())

@@ -11,7 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 
 class Fold(NamedTuple):
-    """Convolutions with the batch norm they took in, and batch norms that stayed, with the reason."""
+    """Convolutions with the batch norm they took in; batch norms that stayed, with the reason."""
 
     folded: dict[str, str]
     not_folded: dict[str, str]
@@ -61,11 +61,11 @@ def fold_batch_norms(net: nn.Module, convolutions: list[str]) -> Fold:
         if id(conv) not in allowed or type(conv) is not nn.Conv2d:
             continue
         parameters = {id(p) for m in (conv, norm) for p in m.parameters(recurse=False)}
-        why = (
-            _why_not(source, conv, norm, calls)
-            or ("a parameter is shared with another layer" if any(owners[p] > 1 for p in parameters) else None)
-            or ("a parameter is read elsewhere in the graph" if parameters & read else None)
-        )
+        why = _why_not(source, conv, norm, calls)
+        if any(owners[p] > 1 for p in parameters):
+            why = why or "a parameter is shared with another layer"
+        if parameters & read:
+            why = why or "a parameter is read elsewhere in the graph"
         if why:
             not_folded[node.target] = why
             continue

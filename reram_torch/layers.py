@@ -211,6 +211,7 @@ class CrossbarLayer(nn.Module):
         return {**self.__dict__, "_encoded": None, "_observer": None, "_meter": None}
 
     def extra_repr(self) -> str:
+        """The layer's line in a printed network."""
         bar, weights = self.config.crossbar, self.config.weights
         adc = self.adc[0] if len(self.adc) == 1 else f"{len(self.adc)} x {self.adc[0].kind}"
         return (
@@ -277,9 +278,7 @@ class ReRAMLinear(CrossbarLayer, nn.Linear):
     def _check_input(self, x):
         super()._check_input(x)
         if x.dim() == 0 or x.shape[-1] != self.in_features:
-            raise ValueError(
-                f"input must have shape (*, {self.in_features}), not {tuple(x.shape)}"
-            )
+            raise ValueError(f"input must have shape (*, {self.in_features}), not {tuple(x.shape)}")
 
     def _simulate(self, x, levels, comparisons, count):
         return torch.ops.reram_torch.linear(

@@ -13,7 +13,7 @@ WORD = 64  # word-lines of a word of cells
 
 
 def ceil_div(a: int, b: int) -> int:
-    """a / b, rounded up."""
+    """A / b, rounded up."""
     return -(-a // b)
 
 

@@ -29,6 +29,7 @@ class LeNet5(nn.Module):
         self.fc3 = nn.Linear(84, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Scores of each class."""
         x = F.max_pool2d(F.relu(self.conv1(x)), 2)
         x = F.max_pool2d(F.relu(self.conv2(x)), 2)
         x = F.relu(self.fc1(x.flatten(1)))
@@ -81,6 +82,7 @@ class CifarResNet(nn.Module):
         return nn.Sequential(_BasicBlock(inputs, planes, stride), *rest)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Scores of each class."""
         x = F.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))
         return self.linear(x.mean((2, 3)))

@@ -24,7 +24,7 @@ ERRORS = {
 class _Problem(ctypes.Structure):
     """`reram_problem` of csrc/reram_crossbar.h."""
 
-    _fields_ = [  # noqa: RUF012 (ctypes wants a list)
+    _fields_ = [
         *((name, ctypes.c_int64) for name in ("positions", "groups", "depth", "outputs")),
         *((f"u_stride_{name}", ctypes.c_int64) for name in ("position", "group", "depth")),
         *(
@@ -155,9 +155,7 @@ def histogram(
     bins = torch.zeros(geometry.cycles, geometry.slices, values, dtype=torch.int64)
     cells = cells.contiguous()
     problem = _problem(geometry, u, outputs, 1)
-    _check(
-        _library().reram_histogram(problem, u.data_ptr(), cells.data_ptr(), bins.data_ptr())
-    )
+    _check(_library().reram_histogram(problem, u.data_ptr(), cells.data_ptr(), bins.data_ptr()))
     return bins
 
 

@@ -50,8 +50,6 @@ _SCHEMAS = {
     " int[] geometry, bool count, int[2] stride, int[2] padding, int[2] dilation, int groups)"
     " -> (Tensor, Tensor)",
 }
-for _name, _schema in _SCHEMAS.items():
-    torch.library.define(f"reram_torch::{_name}", _schema)
 
 
 def use_native() -> bool:
@@ -88,7 +86,6 @@ def fingerprint(tensor: torch.Tensor) -> int | None:
 # --- integer operators ---------------------------------------------------------------------------
 
 
-@torch.library.impl("reram_torch::encode_weight", "default")
 def _encode_weight(
     weight: torch.Tensor, groups: int, geometry: list[int]
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -102,8 +99,7 @@ def _encode_weight(
     return room.program(codes, g), scale, codes.sum(-1, dtype=torch.int32)
 
 
-@torch.library.register_fake("reram_torch::encode_weight")
-def _(weight, groups, geometry):
+def _encode_weight_fake(weight, groups, geometry):
     g = Geometry(*geometry)
     N = weight.shape[0]
     depth = weight[0].numel()
@@ -144,7 +140,6 @@ def _check_integer_args(u, cells, outputs, geometry, levels=None, comparisons=No
         )
 
 
-@torch.library.impl("reram_torch::crossbar", "default")
 def _crossbar_reference(u, cells, levels, comparisons, outputs, geometry, count):
     g = Geometry(*geometry)
     _check_integer_args(u, cells, outputs, g, levels, comparisons)
@@ -153,7 +148,6 @@ def _crossbar_reference(u, cells, levels, comparisons, outputs, geometry, count)
     return acc, counts if count else torch.zeros_like(counts)
 
 
-@torch.library.impl("reram_torch::crossbar", "cpu")
 def _crossbar_cpu(u, cells, levels, comparisons, outputs, geometry, count):
     if not use_native():
         return _crossbar_reference(u, cells, levels, comparisons, outputs, geometry, count)
@@ -163,21 +157,18 @@ def _crossbar_cpu(u, cells, levels, comparisons, outputs, geometry, count):
     return native.crossbar(u, cells, levels, comparisons, outputs, g, count)
 
 
-@torch.library.register_fake("reram_torch::crossbar")
-def _(u, cells, levels, comparisons, outputs, geometry, count):
+def _crossbar_fake(u, cells, levels, comparisons, outputs, geometry, count):
     M, G, _ = u.shape
     counts = u.new_empty((2, Geometry(*geometry).slices), dtype=torch.int64)
     return u.new_empty((M, G, outputs), dtype=torch.int32), counts
 
 
-@torch.library.impl("reram_torch::histogram", "default")
 def _histogram_reference(u, cells, outputs, geometry):
     g = Geometry(*geometry)
     _check_integer_args(u, cells, outputs, g)
     return reference.histogram(u, mapping.read_back(cells, g, outputs, u.shape[2]), g)
 
 
-@torch.library.impl("reram_torch::histogram", "cpu")
 def _histogram_cpu(u, cells, outputs, geometry):
     if not use_native():
         return _histogram_reference(u, cells, outputs, geometry)
@@ -186,8 +177,7 @@ def _histogram_cpu(u, cells, outputs, geometry):
     return native.histogram(u, cells, outputs, g)
 
 
-@torch.library.register_fake("reram_torch::histogram")
-def _(u, cells, outputs, geometry):
+def _histogram_fake(u, cells, outputs, geometry):
     g = Geometry(*geometry)
     shape = (g.cycles, g.slices, g.highest - g.lowest + 1)
     return u.new_empty(shape, dtype=torch.int64)
@@ -220,29 +210,45 @@ def unfold_codes(
     return windows.reshape(B * OH * OW, groups, C // groups * kh * kw)
 
 
-def _output_size(x, weight, stride, padding, dilation) -> list[int]:
-    return [
-        (x.shape[2 + d] + 2 * padding[d] - dilation[d] * (weight.shape[2 + d] - 1) - 1)
-        // stride[d]
-        + 1
-        for d in (0, 1)
-    ]
+def _empty_output(x, weight, stride, padding, dilation, dtype) -> torch.Tensor:
+    """Room for a convolution's output, in the memory format of its input as torch's own."""
+    size = []
+    for d in (0, 1):
+        reach = dilation[d] * (weight.shape[2 + d] - 1) + 1
+        size.append((x.shape[2 + d] + 2 * padding[d] - reach) // stride[d] + 1)
+    last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    return torch.empty(
+        (x.shape[0], weight.shape[0], *size),
+        dtype=dtype,
+        device=x.device,
+        memory_format=torch.channels_last if last else torch.contiguous_format,
+    )
 
 
-def _dequantize(acc, scale, code_sums, bias, input_scale, input_zero, depth, dtype):
-    """(M, G, N) shift-add results to (M, G * N) outputs."""
-    acc = acc.flatten(1)
+def _dequantize(acc, channel, scale, code_sums, bias, input_scale, input_zero, depth, out):
+    """Shift-add results to outputs.
+
+    Args:
+        acc: shift-add results, arranged as `out`.
+        channel: shape of a per-channel tensor against `out`.
+        scale: s_w by channel; `code_sums`, `bias`: likewise.
+        code_sums: sum_k q_w.
+        bias: of the layer, or None.
+        input_scale: s_x.
+        input_zero: z.
+        depth: K.
+        out: where to write, in the type of `scale`.
+    """
     if depth > WIDE_DEPTH:
         acc = acc.long()
     if input_zero:
-        acc = acc - input_zero * code_sums.flatten().to(acc.dtype)
-    y = acc * (scale * input_scale)
+        acc = acc - input_zero * code_sums.view(channel).to(acc.dtype)
+    torch.mul(acc, (scale * input_scale).view(channel), out=out)
     if bias is not None:
-        y += bias.to(y.dtype)
-    return y.to(dtype)
+        out += bias.to(out.dtype).view(channel)
+    return out
 
 
-@torch.library.impl("reram_torch::linear", "default")
 def _linear(
     x, weight, bias, cells, scale, code_sums, levels, comparisons,
     input_scale, input_zero, geometry, count,
@@ -253,18 +259,21 @@ def _linear(
     acc, counts = torch.ops.reram_torch.crossbar(
         u.reshape(-1, 1, K), cells, levels, comparisons, N, geometry, count
     )
-    y = _dequantize(acc, scale, code_sums, bias, input_scale, input_zero, K, x.dtype)
-    return y.view(*x.shape[:-1], N), counts
+    y = _dequantize(
+        acc.view(-1, N), (N,), scale, code_sums, bias, input_scale, input_zero, K,
+        x.new_empty((acc.shape[0], N), dtype=scale.dtype),
+    )  # fmt: skip
+    return y.view(*x.shape[:-1], N).to(x.dtype), counts
 
 
-@torch.library.register_fake("reram_torch::linear")
-def _(x, weight, bias, cells, scale, code_sums, levels, comparisons, input_scale, input_zero,
-      geometry, count):  # fmt: skip
+def _linear_fake(
+    x, weight, bias, cells, scale, code_sums, levels, comparisons,
+    input_scale, input_zero, geometry, count,
+):  # fmt: skip
     counts = x.new_empty((2, Geometry(*geometry).slices), dtype=torch.int64)
     return x.new_empty((*x.shape[:-1], weight.shape[0])), counts
 
 
-@torch.library.impl("reram_torch::conv2d", "default")
 def _conv2d(
     x, weight, bias, cells, scale, code_sums, levels, comparisons,
     input_scale, input_zero, geometry, count, stride, padding, dilation, groups,
@@ -278,31 +287,18 @@ def _conv2d(
     acc, counts = torch.ops.reram_torch.crossbar(
         u, cells, levels, comparisons, N // groups, geometry, count
     )
-    y = _dequantize(acc, scale, code_sums, bias, input_scale, input_zero, depth, x.dtype)
-    size = _output_size(x, weight, stride, padding, dilation)
-    y = y.view(x.shape[0], *size, N).permute(0, 3, 1, 2)
-    return y.contiguous(memory_format=_memory_format(x)), counts
+    out = _empty_output(x, weight, stride, padding, dilation, scale.dtype)
+    acc = acc.view(out.shape[0], *out.shape[2:], N).permute(0, 3, 1, 2)
+    y = _dequantize(acc, (N, 1, 1), scale, code_sums, bias, input_scale, input_zero, depth, out)
+    return y.to(x.dtype), counts
 
 
-def _memory_format(x: torch.Tensor) -> torch.memory_format:
-    """Of a convolution's output, as torch's own: that of its input."""
-    if x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last):
-        return torch.contiguous_format
-    return torch.channels_last
-
-
-@torch.library.register_fake("reram_torch::conv2d")
-def _(x, weight, bias, cells, scale, code_sums, levels, comparisons, input_scale, input_zero,
-      geometry, count, stride, padding, dilation, groups):  # fmt: skip
-    size = _output_size(x, weight, stride, padding, dilation)
+def _conv2d_fake(
+    x, weight, bias, cells, scale, code_sums, levels, comparisons,
+    input_scale, input_zero, geometry, count, stride, padding, dilation, groups,
+):  # fmt: skip
     counts = x.new_empty((2, Geometry(*geometry).slices), dtype=torch.int64)
-    y = torch.empty(
-        (x.shape[0], weight.shape[0], *size),
-        dtype=x.dtype,
-        device=x.device,
-        memory_format=_memory_format(x),
-    )
-    return y, counts
+    return _empty_output(x, weight, stride, padding, dilation, x.dtype), counts
 
 
 # --- straight-through gradients ------------------------------------------------------------------
@@ -352,9 +348,23 @@ def _conv2d_backward(ctx, grad, _):
     return grad_x, grad_w, grad_b, *nothing
 
 
-torch.library.register_autograd(
-    "reram_torch::linear", _linear_backward, setup_context=_setup_context
-)
-torch.library.register_autograd(
-    "reram_torch::conv2d", _conv2d_backward, setup_context=_setup_context
-)
+# --- registration --------------------------------------------------------------------------------
+
+_KERNELS = {
+    "encode_weight": (_encode_weight, None, _encode_weight_fake),
+    "crossbar": (_crossbar_reference, _crossbar_cpu, _crossbar_fake),
+    "histogram": (_histogram_reference, _histogram_cpu, _histogram_fake),
+    "linear": (_linear, None, _linear_fake),
+    "conv2d": (_conv2d, None, _conv2d_fake),
+}
+for _name, (_default, _cpu, _fake) in _KERNELS.items():
+    _op = f"reram_torch::{_name}"
+    torch.library.define(_op, _SCHEMAS[_name])
+    torch.library.impl(_op, "default", _default)
+    if _cpu is not None:
+        torch.library.impl(_op, "cpu", _cpu)
+    torch.library.register_fake(_op, _fake)
+for _name, _backward in (("linear", _linear_backward), ("conv2d", _conv2d_backward)):
+    torch.library.register_autograd(
+        f"reram_torch::{_name}", _backward, setup_context=_setup_context
+    )

@@ -17,7 +17,7 @@ def _figure(width: float, height: float, columns: int = 1):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError("pictures need matplotlib: pip install reram_torch[plot]") from error
+        raise ImportError("pictures need matplotlib, which is in the extra 'plot'") from error
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)  # no window system, no global state
     axes = figure.subplots(1, columns, squeeze=False)[0]
@@ -36,7 +36,7 @@ def draw_bit_lines(axis, layer: CrossbarLayer, name: str, slice_index: int) -> N
     low, high = values[seen[0]], values[seen[-1]]
     axis.bar(values, share, width=1.0, color=_BLUE, label="bit-line sums")
     axis.set_yscale("log")
-    axis.set_ylim(share[seen].min() / 3, 20)
+    axis.set_ylim(share[seen].min() / 3, 1.5)
     axis.set_xlim(low - 1.5, high + 1.5)
     axis.set_xlabel("bit-line sum")
     axis.set_ylabel("share of conversions")
@@ -44,8 +44,9 @@ def draw_bit_lines(axis, layer: CrossbarLayer, name: str, slice_index: int) -> N
     table = compile_tables(adc, g.lowest, g.highest)
     if isinstance(adc, TwinRange):
         axis.axvspan(
-            max(adc.bias, low - 1.5) - 0.5, min(adc.end, high + 2) - 0.5, color=_ORANGE, alpha=0.2, lw=0,
-            label=f"R1: [{adc.bias}, {adc.end}), step {adc.step}, {adc.n1} bit",
+            max(adc.bias - 0.5, low - 1.5), min(adc.end - 0.5, high + 1.5), color=_ORANGE,
+            alpha=0.25, lw=0, zorder=0,
+            label=f"R1 = [{adc.bias}, {adc.end}): step {adc.step}, {adc.n1} bit",
         )  # fmt: skip
         axis.plot([], [], " ", label=f"R2: step {adc.step << adc.m}, {adc.n2} bit")
     steps = axis.twinx()
@@ -54,8 +55,8 @@ def draw_bit_lines(axis, layer: CrossbarLayer, name: str, slice_index: int) -> N
     steps.set_ylabel("comparisons", color=_ORANGE)
     steps.tick_params(axis="y", colors=_ORANGE)
     steps.spines["top"].set_visible(False)
-    axis.set_title(f"{name}, slice {slice_index}", fontsize=11)
-    axis.legend(frameon=False, fontsize=8, loc="upper right")
+    axis.set_title(f"{name}, slice {slice_index}: {adc.kind}", fontsize=11, pad=26)
+    axis.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
 
 
 def draw_accuracy(axis, rows: list[dict], float_top1: float) -> None:
@@ -80,18 +81,20 @@ def draw_accuracy(axis, rows: list[dict], float_top1: float) -> None:
             )
     axis.set_xlabel("reduction of A/D operations (x)")
     axis.set_ylabel("top-1")
-    axis.set_title("Accuracy against reduction", fontsize=11)
+    axis.set_title("Accuracy against reduction", fontsize=11, pad=26)
     axis.grid(alpha=0.25)
-    axis.legend(frameon=False, fontsize=8, loc="lower left")
+    axis.legend(frameon=False, fontsize=8, loc="best")
 
 
 def plot_demo(
-    path: str | Path, layer: CrossbarLayer, name: str, slice_index: int, rows: list[dict], top1: float
+    path: str | Path, layer: CrossbarLayer, name: str, rows: list[dict], float_top1: float
 ) -> None:
-    """The demo's picture: one slice's histogram with its search, and accuracy against reduction."""
-    figure, (left, right) = _figure(11, 4.2, 2)
-    draw_bit_lines(left, layer, name, slice_index)
-    draw_accuracy(right, rows, top1)
+    """The demo's picture: a slice's histogram with its search, and accuracy against reduction."""
+    figure, (left, right) = _figure(11.5, 4.6, 2)
+    # The slice whose search goes deepest has most to show.
+    deepest = int(layer._comparisons.amax(1).argmax())
+    draw_bit_lines(left, layer, name, deepest)
+    draw_accuracy(right, rows, float_top1)
     figure.savefig(path)
 
 

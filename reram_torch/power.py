@@ -149,7 +149,8 @@ class PowerReport:
         plot_layers(self, path)
 
     def __str__(self) -> str:
-        lines = [f"{'layer':24} {'conversions':>15} {'comparisons':>15} {'each':>6} {'reduction':>9}"]
+        header = ("conversions", "comparisons", "each", "reduction")
+        lines = ["{:24} {:>15} {:>15} {:>6} {:>9}".format("layer", *header)]
         lines += [
             f"{r.name:24} {r.conversions:15,} {r.comparisons:15,} "
             f"{r.comparisons_per_conversion:6.2f} {r.reduction:8.2f}x"

@@ -89,9 +89,7 @@ def crossbar(
 def histogram(u: torch.Tensor, codes: torch.Tensor, geometry: Geometry) -> torch.Tensor:
     """How often each bit-line sum is converted, by cycle and slice: int64 (I, J, V)."""
     values = geometry.highest - geometry.lowest + 1
-    bins = torch.zeros(
-        geometry.cycles, geometry.slices, values, dtype=torch.int64, device=u.device
-    )
+    bins = torch.zeros(geometry.cycles, geometry.slices, values, dtype=torch.int64, device=u.device)
     for i, j, _, sums in bit_line_sums(u, codes, geometry):
         bins[i, j] += torch.bincount((sums - geometry.lowest).flatten(), minlength=values)
     return bins

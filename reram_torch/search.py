@@ -87,7 +87,8 @@ def choose(tables: list[Choices], price: float) -> list[int]:
     for _ in range(_ROUNDS):
         before = list(picked)
         for k, table in enumerate(tables):
-            others = sum(t.mean[p] for t, p in zip(tables, picked, strict=True)) - table.mean[picked[k]]
+            mean = sum(t.mean[p] for t, p in zip(tables, picked, strict=True))
+            others = mean - table.mean[picked[k]]
             picked[k] = int(np.argmin(cost[k] + (table.mean + others) ** 2))
         if picked == before:
             break
@@ -95,19 +96,20 @@ def choose(tables: list[Choices], price: float) -> list[int]:
 
 
 def _hull(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Indices of the lower left convex hull of points, x falling."""
+    """Indices of the lower left convex hull of points."""
     order = np.lexsort((y, x))
+    falling = y[order]
+    best = np.minimum.accumulate(falling)
+    first = np.concatenate([[True], falling[1:] < best[:-1]])
     hull: list[int] = []
-    for k in order:
-        if hull and y[k] >= y[hull[-1]]:
-            continue
+    for k in order[first]:
         while len(hull) > 1:
             a, b = hull[-2], hull[-1]
             if (y[b] - y[a]) * (x[k] - x[a]) < (y[k] - y[a]) * (x[b] - x[a]):
                 break
             hull.pop()
         hull.append(int(k))
-    return np.array(hull[::-1])
+    return np.array(hull)
 
 
 def _distance(values: np.ndarray, first: int, step: int, levels: int) -> np.ndarray:
@@ -151,12 +153,12 @@ def _twin_range(load: Load):
     coarsest = 1 << max((V // _MOST_BIASES).bit_length() - 1, 0)
     below = _sums(load.counts)[0]
     coarse: dict[tuple[int, int], np.ndarray] = {}
-    for shift in range(full):
-        for n2 in range(1, full - shift + 1):
+    for shift in range(full + 1):
+        for n2 in range(1, max(full - shift, 1) + 1):
             off = _distance(values, _grid_start(values, n2, 1 << shift), 1 << shift, 1 << n2)
             coarse[shift, n2] = _sums(load.square * off**2, load.mean * off)
     parameters, comparisons, errors = [], [], []
-    for s in range(full):
+    for s in range(full + 1):
         for n1 in range(full - s + 1):
             width = 1 << (n1 + s)
             # R1 begins where sums begin, or a multiple of its step above.

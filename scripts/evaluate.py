@@ -1,6 +1,6 @@
-"""Evaluates a checkpoint on simulated crossbars: top-1, A/D operations, energy, time.
+r"""Evaluates a checkpoint on simulated crossbars: top-1, A/D operations, energy, time.
 
-    python scripts/evaluate.py --model resnet20 --weights resnet20.pt \\
+    python scripts/evaluate.py --model resnet20 --weights resnet20.pt \
         --data cifar/test --calibration-data cifar/train --config twin_range
 
 Data sets are folders with one folder of images for each class, or torchvision's by name.

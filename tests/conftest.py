@@ -1,0 +1,46 @@
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+from torch import nn
+
+import reram_torch as rt
+from reram_torch.models import LeNet5
+
+settings.register_profile(
+    "project",
+    deadline=None,  # these machines are noisy
+    derandomize=True,  # a failure here is a failure everywhere
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("project")
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def batches():
+    """Two batches of images with labels, as a DataLoader gives them."""
+    return [(torch.rand(6, 1, 32, 32), torch.randint(10, (6,))) for _ in range(2)]
+
+
+@pytest.fixture
+def lenet():
+    return LeNet5().eval()
+
+
+@pytest.fixture
+def calibrated(lenet, batches):
+    """LeNet-5 on the ISAAC baseline, calibrated."""
+    return rt.calibrate(rt.convert(lenet), batches, show_progress=False)
+
+
+@pytest.fixture
+def small_net():
+    """A convolution, its batch norm, and a classifier."""
+    return nn.Sequential(
+        nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.ReLU(), nn.Flatten(), nn.Linear(5 * 36, 4)
+    ).eval()

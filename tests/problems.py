@@ -1,0 +1,97 @@
+"""Crossbar problems for hypothesis: odd sizes, every encoding, every memory layout."""
+
+from dataclasses import dataclass
+
+import torch
+from hypothesis import strategies as st
+
+from reram_torch.mapping import Geometry
+
+
+@dataclass
+class Problem:
+    geometry: Geometry
+    u: torch.Tensor
+    codes: torch.Tensor
+    levels: torch.Tensor
+    comparisons: torch.Tensor
+
+    @property
+    def outputs(self):
+        return self.codes.shape[1]
+
+    def product(self):
+        """sum_k u q by plain integer arithmetic, (M, G, N)."""
+        u = self.u.long() & 2**self.geometry.input_bits - 1
+        return torch.einsum("mgk,gnk->mgn", u, self.codes.long())
+
+
+def _inputs(kind, shape, generator):
+    u = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    if kind == "sparse":
+        u *= torch.rand(shape, generator=generator) < 0.2
+    elif kind == "full":
+        u[torch.rand(shape, generator=generator) < 0.99] = 255
+    elif kind == "all":
+        u.fill_(255)
+    elif kind == "zero":
+        u.zero_()
+    return u
+
+
+def _layout(kind, u):
+    """The same values behind another arrangement in memory."""
+    if kind == "transposed":
+        return u.permute(2, 0, 1).contiguous().permute(1, 2, 0)
+    if kind == "strided":
+        wide = u.new_full((*u.shape[:2], 2 * u.shape[2] + 3), 77)
+        wide[..., 3::2] = u
+        return wide[..., 3::2]
+    if kind == "offset":
+        padded = u.new_full((u.shape[0] + 2, u.shape[1], u.shape[2] + 1), 99)
+        padded[1:-1, :, 1:] = u
+        return padded[1:-1, :, 1:]
+    return u
+
+
+def _tables(kind, count, geometry, generator):
+    lowest, highest = geometry.lowest, geometry.highest
+    lossless = torch.arange(lowest, highest + 1, dtype=torch.int32).repeat(count, 1)
+    shape = lossless.shape
+    comparisons = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    if kind == "lossless":
+        return lossless, comparisons
+    reach = {"coarse": 40, "wide": 3000}[kind]
+    levels = torch.randint(-reach, reach, shape, dtype=torch.int32, generator=generator)
+    return levels, comparisons
+
+
+@st.composite
+def problems(draw, most=60, tables=("lossless", "coarse", "wide"), one_bit=None):
+    """Sizes M, K and N up to `most`; cells and DACs of one bit in most cases."""
+    one_bit = draw(st.integers(0, 3)) > 0 if one_bit is None else one_bit
+    bits = st.just(1) if one_bit else st.integers(1, 4)
+    geometry = Geometry(
+        rows=draw(st.sampled_from([1, 5, 63, 64, 65, 127, 128, 128, 128, 129, 200])),
+        cols=128,
+        cell_bits=draw(bits),
+        dac_bits=draw(bits),
+        weight_bits=draw(st.sampled_from([8, 8, 8, 1, 2, 5])),
+        input_bits=draw(st.sampled_from([8, 8, 8, 1, 3, 4])),
+        encoding=draw(st.integers(0, 2)),
+    )
+    size = st.integers(1, most)
+    G = draw(st.integers(1, 3))
+    M, K, N = draw(size), draw(size), draw(size)
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**32 - 1)))
+    u = _inputs(
+        draw(st.sampled_from(["dense", "sparse", "full", "all", "zero"])), (M, G, K), generator
+    )
+    u = _layout(draw(st.sampled_from(["plain", "transposed", "strided", "offset"])), u)
+    half = 2 ** (geometry.weight_bits - 1)
+    codes = torch.randint(-half, half, (G, N, K), dtype=torch.int8, generator=generator)
+    if draw(st.integers(0, 5)) == 0:
+        codes.fill_(draw(st.sampled_from([-half, half - 1, 0])))
+    count = draw(st.sampled_from([1, geometry.slices]))
+    table = _tables(draw(st.sampled_from(tables)), count, geometry, generator)
+    return Problem(geometry, u, codes, *table)

@@ -1,0 +1,108 @@
+"""Search trees and their tables."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reram_torch.adc import (
+    Leaf,
+    TwinRange,
+    UniformSAR,
+    compile_tables,
+    design_from_dict,
+    design_to_dict,
+)
+
+
+def walk(tree, v):
+    """Follows the comparisons of one sum."""
+    made = 0
+    while not isinstance(tree, Leaf):
+        tree = tree.below if v < tree.threshold else tree.above
+        made += 1
+    return tree.level, made
+
+
+def nearest(v, levels):
+    """The nearest level; of two, the upper."""
+    return min(levels, key=lambda level: (abs(v - level), -level))
+
+
+domains = st.sampled_from([(0, 128), (0, 7), (0, 300), (-128, 128), (-5, 5)])
+steps = st.sampled_from([1, 2, 4, 8])
+
+
+@given(domains, st.integers(1, 9), steps)
+def test_uniform_sar(domain, bits, step):
+    low, high = domain
+    tables = compile_tables(UniformSAR(bits, step), low, high)
+    first = 0 if low == 0 else -(2 ** (bits - 1))
+    levels = [(first + k) * step for k in range(2**bits)]
+    assert tables.lowest == low
+    for index, v in enumerate(range(low, high + 1)):
+        assert tables.level[index] == nearest(v, levels)
+        assert tables.comparisons[index] == bits
+
+
+@given(domains, st.integers(-5, 40), st.integers(0, 5), st.integers(1, 6), steps, st.integers(0, 4))
+def test_twin_range(domain, bias, n1, n2, step, m):
+    low, high = domain
+    design = TwinRange(bias, n1, n2, step, m)
+    if bias > high or design.end <= low:
+        with pytest.raises(ValueError, match="outside the bit-line sums"):
+            compile_tables(design, low, high)
+        return
+    tables = compile_tables(design, low, high)
+    dense = [bias + k * step for k in range(2**n1)]
+    first = 0 if low == 0 else -(2 ** (n2 - 1))
+    coarse = [(first + k) * step * 2**m for k in range(2**n2)]
+    detection = max((bias > low) + (design.end <= high), 1)
+    for index, v in enumerate(range(low, high + 1)):
+        inside = bias <= v < design.end
+        assert tables.level[index] == nearest(v, dense if inside else coarse)
+        assert tables.comparisons[index] == detection + (n1 if inside else n2)
+
+
+@given(domains, st.one_of(st.builds(UniformSAR, st.integers(1, 8), steps), st.just(TwinRange())))
+def test_tables_are_the_tree(domain, design):
+    tables = compile_tables(design, *domain)
+    tree = design.tree(*domain)
+    for index, v in enumerate(range(domain[0], domain[1] + 1)):
+        assert walk(tree, v) == (int(tables.level[index]), int(tables.comparisons[index]))
+
+
+def test_the_isaac_adc_is_lossless():
+    tables = compile_tables(UniformSAR(8), 0, 128)
+    assert torch.equal(tables.level, torch.arange(129, dtype=torch.int32))
+    assert tables.comparisons.unique().tolist() == [8]
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: UniformSAR(0), "UniformSAR.bits must be a whole number from 1 to 16, not 0"),
+        (lambda: UniformSAR(8.0), "not 8.0"),
+        (lambda: UniformSAR(8, 3), "UniformSAR.step must be a power of two.*not 3"),
+        (lambda: TwinRange(n1=-1), "TwinRange.n1"),
+        (lambda: TwinRange(n2=0), "TwinRange.n2"),
+        (lambda: TwinRange(m=True), "TwinRange.m"),
+        (lambda: design_from_dict({"kind": "flash"}), r"adc.kind must be one of \['twin_range'"),
+        (lambda: design_from_dict({"kind": "uniform", "bit": 4}), "unknown key 'bit'"),
+        (lambda: design_from_dict({}), "not None"),
+    ],
+)
+def test_bad_designs_are_named(make, match):
+    with pytest.raises(ValueError, match=match):
+        make()
+
+
+@pytest.mark.parametrize("design", [UniformSAR(4, 2), TwinRange(-3, 2, 4, 2, 1)])
+def test_designs_survive_as_plain_values(design):
+    assert design_from_dict(design_to_dict(design)) == design
+
+
+def test_large_domains_compile():
+    tables = compile_tables(UniformSAR(16), -28_800, 28_800)
+    assert np.array_equal(tables.level.numpy(), np.arange(-28_800, 28_801))

@@ -1,0 +1,135 @@
+"""Calibration: ranges, histograms, and what it refuses."""
+
+import pytest
+import torch
+from torch import nn
+
+import reram_torch as rt
+from reram_torch import reference
+from reram_torch.quantize import InputScale, dequantized_input, weight_codes, weight_scale
+
+
+def linear(data, bits=8, **options):
+    layer = rt.ReRAMLinear(data.shape[1], 3, config=rt.Config(inputs=rt.InputConfig(bits)))
+    return rt.calibrate(layer, [data], show_progress=False, **options)
+
+
+def test_min_max_covers_every_batch():
+    data = torch.linspace(-1, 3, 40).view(8, 5)
+    net = rt.ReRAMLinear(5, 2)
+    rt.calibrate(net, [data[:4], data[4:]], show_progress=False)
+    assert net.input_range == (-1.0, 3.0)
+    _, inside = dequantized_input(data, *net._input_scale, 8)
+    assert inside.all()
+
+
+def test_zero_point_is_zero_for_inputs_that_are_not_negative():
+    assert linear(torch.rand(10, 4) + 1)._input_scale.zero == 0
+    assert linear(-torch.rand(10, 4) - 1)._input_scale.zero == 255
+    assert 0 < linear(torch.randn(50, 4))._input_scale.zero < 255
+    assert InputScale.from_range(0, 0, 8) == (1.0, 0)
+
+
+def test_percentile_and_least_error_cut_the_tails():
+    data = torch.cat([torch.randn(4000).abs(), torch.tensor([50.0] + [0.0] * 999)]).view(-1, 5)
+    full = linear(data, 4)
+    cut = linear(data, 4, ranges="percentile", percentile=99.9)
+    least = linear(data, 4, ranges="mse")
+    assert full.input_range[1] == 50
+    assert 2.5 < cut.input_range[1] < 6
+    assert least.input_range[1] < 50
+
+    def error(layer):
+        values, _ = dequantized_input(data, *layer._input_scale, 4)
+        return float((values - data).square().sum())
+
+    assert error(least) <= error(full)
+    assert error(least) <= error(cut)
+
+
+def test_least_error_keeps_a_uniform_range():
+    data = torch.linspace(-1, 1, 5000).view(-1, 5)
+    low, high = linear(data, ranges="mse").input_range
+    assert low < -0.95
+    assert high > 0.95
+
+
+@pytest.mark.parametrize("encoding", ["offset", "differential", "dual"])
+def test_histograms_are_those_of_the_reference(encoding):
+    config = rt.Config(rt.CrossbarConfig(rows=16), rt.WeightConfig(encoding=encoding))
+    net = rt.ReRAMLinear(30, 5, config=config)
+    data = torch.randn(12, 30)
+    rt.calibrate(net, [data[:5], data[5:]], show_progress=False)
+    codes = weight_codes(net.weight, weight_scale(net.weight, 8), 8).detach().unsqueeze(0)
+    u = net._codes(data)
+    expected = reference.histogram(u, codes, net.geometry)
+    assert torch.equal(net._statistics.histogram, expected)
+    product = torch.einsum("mgk,gnk->mgn", u.double(), codes.double())
+    assert net._statistics.results == product.numel()
+    assert net._statistics.square_sum == pytest.approx(float(product.square().sum()))
+
+
+def test_batches_may_be_pairs_a_tensor_or_a_generator(lenet, batches):
+    wanted = rt.calibrate(rt.convert(lenet), batches, show_progress=False)
+    both = torch.cat([x for x, _ in batches])
+    for form in ((x for x, _ in batches), [list(b) for b in batches], both):
+        net = rt.calibrate(rt.convert(lenet), form, show_progress=False)
+        assert net.conv2.input_range == wanted.conv2.input_range
+    assert wanted.calibration.targets is not None
+
+
+def test_calibration_leaves_modes_and_weights_alone(lenet, batches):
+    net = rt.convert(lenet).train()
+    net.conv1.eval()
+    before = {k: v.clone() for k, v in lenet.state_dict().items()}
+    rt.calibrate(net, batches, show_progress=False)
+    assert net.training
+    assert not net.conv1.training
+    assert all(torch.equal(net.state_dict()[k], v) for k, v in before.items())
+    assert all(p.grad is None for p in net.parameters())
+
+
+class Unused(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.used, self.unused = nn.Linear(3, 3), nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.used(x)
+
+
+def test_what_it_refuses(lenet, batches):
+    net = rt.convert(lenet)
+    with pytest.raises(ValueError, match="batches is empty"):
+        rt.calibrate(net, [])
+    with pytest.raises(ValueError, match="run reram_torch.convert first"):
+        rt.calibrate(lenet, batches)
+    with pytest.raises(ValueError, match="ranges must be one of"):
+        rt.calibrate(net, batches, ranges="minmax")
+    with pytest.raises(ValueError, match="percentile"):
+        rt.calibrate(net, batches, ranges="percentile", percentile=0.9)
+    with pytest.raises(TypeError, match=r"batches\[1\].*int64"):
+        rt.calibrate(net, [batches[0][0], batches[0][1]])
+    with pytest.raises(ValueError, match=r"batches\[0\] holds NaN"):
+        rt.calibrate(net, [torch.full((1, 1, 32, 32), float("nan"))])
+    with pytest.raises(ValueError, match="only 1 of 2 batches have targets"):
+        rt.calibrate(net, [batches[0], batches[1][0]])
+    with pytest.raises(ValueError, match="saw any input"):
+        rt.calibrate(net, [torch.empty(0, 1, 32, 32)])
+    assert all(m._observer is None for m in rt.crossbar_layers(net).values())
+
+
+def test_layers_that_see_nothing_are_named():
+    net = rt.convert(Unused())
+    with pytest.warns(UserWarning, match=r"saw no input: \['unused'\]"):
+        rt.calibrate(net, torch.rand(4, 3), show_progress=False)
+    assert net.unused.input_range is None
+    assert net.eval()(torch.rand(2, 3)).shape == (2, 3)
+
+
+def test_infinity_inside_the_network_is_named():
+    net = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    with torch.no_grad():
+        net[0].weight.fill_(1e38)
+    with pytest.raises(ValueError, match="the input of layer '1' holds NaN or infinity"):
+        rt.calibrate(rt.convert(net), torch.full((2, 3), 1e3), show_progress=False)

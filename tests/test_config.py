@@ -1,0 +1,71 @@
+"""Configurations: validated when made, through TOML and back."""
+
+import dataclasses
+
+import pytest
+
+import reram_torch as rt
+from reram_torch.config import Config
+
+
+@pytest.mark.parametrize("name", rt.config_names())
+def test_named_configurations_load_and_survive(name, tmp_path):
+    config = rt.load_config(name)
+    path = tmp_path / "copy.toml"
+    config.save(path)
+    assert rt.load_config(path) == config
+    assert Config.from_dict(config.to_dict()) == config
+
+
+def test_the_default_is_the_isaac_baseline():
+    assert rt.load_config("isaac") == rt.Config()
+    assert {"isaac", "twin_range"} <= set(rt.config_names())
+
+
+def test_replace_works_on_each_part():
+    config = rt.Config()
+    crossbar = dataclasses.replace(config.crossbar, rows=64)
+    assert dataclasses.replace(config, crossbar=crossbar).crossbar.rows == 64
+    with pytest.raises(ValueError, match=r"crossbar.rows .* from 1 to 4096, not 0"):
+        dataclasses.replace(config.crossbar, rows=0)
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("[crosbar]\nrows = 3", "unknown section 'crosbar'; known: .*'crossbar'"),
+        ("[crossbar]\nrow = 3", "crossbar: unknown key 'row'; known: .*'rows'"),
+        ("[crossbar]\nrows = 1.5", "crossbar.rows must be a whole number"),
+        ("[crossbar]\ncell_bits = 5", "crossbar.cell_bits .* 1 to 4"),
+        ("[weights]\nencoding = 'ofset'", "weights.encoding must be one of .*'offset'"),
+        ("[weights]\nbits = 1", "one bit holds only the code 0"),
+        ("[inputs]\nbits = 9", "inputs.bits"),
+        ("[adc]\nkind = 'uniform'\nstep = 3", "power of two"),
+        ("[adc]\nbits = 3", "adc.kind"),
+        ("[search]\nreduction = 2.0", "'design' is missing"),
+        ("[search]\ndesign = 'twin_range'", "exactly one of reduction= and max_drop="),
+        ("[search]\ndesign = 'x'\nreduction = 2.0\ngranularity = 'bit'", "granularity"),
+        ("[search]\ndesign = 'x'\nreduction = -1.0", "reduction must be a finite number above 0"),
+        ("crossbar = 3", "crossbar must be a table"),
+        ("[crossbar\n", "config.toml"),
+    ],
+)
+def test_bad_files_are_named(text, match, tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=match):
+        rt.load_config(path)
+
+
+def test_missing_configurations_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no configuration named 'isac'; known: .*isaac"):
+        rt.load_config("isac")
+    with pytest.raises(FileNotFoundError, match="nothing.toml"):
+        rt.load_config(tmp_path / "nothing.toml")
+
+
+def test_sections_have_their_types():
+    with pytest.raises(TypeError, match="config.crossbar"):
+        rt.Config(crossbar={"rows": 3})
+    with pytest.raises(TypeError, match="config.adc"):
+        rt.Config(adc="uniform")

@@ -1,0 +1,215 @@
+"""The arithmetic: the reference against plain integers, the kernels against the reference."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from problems import Problem, problems
+
+from reram_torch import mapping, native, ops, reference
+from reram_torch.mapping import Geometry
+
+needs_native = pytest.mark.skipif(not native.available(), reason="the native library is not built")
+
+
+def isas():
+    best = native.ISAS.index(native.isa()) if native.available() else -1
+    return native.ISAS[: best + 1]
+
+
+def brute_force(p: Problem):
+    """Section 2 of the contract, one Python integer at a time."""
+    g = p.geometry
+    M, G, K = p.u.shape
+    acc = torch.zeros(M, G, p.outputs, dtype=torch.int64)
+    made = [0] * g.slices
+    for m in range(M):
+        for group in range(G):
+            for n in range(p.outputs):
+                total = 0
+                for first in range(0, K, g.rows):
+                    rows = range(first, min(first + g.rows, K))
+                    u = [int(p.u[m, group, k]) & 2**g.input_bits - 1 for k in rows]
+                    q = [int(p.codes[group, n, k]) for k in rows]
+                    if g.encoding == 0:
+                        parts = [(1, [v + 2 ** (g.weight_bits - 1) for v in q])]
+                        total -= 2 ** (g.weight_bits - 1) * sum(u)
+                    else:
+                        parts = [(1, [max(v, 0) for v in q]), (-1, [max(-v, 0) for v in q])]
+                    for i in range(g.cycles):
+                        for j in range(g.slices):
+                            sums = []
+                            for _, cells in parts:
+                                sums.append(
+                                    sum(
+                                        (a >> i * g.dac_bits)
+                                        % 2**g.dac_bits
+                                        * ((c >> j * g.cell_bits) % 2**g.cell_bits)
+                                        for a, c in zip(u, cells, strict=True)
+                                    )
+                                )
+                            if g.encoding == 1:
+                                sums = [sums[0] - sums[1]]
+                            table = j if len(p.levels) > 1 else 0
+                            for (sign, _), s in zip(parts, sums, strict=False):
+                                level = int(p.levels[table, s - g.lowest])
+                                total += sign * level * 2 ** (i * g.dac_bits + j * g.cell_bits)
+                                made[j] += int(p.comparisons[table, s - g.lowest])
+                acc[m, group, n] = total
+    return acc, made
+
+
+@settings(max_examples=60)
+@given(problems(most=6, tables=("lossless", "coarse")))
+def test_reference_follows_the_contract(p):
+    acc, made = brute_force(p)
+    found, counts = reference.crossbar(p.u, p.codes, p.levels, p.comparisons, p.geometry)
+    assert torch.equal(found.long(), acc)
+    assert counts[1].tolist() == made
+
+
+@settings(max_examples=60)
+@given(problems(most=80, tables=("lossless",)))
+def test_reference_is_lossless(p):
+    acc, counts = reference.crossbar(p.u, p.codes, p.levels, p.comparisons, p.geometry)
+    assert torch.equal(acc.long(), p.product())
+    M, G, K = p.u.shape
+    expected = p.geometry.conversions_per_slice(K, M, G * p.outputs)
+    assert counts[0].tolist() == [expected] * p.geometry.slices
+
+
+@settings(max_examples=50)
+@given(problems(most=90))
+def test_cells_hold_the_codes(p):
+    cells = mapping.program(p.codes, p.geometry)
+    shape = p.geometry.cells_shape(p.codes.shape[0], p.outputs, p.codes.shape[2])
+    assert tuple(cells.shape) == shape
+    read = mapping.read_back(cells, p.geometry, p.outputs, p.codes.shape[2])
+    assert torch.equal(read, p.codes.to(read.dtype))
+
+
+def check_native(p: Problem, monkeypatch, isa: str):
+    monkeypatch.setenv("RERAM_TORCH_ISA", isa)
+    try:
+        acc, counts = reference.crossbar(p.u, p.codes, p.levels, p.comparisons, p.geometry)
+    except ValueError:
+        acc = None
+    cells = mapping.program(p.codes, p.geometry)
+    assert torch.equal(native.program(p.codes, p.geometry), cells)
+    arguments = p.u, cells, p.levels, p.comparisons, p.outputs, p.geometry
+    if acc is None:  # both refuse what could overflow
+        with pytest.raises(native.NativeError, match="overflow"):
+            native.crossbar(*arguments, True)
+        return
+    found, made = native.crossbar(*arguments, True)
+    assert torch.equal(found, acc)
+    assert torch.equal(made, counts)
+    uncounted, none = native.crossbar(*arguments, False)
+    assert torch.equal(uncounted, acc)
+    assert not none.any()
+    bins = reference.histogram(p.u, p.codes, p.geometry)
+    assert torch.equal(native.histogram(p.u, cells, p.outputs, p.geometry), bins)
+
+
+@needs_native
+@pytest.mark.parametrize("isa", isas())
+def test_native_equals_reference(isa, monkeypatch):
+    @settings(max_examples=120)
+    @given(problems(most=70))
+    def check(p):
+        check_native(p, monkeypatch, isa)
+
+    check()
+
+
+@needs_native
+@pytest.mark.parametrize("isa", isas())
+def test_native_equals_reference_at_size(isa, monkeypatch):
+    @settings(max_examples=25)
+    @given(problems(most=300, one_bit=True))
+    def check(p):
+        check_native(p, monkeypatch, isa)
+
+    check()
+
+
+@needs_native
+@settings(max_examples=25)
+@given(problems(most=300, tables=("lossless",), one_bit=True))
+def test_native_is_lossless(p):
+    cells = native.program(p.codes, p.geometry)
+    acc, _ = native.crossbar(p.u, cells, p.levels, p.comparisons, p.outputs, p.geometry, False)
+    assert torch.equal(acc.long(), p.product())
+
+
+@settings(max_examples=40)
+@given(problems(most=40))
+def test_the_operator_is_one_of_the_two(p):
+    """What torch dispatches to, native where it is built, is the reference to the last integer."""
+    cells = mapping.program(p.codes, p.geometry)
+    arguments = p.u, cells, p.levels, p.comparisons, p.outputs, p.geometry.as_list()
+    try:
+        acc, counts = reference.crossbar(p.u, p.codes, p.levels, p.comparisons, p.geometry)
+    except ValueError:
+        with pytest.raises(ValueError, match="overflow"):
+            torch.ops.reram_torch.crossbar(*arguments, True)
+        return
+    found, made = torch.ops.reram_torch.crossbar(*arguments, True)
+    assert torch.equal(found, acc)
+    assert torch.equal(made, counts)
+
+
+@pytest.mark.parametrize("encoding", [0, 1, 2])
+def test_the_largest_sums_that_fit(encoding):
+    """Every input and every weight at its extreme, just below the bound of the accumulator."""
+    g = Geometry(128, 128, 1, 1, 8, 8, encoding)
+    levels = torch.arange(g.lowest, g.highest + 1, dtype=torch.int32).unsqueeze(0)
+    comparisons = torch.ones_like(levels, dtype=torch.uint8)
+    low, high = 1, 100_000
+    while high - low > 1:  # the deepest reduction that is not refused
+        K = (low + high) // 2
+        try:
+            mapping.check_accumulator(g, K, levels)
+            low = K
+        except ValueError:
+            high = K
+    for code in (-128, 127):
+        codes = torch.full((1, 2, low), code, dtype=torch.int8)
+        u = torch.full((1, 1, low), 255, dtype=torch.uint8)
+        cells = mapping.program(codes, g)
+        acc, _ = torch.ops.reram_torch.crossbar(
+            u, cells, levels, comparisons, 2, g.as_list(), False
+        )
+        assert acc.flatten().tolist() == [255 * code * low] * 2
+    assert low > 32_000
+
+
+def test_nothing_to_do():
+    g = Geometry(128, 128, 1, 1, 8, 8, 0)
+    codes = torch.ones(1, 3, 10, dtype=torch.int8)
+    levels = torch.arange(129, dtype=torch.int32).unsqueeze(0)
+    comparisons = torch.full((1, 129), 8, dtype=torch.uint8)
+    u = torch.zeros(0, 1, 10, dtype=torch.uint8)
+    cells = mapping.program(codes, g)
+    acc, counts = torch.ops.reram_torch.crossbar(
+        u, cells, levels, comparisons, 3, g.as_list(), True
+    )
+    assert acc.shape == (0, 1, 3)
+    assert not counts.any()
+    assert not torch.ops.reram_torch.histogram(u, cells, 3, g.as_list()).any()
+
+
+@needs_native
+def test_fingerprint_tells_content():
+    x = torch.randn(1000)
+    print_of = ops.fingerprint(x)
+    assert print_of == ops.fingerprint(x.clone())
+    for change in (lambda t: t.neg_(), lambda t: t[0].add_(1e-6), lambda t: t[[0, 1]].neg_()):
+        y = x.clone()
+        change(y)
+        if not torch.equal(x, y):
+            assert ops.fingerprint(y) != print_of
+    assert ops.fingerprint(x.flip(0)) != print_of
+    assert ops.fingerprint(x[:-1]) != print_of
+    pairs = x.clone()
+    pairs[[1, 17, 33]] *= -1  # top bits of words in one lane of the hash
+    assert ops.fingerprint(pairs) != print_of

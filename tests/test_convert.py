@@ -1,0 +1,250 @@
+"""Conversion, reversion, and folding of batch norms."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+import reram_torch as rt
+
+
+def test_lenet_and_back(lenet, batches):
+    x = batches[0][0]
+    net = rt.convert(lenet)
+    assert type(net.conv1) is rt.ReRAMConv2d
+    assert type(net.fc3) is rt.ReRAMLinear
+    assert type(lenet.conv1) is nn.Conv2d
+    assert isinstance(net.conv1, nn.Conv2d)
+    assert net.conversion.converted == ("conv1", "conv2", "fc1", "fc2", "fc3")
+    back = rt.revert(net)
+    assert not any(isinstance(m, rt.ReRAMConv2d | rt.ReRAMLinear) for m in back.modules())
+    assert torch.equal(back(x), lenet(x))
+    assert back.state_dict().keys() == lenet.state_dict().keys()
+
+
+def test_revert_brings_the_weights_as_they_are(calibrated):
+    with torch.no_grad():
+        calibrated.fc1.weight.fill_(0.25)
+    assert (rt.revert(calibrated).fc1.weight == 0.25).all()
+
+
+def test_in_place_keeps_the_parameters(lenet):
+    weight = lenet.conv1.weight
+    assert rt.convert(lenet, inplace=True) is lenet
+    assert lenet.conv1.weight is weight
+    assert rt.revert(lenet, inplace=True) is lenet
+    assert type(lenet.conv1) is nn.Conv2d
+    assert lenet.conv1.weight is weight
+
+
+def test_the_network_may_be_one_layer():
+    net = rt.convert(nn.Linear(3, 2))
+    assert type(net) is rt.ReRAMLinear
+    assert type(rt.revert(net)) is nn.Linear
+
+
+def test_skip_by_name_and_by_predicate(lenet):
+    net = rt.convert(lenet, skip=["conv1", "fc3"])
+    assert type(net.conv1) is nn.Conv2d
+    assert net.conversion.skipped == ("conv1", "fc3")
+    net = rt.convert(lenet, skip=lambda name, module: isinstance(module, nn.Linear))
+    assert net.conversion.converted == ("conv1", "conv2")
+    with pytest.raises(ValueError, match="no Conv2d or Linear named 'conv7'"):
+        rt.convert(lenet, skip=["conv7"])
+    with pytest.raises(ValueError, match="nothing left to convert"):
+        rt.convert(lenet, skip=lambda name, module: True)
+
+
+def test_shared_modules_and_tied_parameters_stay_so():
+    shared = nn.Linear(4, 4)
+    net = nn.Sequential(shared, nn.ReLU(), nn.Sequential(shared), nn.Linear(4, 4))
+    net.again = shared
+    net[3].weight = shared.weight
+    made = rt.convert(net)
+    assert made[0] is made[2][0] is made.again
+    assert made[3].weight is made[0].weight
+    assert made.conversion.converted == ("0", "3")
+    back = rt.revert(made)
+    assert back[0] is back[2][0] is back.again
+    assert back[3].weight is back[0].weight
+
+
+class MyConv(nn.Conv2d):
+    pass
+
+
+def test_what_cannot_be_converted_is_left_alone_and_listed(caplog):
+    net = nn.ModuleDict(
+        {
+            "mine": MyConv(3, 4, 3),
+            "attention": nn.MultiheadAttention(8, 2),
+            "normed": nn.utils.parametrizations.weight_norm(nn.Linear(3, 3)),
+            "plain": nn.Linear(3, 3),
+        }
+    )
+    made = rt.convert(net)
+    assert made.conversion.converted == ("plain",)
+    assert set(made.conversion.left_alone) == {"mine", "attention.out_proj", "normed"}
+    assert type(made["mine"]) is MyConv
+    assert "MyConv" in made.conversion.left_alone["mine"]
+    assert "mine stays in float" in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore")  # torch calls the old weight norm deprecated
+def test_weights_computed_by_a_hook_are_left_alone():
+    net = nn.Sequential(nn.utils.weight_norm(nn.Linear(3, 3)), nn.Linear(3, 3))
+    made = rt.convert(net, inplace=True)  # torch itself cannot copy such a network
+    assert made.conversion.left_alone == {"0": "its weight is computed by a hook"}
+
+
+def test_hooks_mode_and_requires_grad_are_kept(batches):
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU())
+    net[0].weight.requires_grad_(False)
+    net[0].eval()
+    calls = []
+    net[0].register_forward_hook(lambda *_: calls.append(1))
+    made = rt.convert(net)
+    assert not made[0].weight.requires_grad
+    assert not made[0].training
+    assert made[1].training
+    rt.calibrate(made, batches, show_progress=False)
+    assert calls
+    assert not made[0].training
+
+
+def test_what_makes_no_sense_says_what_to_do(lenet):
+    net = rt.convert(lenet)
+    with pytest.raises(ValueError, match="has crossbar layers already: revert it"):
+        rt.convert(net)
+    with pytest.raises(ValueError, match="no Conv2d and no Linear"):
+        rt.convert(nn.ReLU())
+    with pytest.raises(ValueError, match=r"run reram_torch.convert first"):
+        rt.revert(lenet)
+    with pytest.raises(TypeError, match="load_config"):
+        rt.convert(lenet, "isaac")
+
+
+def test_copies_are_independent(calibrated, batches):
+    x = batches[0][0]
+    other = copy.deepcopy(calibrated)
+    assert torch.equal(other(x), calibrated(x))
+    with torch.no_grad():
+        other.fc3.weight.neg_()
+    assert not torch.equal(other(x), calibrated(x))
+
+
+# --- batch norm ---
+
+
+def trained_norm(norm):
+    with torch.no_grad():
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.5, 2)
+        norm.weight.normal_()
+        norm.bias.normal_()
+    return norm
+
+
+def test_batch_norm_is_folded(small_net):
+    trained_norm(small_net[1])
+    x = torch.randn(4, 3, 8, 8)
+    net = rt.convert(small_net, fold_bn=True)
+    assert net.conversion.folded == {"0": "1"}
+    assert isinstance(net[1], nn.Identity)
+    assert net[0].bias is not None
+    torch.testing.assert_close(rt.revert(net)(x), small_net(x))
+    assert isinstance(small_net[1], nn.BatchNorm2d)
+    assert rt.convert(small_net).conversion.folded == {}
+
+
+class Graph(nn.Module):
+    """conv -> norm, and whatever `use` makes of them."""
+
+    def __init__(self, use, norm=None):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+        self.norm = trained_norm(nn.BatchNorm2d(3)) if norm is None else norm
+        self.use = use
+
+    def forward(self, x):
+        return self.use(self, x)
+
+
+class Untracked(nn.BatchNorm2d):
+    def __init__(self):
+        super().__init__(3, track_running_stats=False)
+
+
+def two_users(net, x):
+    y = net.conv(x)
+    return net.norm(y) + y
+
+
+def conv_twice(net, x):
+    return net.norm(net.conv(net.conv(x)))
+
+
+def norm_twice(net, x):
+    return net.norm(net.norm(net.conv(x)))
+
+
+def weight_read(net, x):
+    return net.norm(net.conv(x)) * net.conv.weight.sum()
+
+
+def straight(net, x):
+    return net.norm(net.conv(x))
+
+
+@pytest.mark.parametrize(
+    ("use", "why"),
+    [
+        (two_users, "used elsewhere"),
+        (conv_twice, "conv is called 2 times"),
+        (norm_twice, "it is called 2 times"),
+        (weight_read, "read elsewhere"),
+    ],
+)
+def test_folding_is_refused_where_the_graph_makes_it_wrong(use, why, caplog):
+    model = Graph(use).eval()
+    x = torch.randn(2, 3, 4, 4)
+    net = rt.convert(model, fold_bn=True)
+    assert not net.conversion.folded
+    assert why in net.conversion.not_folded["norm"]
+    assert "norm is not folded" in caplog.text
+    torch.testing.assert_close(rt.revert(net)(x), model(x))
+
+
+def test_folding_is_refused_for_other_norms_and_shared_parameters():
+    for norm, why in (
+        (nn.BatchNorm2d(3, track_running_stats=False), "no running statistics"),
+        (Untracked(), "subclass"),
+    ):
+        net = rt.convert(Graph(straight, norm).eval(), fold_bn=True)
+        assert why in net.conversion.not_folded["norm"]
+    model = Graph(straight)
+    model.other = nn.Conv2d(3, 3, 1)
+    model.other.weight = model.conv.weight
+    net = rt.convert(model.eval(), fold_bn=True)
+    assert "shared" in net.conversion.not_folded["norm"]
+    model = Graph(straight).eval()
+    model.conv.register_forward_hook(lambda *_: None)
+    assert "hook" in rt.convert(model, fold_bn=True).conversion.not_folded["norm"]
+
+
+def test_skipped_convolutions_keep_their_norm(small_net):
+    net = rt.convert(small_net, fold_bn=True, skip=["0"])
+    assert isinstance(net[1], nn.BatchNorm2d)
+    assert net.conversion.folded == {}
+
+
+def branching(net, x):
+    return net.norm(net.conv(x)) if x.sum() > 0 else x
+
+
+def test_what_cannot_be_traced_or_is_in_training_is_an_error(small_net):
+    with pytest.raises(ValueError, match=r"torch.fx can trace"):
+        rt.convert(Graph(branching).eval(), fold_bn=True)
+    with pytest.raises(ValueError, match=r"model.eval\(\)"):
+        rt.convert(small_net.train(), fold_bn=True)

@@ -1,0 +1,197 @@
+"""Data sets in their own formats, models by name, evaluation, and the scripts."""
+
+import json
+import pickle
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+import reram_torch as rt
+from reram_torch import data, models
+from reram_torch.evaluate import evaluate
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared" / "data"
+
+
+def image_folder(root, count=6, classes=("cat", "dog")):
+    from PIL import Image
+
+    random = np.random.default_rng(0)
+    for label in classes:
+        (root / label).mkdir(parents=True)
+        for k in range(count):
+            pixels = random.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / label / f"{k}.png")
+    return root
+
+
+def test_digits():
+    pytest.importorskip("sklearn")
+    train, test = data.digits(True), data.digits(False)
+    assert (len(train), len(test)) == (1437, 360)
+    image, label = test[0]
+    assert image.shape == (1, 32, 32)
+    assert 0 <= image.min() <= image.max() <= 1
+    assert label == 0
+
+
+def test_image_folder(tmp_path):
+    pytest.importorskip("torchvision")
+    found = data.load_dataset(str(image_folder(tmp_path / "images")), size=24)
+    assert len(found) == 12
+    assert found[0][0].shape == (3, 24, 24)
+    assert found.classes == ["cat", "dog"]
+
+
+@pytest.mark.filterwarnings("ignore")  # torchvision unpickles with an old numpy flag
+def test_cifar10_in_its_own_format(tmp_path, monkeypatch):
+    datasets = pytest.importorskip("torchvision.datasets")
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    names = [f"data_batch_{k}" for k in range(1, 6)] + ["test_batch"]
+    for name in names:
+        batch = {"data": np.full((2, 3072), 7, dtype=np.uint8), "labels": [3, 9]}
+        (folder / name).write_bytes(pickle.dumps(batch))
+    meta = {"label_names": [f"class{k}" for k in range(10)]}
+    (folder / "batches.meta").write_bytes(pickle.dumps(meta))
+    monkeypatch.setattr(datasets.CIFAR10, "_check_integrity", lambda self: True)
+    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
+    found = data.load_dataset("cifar10", train=True, root=str(tmp_path))
+    assert len(found) == 10
+    assert found[1][1] == 9
+    assert found[0][0].shape == (3, 32, 32)
+
+
+def test_mnist_in_its_own_format(tmp_path):
+    pytest.importorskip("torchvision")
+    folder = tmp_path / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    for part in ("train", "t10k"):
+        images = np.arange(2 * 28 * 28, dtype=np.uint32).astype(np.uint8).tobytes()
+        header = struct.pack(">IIII", 2051, 2, 28, 28)
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(header + images)
+        labels = struct.pack(">II", 2049, 2) + bytes([4, 1])
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(labels)
+    found = data.load_dataset("mnist", root=str(tmp_path), size=32, mean=(0.5,), std=(0.5,))
+    assert [label for _, label in found] == [4, 1]
+    assert found[0][0].shape == (1, 32, 32)
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "mnist"])
+def test_missing_data_sets_say_how_to_get_them(name, tmp_path):
+    pytest.importorskip("torchvision")
+    with pytest.raises(FileNotFoundError, match="download=True"):
+        data.load_dataset(name, root=str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="one folder of images for each class"):
+        data.load_dataset("cifar11")
+
+
+def test_missing_imagenet_says_how_to_get_it(tmp_path):
+    pytest.importorskip("torchvision")
+    with pytest.raises(FileNotFoundError, match="image-net.org"):
+        data.load_dataset("imagenet", root=str(tmp_path))
+
+
+def test_subsets_are_reproducible():
+    whole = TensorDataset(torch.arange(50))
+    first = [int(x) for (x,) in data.subset(whole, 7, seed=3)]
+    assert first == [int(x) for (x,) in data.subset(whole, 7, seed=3)]
+    assert len(set(first)) == 7
+    assert data.subset(whole, None) is whole
+    with pytest.raises(ValueError, match="cannot take 51 of 50"):
+        data.subset(whole, 51)
+
+
+def test_models_by_name():
+    assert models.build_model("lenet5", 7)(torch.rand(2, 1, 32, 32)).shape == (2, 7)
+    assert models.build_model("resnet20", 10)(torch.rand(2, 3, 32, 32)).shape == (2, 10)
+    assert sum(p.numel() for p in models.build_model("resnet20", 10).parameters()) == 269_722
+    assert isinstance(models.build_model("reram_torch.models:LeNet5", 10), models.LeNet5)
+    pytest.importorskip("torchvision")
+    assert models.build_model("resnet18", 5).fc.out_features == 5
+    for name in ("resnet21", "no.such:thing", "reram_torch.models:Nothing"):
+        with pytest.raises(ValueError, match=name):
+            models.build_model(name, 10)
+
+
+def test_weights_of_another_network_are_named(lenet, tmp_path):
+    torch.save({f"module.{k}": v for k, v in lenet.state_dict().items()}, tmp_path / "a.pt")
+    loaded = models.load_weights(models.LeNet5(), str(tmp_path / "a.pt"))
+    assert torch.equal(loaded.fc3.weight, lenet.fc3.weight)
+    with pytest.raises(ValueError, match="another network"):
+        models.load_weights(models.build_model("resnet20", 10), str(tmp_path / "a.pt"))
+    torch.save([1, 2], tmp_path / "b.pt")
+    with pytest.raises(ValueError, match="no state_dict"):
+        models.load_weights(lenet, str(tmp_path / "b.pt"))
+
+
+def test_evaluate(lenet, batches):
+    result = evaluate(lenet.train(), batches, show_progress=False)
+    assert lenet.training
+    assert result.images == 12
+    x, y = (torch.cat(part) for part in zip(*batches, strict=True))
+    assert result.top1 == float((lenet.eval()(x).argmax(1) == y).double().mean())
+    assert result.seconds_per_100 == pytest.approx(result.seconds / 0.12)
+    with pytest.raises(ValueError, match="no batches"):
+        evaluate(lenet, [])
+
+
+def run_script(*arguments):
+    command = [sys.executable, str(ROOT / "scripts" / "evaluate.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+def test_the_evaluation_script(tmp_path):
+    pytest.importorskip("torchvision")
+    folder = image_folder(tmp_path / "images")
+    torch.save(models.build_model("resnet20", 2).state_dict(), tmp_path / "net.pt")
+    result = run_script(
+        "--model", "resnet20", "--weights", tmp_path / "net.pt", "--classes", 2,
+        "--data", folder, "--config", "twin_range", "--calibration-images", 6,
+        "--reduction", 2.0, "--json", tmp_path / "out" / "r.json", "--fold-bn", "--layers",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "every output of every image is equal" in result.stdout
+    read = json.loads((tmp_path / "out" / "r.json").read_text())
+    names = [row["network"] for row in read["results"]]
+    assert names == ["float", "lossless crossbar", "plain integer", "twin_range"]
+    assert read["results"][1]["top1"] == read["results"][2]["top1"]
+    assert read["results"][3]["reduction"] > 1.9
+    assert len(read["results"][3]["report"]["layers"]) == 20
+
+
+def test_the_script_names_what_is_wrong(tmp_path):
+    result = run_script("--model", "resnet20", "--data", tmp_path / "nowhere")
+    assert result.returncode != 0
+    assert "one folder of images for each class" in result.stderr
+    result = run_script("--model", "lenet5", "--data", "digits", "--reduction", 2)
+    assert "no [search] section" in result.stderr
+    result = run_script("--model", "lenet5", "--data", "digits", "--weights", tmp_path / "no.pt")
+    assert "no.pt" in result.stderr
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data are not there")
+def test_resnet20_on_real_images():
+    """The first 200 test images: float, lossless crossbar, twin range."""
+    test = data.load_dataset(str(SHARED / "cifar10-subset" / "test"))
+    train = data.load_dataset(str(SHARED / "cifar10-subset" / "train"))
+    batches = DataLoader(data.subset(test, 200, 1), 50)
+    net = models.build_model("resnet20", 10).eval()
+    models.load_weights(net, str(SHARED / "resnet20-cifar10.pt"))
+    ideal = evaluate(net, batches, show_progress=False).top1
+    assert ideal > 0.87
+    net = rt.convert(net)
+    rt.calibrate(net, DataLoader(data.subset(train, 64), 32), show_progress=False)
+    assert abs(evaluate(net, batches, show_progress=False).top1 - ideal) <= 0.01
+    rt.design_adc(net, "twin_range", reduction=2.3)
+    with rt.PowerMeter(net) as meter:
+        top1 = evaluate(net, batches, show_progress=False).top1
+    assert meter.report().reduction > 2.25
+    assert top1 > ideal - 0.03

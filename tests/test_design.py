@@ -1,0 +1,152 @@
+"""The search for ADCs: candidates, choice, budgets."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import reram_torch as rt
+from reram_torch.adc import compile_tables
+from reram_torch.search import Choices, Load, candidates, choose
+
+
+@st.composite
+def loads(draw):
+    lowest = draw(st.sampled_from([0, -12]))
+    size = 13 if lowest == 0 else 25
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    counts = random.integers(0, 100, size) * (random.random(size) < draw(st.floats(0.1, 1)))
+    counts[draw(st.integers(0, size - 1))] += draw(st.integers(1, 10_000))
+    return Load(lowest, counts.astype(float), counts * random.random(), counts * random.random())
+
+
+def measure(design, load):
+    """Comparisons and errors of a design by its own tables."""
+    values = load.values
+    tables = compile_tables(design, int(values[0]), int(values[-1]))
+    off = values - tables.level.numpy()
+    return (
+        load.counts @ tables.comparisons.numpy(),
+        load.square @ off.astype(float) ** 2,
+        load.mean @ off.astype(float),
+    )
+
+
+@settings(max_examples=40)
+@given(loads(), st.sampled_from(["uniform", "twin_range"]))
+def test_candidates_are_priced_as_their_tables_say(load, kind):
+    found = candidates(kind, load)
+    for k, design in enumerate(found.designs):
+        made = found.comparisons[k], found.square[k], found.mean[k]
+        assert made == pytest.approx(measure(design, load), rel=1e-9, abs=1e-6)
+
+
+@settings(max_examples=15)
+@given(loads(), st.floats(1e-6, 1e6))
+def test_no_twin_range_is_better_than_the_one_chosen(load, price):
+    """Against every TwinRange that there is, tried one by one."""
+    found = candidates("twin_range", load)
+    [k] = choose([found], price)
+    chosen = found.square[k] + found.mean[k] ** 2 + price * found.comparisons[k]
+    values = load.values
+    best = (np.inf, None)
+    for bias in range(int(values[0]), int(values[-1]) + 1):
+        for n1 in range(5):
+            for n2 in range(1, 6):
+                for s in range(5 - n1):
+                    for m in range(5 - s):
+                        if (bias - values[0]) % 2**s:
+                            continue
+                        design = rt.TwinRange(bias, n1, n2, 2**s, m)
+                        made, square, mean = measure(design, load)
+                        best = min(best, (square + mean**2 + price * made, str(design)))
+    assert chosen <= best[0] * (1 + 1e-9) + 1e-9, f"{best[1]} beats {found.designs[k]}"
+
+
+def test_mean_errors_of_the_tables_of_a_layer_cancel():
+    designs = (rt.UniformSAR(1), rt.UniformSAR(2))
+    one = Choices(designs, np.array([1.0, 1.0]), np.array([0.0, 0.1]), np.array([1.0, -1.0]))
+    picked = choose([one, one], 0.0)
+    assert sorted(picked) == [0, 1]
+
+
+def test_a_histogram_that_saw_one_value():
+    for lowest, at in ((0, 0), (0, 7), (-12, 12)):
+        counts = np.zeros(13 if lowest == 0 else 25)
+        counts[at] = 5.0
+        for kind in ("uniform", "twin_range"):
+            found = candidates(kind, Load(lowest, counts, counts, counts))
+            [k] = choose([found], 1e-9)
+            assert measure(found.designs[k], Load(lowest, counts, counts, counts))[1] == 0
+            [k] = choose([found], 1e9)
+            assert found.comparisons[k] == 5
+
+
+@pytest.mark.parametrize("design", ["uniform", "twin_range"])
+@pytest.mark.parametrize("granularity", ["layer", "slice"])
+def test_a_reduction_is_met(calibrated, batches, design, granularity):
+    found = rt.design_adc(calibrated, design, granularity=granularity, reduction=2.5)
+    assert found.reduction >= 2.5
+    assert found.drop is None
+    tables = {"layer": 1, "slice": 8}[granularity]
+    for name, layer in rt.crossbar_layers(calibrated).items():
+        assert layer.adc == found.designs[name]
+        assert len(layer.adc) == tables
+        assert all(d.kind == design for d in layer.adc)
+    with rt.PowerMeter(calibrated) as meter:
+        for x, _ in batches:
+            calibrated(x)
+    # The histograms were taken on lossless crossbars, so later layers see slightly other sums.
+    assert meter.report().reduction == pytest.approx(found.reduction, rel=0.05)
+    assert rt.design_adc(calibrated, design, reduction=2.5) == rt.design_adc(
+        calibrated, design, reduction=2.5
+    )
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_drop_is_kept_on_the_calibration_data(lenet, batches, labelled):
+    data = batches if labelled else [x for x, _ in batches]
+    net = rt.calibrate(rt.convert(lenet), data, show_progress=False)
+    net.train()
+    found = rt.design_adc(net, "twin_range", max_drop=0.2, show_progress=False)
+    assert found.drop <= 0.2
+    assert found.reduction > 2
+    assert net.training
+    assert all(layer.adc == found.designs[n] for n, layer in rt.crossbar_layers(net).items())
+    strict = rt.design_adc(net, "twin_range", max_drop=0.0, show_progress=False)
+    assert strict.reduction <= found.reduction
+
+
+def test_other_data_may_judge_the_drop(calibrated, batches):
+    found = rt.design_adc(
+        calibrated, "twin_range", max_drop=0.5, batches=batches[:1], show_progress=False
+    )
+    assert found.drop <= 0.5
+
+
+def test_what_it_refuses(lenet, calibrated):
+    with pytest.raises(ValueError, match="design must be one of .*'twin_range'"):
+        rt.design_adc(calibrated, "twinrange", reduction=2.0)
+    with pytest.raises(ValueError, match="exactly one of reduction= and max_drop="):
+        rt.design_adc(calibrated, "uniform")
+    with pytest.raises(ValueError, match="exactly one"):
+        rt.design_adc(calibrated, "uniform", reduction=2.0, max_drop=0.1)
+    with pytest.raises(ValueError, match="granularity"):
+        rt.design_adc(calibrated, "uniform", reduction=2.0, granularity="bit")
+    with pytest.raises(ValueError, match="reduction=100.0 is out of reach.*at most 8.000"):
+        rt.design_adc(calibrated, "uniform", reduction=100.0)
+    with pytest.raises(RuntimeError, match=r"run reram_torch.calibrate"):
+        rt.design_adc(rt.convert(lenet), "uniform", reduction=2.0)
+    with pytest.raises(ValueError, match="convert first"):
+        rt.design_adc(lenet, "uniform", reduction=2.0)
+
+
+def test_a_failed_search_leaves_the_adcs_alone():
+    net = rt.convert(nn.Sequential(nn.Linear(4, 3), nn.Unflatten(1, (3, 1))))
+    rt.calibrate(net, torch.rand(5, 4), show_progress=False)
+    before = net[0].adc
+    with pytest.raises(ValueError, match="class scores"):
+        rt.design_adc(net, "uniform", max_drop=0.1, show_progress=False)
+    assert net[0].adc == before

@@ -1,0 +1,115 @@
+"""Saving and loading; threads."""
+
+import pickle
+import threading
+
+import pytest
+import torch
+
+import reram_torch as rt
+from reram_torch.models import LeNet5
+
+
+def outputs(net, x):
+    with rt.PowerMeter(net) as meter:
+        y = net(x)
+    return y, meter.report().total
+
+
+@pytest.mark.parametrize("encoding", ["offset", "differential"])
+def test_a_saved_network_needs_no_calibration(lenet, batches, tmp_path, encoding):
+    config = rt.Config(weights=rt.WeightConfig(encoding=encoding))
+    net = rt.calibrate(rt.convert(lenet, config), batches, show_progress=False)
+    rt.design_adc(net, "twin_range", reduction=2.4)
+    torch.save(net.state_dict(), tmp_path / "net.pt")
+    fresh = rt.convert(LeNet5().eval(), config)
+    fresh.load_state_dict(torch.load(tmp_path / "net.pt", weights_only=True))
+    x = batches[0][0]
+    assert torch.equal(fresh(x), net(x))
+    assert outputs(fresh, x)[1] == outputs(net, x)[1]
+    assert fresh.conv1.adc == net.conv1.adc
+
+
+def test_a_whole_network_can_be_pickled(calibrated, batches):
+    x = batches[0][0]
+    again = pickle.loads(pickle.dumps(calibrated))
+    assert torch.equal(again(x), calibrated(x))
+
+
+def test_keys_of_weights_and_biases_are_torchs(lenet, calibrated):
+    own = [k for k in calibrated.state_dict() if not k.endswith("_extra_state")]
+    assert own == list(lenet.state_dict())
+
+
+def test_a_float_checkpoint_brings_new_weights(calibrated, batches):
+    x = batches[0][0]
+    other = LeNet5()
+    before = calibrated.conv1.input_range
+    calibrated.load_state_dict(other.state_dict())
+    assert calibrated.conv1.input_range == before
+    wanted = rt.convert(other.eval())
+    for name, layer in rt.crossbar_layers(wanted).items():
+        layer.set_input_range(*rt.crossbar_layers(calibrated)[name].input_range)
+    assert torch.equal(calibrated(x), wanted(x))
+
+
+def test_a_checkpoint_of_another_design_is_named(lenet, calibrated):
+    other = rt.convert(lenet, rt.Config(rt.CrossbarConfig(rows=64)))
+    with pytest.raises(ValueError, match=r"crossbar.rows was 128 there and is 64 here"):
+        other.load_state_dict(calibrated.state_dict())
+    state = calibrated.state_dict()
+    state["conv1._extra_state"]["version"] = 0
+    with pytest.raises(ValueError, match="another version"):
+        calibrated.load_state_dict(state)
+
+
+def test_an_uncalibrated_checkpoint_stays_uncalibrated(lenet, calibrated):
+    calibrated.load_state_dict(rt.convert(lenet).state_dict())
+    assert calibrated.conv1.input_range is None
+
+
+def test_training_goes_on_from_a_checkpoint(calibrated, batches):
+    x, y = batches[0]
+    calibrated.train()
+    step = torch.optim.Adam(calibrated.parameters(), 1e-3)
+    losses = []
+    for _ in range(12):
+        loss = torch.nn.functional.cross_entropy(calibrated(x), y)
+        step.zero_grad()
+        loss.backward()
+        step.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+
+
+def test_results_do_not_depend_on_threads(calibrated):
+    """Nor on two Python threads that use one network at once."""
+    rt.design_adc(calibrated, "twin_range", reduction=2.4)
+    x = torch.rand(16, 1, 32, 32)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one, counts = outputs(calibrated, x)
+        torch.set_num_threads(2)
+        two, counts_of_two = outputs(calibrated, x)
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(one, two)
+    assert counts == counts_of_two
+    parts = list(x.split(4))
+    expected = [calibrated(part) for part in parts]
+    calibrated.conv1._encoded = None
+    found = {}
+
+    def work(worker):
+        for k in range(12):
+            part = (worker + k) % len(parts)
+            found[worker, k] = part, calibrated(parts[part])
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 24
+    assert all(torch.equal(y, expected[part]) for part, y in found.values())
