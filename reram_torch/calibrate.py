@@ -27,6 +27,8 @@ _SHRINKS = 64  # ranges that least squared error tries for each bound
 class Calibration:
     """What `calibrate` keeps on the network for `design_adc`.
 
+    Copies of the network share it; a pickled network leaves the images behind.
+
     Attributes:
         inputs: the batches.
         targets: their labels, or None where there were none.
@@ -34,6 +36,12 @@ class Calibration:
 
     inputs: list[torch.Tensor]
     targets: list[torch.Tensor] | None
+
+    def __deepcopy__(self, memo: dict) -> Calibration:
+        return self
+
+    def __reduce__(self):
+        return Calibration, ([], None)
 
 
 @dataclass

@@ -31,10 +31,10 @@ def digits(train: bool, size: int = 32) -> TensorDataset:
     return TensorDataset(images[chosen], labels[chosen])
 
 
-def _transform(size: int | None, mean: tuple[float, ...], std: tuple[float, ...]):
+def _transform(size: int | None, resize: int | None, mean: tuple, std: tuple):
     from torchvision import transforms
 
-    steps = [transforms.Resize(size), transforms.CenterCrop(size)] if size else []
+    steps = [transforms.Resize(resize or size), transforms.CenterCrop(size)] if size else []
     return transforms.Compose([*steps, transforms.ToTensor(), transforms.Normalize(mean, std)])
 
 
@@ -44,6 +44,7 @@ def load_dataset(
     train: bool = False,
     root: str = "data",
     size: int | None = None,
+    resize: int | None = None,
     mean: tuple[float, ...] = IMAGENET_MEAN,
     std: tuple[float, ...] = IMAGENET_STD,
 ) -> Dataset:
@@ -54,7 +55,8 @@ def load_dataset(
             path of a folder with one folder of images for each class.
         train: the training split rather than the test split (a folder has only one).
         root: where torchvision's data sets lie.
-        size: short side that images are resized to, then cropped to a square; None: as they are.
+        size: height and width that images are cropped to; None: as they are.
+        resize: short side that they are resized to before, `size` if not given.
         mean: of each channel, for normalisation.
         std: of each channel, likewise.
 
@@ -69,7 +71,7 @@ def load_dataset(
         raise ImportError(
             "image data sets need torchvision, which is in the extra 'data'"
         ) from error
-    transform = _transform(size, mean, std)
+    transform = _transform(size, resize, mean, std)
     if name not in TORCHVISION:
         if not Path(name).is_dir():
             raise FileNotFoundError(

@@ -78,7 +78,7 @@ def design_adc(
         problem.apply(problem.price_of(reduction))
         return AdcSearch(problem.reduction, None, problem.designs())
     data = getattr(net, "calibration", None) if batches is None else _collect(batches)
-    if data is None:
+    if data is None or not data.inputs:
         raise RuntimeError("max_drop needs data: run reram_torch.calibrate, or give batches=")
     return _largest_reduction(net, problem, data, max_drop, show_progress)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 import torch
 
@@ -49,7 +49,10 @@ class Geometry:
 
     def as_list(self) -> list[int]:
         """The fields in order, as operators take them."""
-        return list(astuple(self))
+        return [
+            self.rows, self.cols, self.cell_bits, self.dac_bits,
+            self.weight_bits, self.input_bits, self.encoding,
+        ]  # fmt: skip
 
     @property
     def signed(self) -> bool:

@@ -16,9 +16,9 @@ ISAS = ("portable", "avx2", "avx512")
 ERRORS = {
     1: "an argument is out of range",
     2: "this machine lacks the instruction set",
-    3: "the tables could overflow the 32-bit accumulator",
     4: "out of memory",
 }
+_OVERFLOW = 3
 
 
 class _Problem(ctypes.Structure):
@@ -111,7 +111,9 @@ def _problem(geometry: Geometry, u: torch.Tensor, outputs: int, tables: int) -> 
     )  # fmt: skip
 
 
-def _check(status: int) -> None:
+def _check(status: int, depth: int = 0) -> None:
+    if status == _OVERFLOW:
+        raise ValueError(f"a reduction over {depth} inputs could overflow the 32-bit accumulator")
     if status:
         raise NativeError(f"native crossbar kernel: {ERRORS.get(status, f'error {status}')}")
 
@@ -125,23 +127,27 @@ def crossbar(
     geometry: Geometry,
     count: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """`reference.crossbar` on programmed cells; counts stay zero unless `count`."""
+    """`reference.crossbar` on programmed cells; counts stay zero unless `count`.
+
+    Raises:
+        ValueError: the accumulator could overflow.
+        NativeError: the kernel refused its arguments.
+    """
     M, G, K = u.shape
     acc = torch.empty(M, G, outputs, dtype=torch.int32)
     counts = torch.zeros(2, geometry.slices, dtype=torch.int64)
     cells, levels, comparisons = (t.contiguous() for t in (cells, levels, comparisons))
     problem = _problem(geometry, u, outputs, levels.shape[0])
-    _check(
-        _library().reram_crossbar(
-            problem,
-            u.data_ptr(),
-            cells.data_ptr(),
-            levels.data_ptr(),
-            comparisons.data_ptr(),
-            acc.data_ptr(),
-            counts[1].data_ptr() if count else None,
-        )
+    status = _library().reram_crossbar(
+        problem,
+        u.data_ptr(),
+        cells.data_ptr(),
+        levels.data_ptr(),
+        comparisons.data_ptr(),
+        acc.data_ptr(),
+        counts[1].data_ptr() if count else None,
     )
+    _check(status, K)
     if count:
         counts[0] = geometry.conversions_per_slice(K, M, G * outputs)
     return acc, counts

@@ -153,7 +153,6 @@ def _crossbar_cpu(u, cells, levels, comparisons, outputs, geometry, count):
         return _crossbar_reference(u, cells, levels, comparisons, outputs, geometry, count)
     g = Geometry(*geometry)
     _check_integer_args(u, cells, outputs, g, levels, comparisons)
-    mapping.check_accumulator(g, u.shape[2], levels)
     return native.crossbar(u, cells, levels, comparisons, outputs, g, count)
 
 

@@ -26,7 +26,8 @@ def parse() -> argparse.Namespace:
     add("--model", required=True, help="zoo or torchvision name, or module:function")
     add("--weights", help="state_dict file; random weights if not given")
     add("--data", required=True, help="test images: folder, digits, cifar10, cifar100, mnist, ...")
-    add("--calibration-data", help="training images (default: the training split of --data)")
+    add("--calibration-data", help="training images; default: the training split of --data, "
+        "which a folder does not have")  # fmt: skip
     add("--root", default="data", help="where torchvision's data sets lie")
     add("--config", default="isaac", help=f"one of {rt.config_names()}, or a TOML file")
     add("--skip", nargs="*", default=[], help="layers to leave in float, by name")
@@ -36,7 +37,8 @@ def parse() -> argparse.Namespace:
     add("--reduction", type=float, help="overrides the budget of the config's search")
     add("--max-drop", type=float, help="overrides the budget of the config's search")
     add("--classes", type=int, default=10)
-    add("--size", type=int, help="resize and crop images to this; default: as they are")
+    add("--size", type=int, help="crop images to a square of this; default: as they are")
+    add("--resize", type=int, help="short side before the crop; default: --size")
     add("--mean", type=float, nargs="+", default=data.IMAGENET_MEAN)
     add("--std", type=float, nargs="+", default=data.IMAGENET_STD)
     add("--limit", type=int, help="evaluate on this many images only")
@@ -47,13 +49,16 @@ def parse() -> argparse.Namespace:
     add("--no-verify", action="store_true", help="skip the lossless and plain integer networks")
     add("--json", type=Path, help="write the results here, after each network")
     add("--layers", action="store_true", help="print the counts of every layer")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.calibration_data is None and args.data not in ("digits", *data.TORCHVISION):
+        parser.error("--calibration-data is needed: test images must not calibrate the network")
+    return args
 
 
 def batches(args: argparse.Namespace, name: str, train: bool, count: int | None):
     found = data.load_dataset(
-        name, train=train, root=args.root, size=args.size, mean=tuple(args.mean),
-        std=tuple(args.std),
+        name, train=train, root=args.root, size=args.size, resize=args.resize,
+        mean=tuple(args.mean), std=tuple(args.std),
     )  # fmt: skip
     found = data.subset(found, count, args.seed)
     return data.loader(found, args.batch_size, workers=args.workers)

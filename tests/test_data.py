@@ -154,7 +154,8 @@ def test_the_evaluation_script(tmp_path):
     torch.save(models.build_model("resnet20", 2).state_dict(), tmp_path / "net.pt")
     result = run_script(
         "--model", "resnet20", "--weights", tmp_path / "net.pt", "--classes", 2,
-        "--data", folder, "--config", "twin_range", "--calibration-images", 6,
+        "--data", folder, "--calibration-data", folder, "--calibration-images", 6,
+        "--config", "twin_range",
         "--reduction", 2.0, "--json", tmp_path / "out" / "r.json", "--fold-bn", "--layers",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
@@ -170,6 +171,10 @@ def test_the_evaluation_script(tmp_path):
 def test_the_script_names_what_is_wrong(tmp_path):
     result = run_script("--model", "resnet20", "--data", tmp_path / "nowhere")
     assert result.returncode != 0
+    assert "--calibration-data is needed" in result.stderr
+    result = run_script(
+        "--model", "resnet20", "--data", tmp_path / "nowhere", "--calibration-data", tmp_path
+    )
     assert "one folder of images for each class" in result.stderr
     result = run_script("--model", "lenet5", "--data", "digits", "--reduction", 2)
     assert "no [search] section" in result.stderr

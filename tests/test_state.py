@@ -34,6 +34,10 @@ def test_a_whole_network_can_be_pickled(calibrated, batches):
     x = batches[0][0]
     again = pickle.loads(pickle.dumps(calibrated))
     assert torch.equal(again(x), calibrated(x))
+    assert again.calibration.inputs == []  # a saved network does not carry its images
+    rt.design_adc(again, "twin_range", reduction=2.0)
+    with pytest.raises(RuntimeError, match="max_drop needs data"):
+        rt.design_adc(again, "twin_range", max_drop=0.1)
 
 
 def test_keys_of_weights_and_biases_are_torchs(lenet, calibrated):
