@@ -12,7 +12,7 @@ import dataclasses
 from dataclasses import dataclass
 from functools import lru_cache
 
-import torch
+import numpy as np
 
 from reram_torch.validate import check_choice, check_int
 
@@ -46,8 +46,8 @@ class Tables:
     """
 
     lowest: int
-    level: torch.Tensor
-    comparisons: torch.Tensor
+    level: np.ndarray
+    comparisons: np.ndarray
 
 
 def _check_step(name: str, value: object) -> None:
@@ -190,8 +190,8 @@ def design_to_dict(design: AdcDesign) -> dict:
 @lru_cache(maxsize=4096)
 def compile_tables(design: AdcDesign, lowest: int, highest: int) -> Tables:
     """The tables of a design over the sums `lowest` to `highest`, both included."""
-    level = torch.empty(highest - lowest + 1, dtype=torch.int32)
-    comparisons = torch.empty_like(level, dtype=torch.uint8)
+    level = np.empty(highest - lowest + 1, dtype=np.int32)
+    comparisons = np.empty_like(level, dtype=np.uint8)
     # (subtree, first sum, last sum, depth); only what the sums can reach is visited.
     todo = [(design.tree(lowest, highest), lowest, highest, 0)]
     while todo:

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from reram_torch.adc import UniformSAR, compile_tables
+from reram_torch import ops
+from reram_torch.adc import UniformSAR
 from reram_torch.convert import crossbar_layers
-from reram_torch.layers import CrossbarLayer
+from reram_torch.layers import CrossbarLayer, ReRAMConv2d
 from reram_torch.mapping import Geometry
 from reram_torch.progress import progress
 from reram_torch.quantize import InputScale
@@ -53,11 +54,13 @@ class Statistics:
             `geometry.lowest`.
         square_sum: of the lossless shift-add results, less the encoding's offset.
         results: how many of those there were.
+        fingerprint: of the weights that made them.
     """
 
     histogram: torch.Tensor
     square_sum: float = 0.0
     results: int = 0
+    fingerprint: int | None = None  # of the weights
     choices: dict = field(default_factory=dict)  # what `design_adc` derived from the histogram
 
     @property
@@ -110,13 +113,13 @@ def calibrate(
     check_choice("ranges", ranges, RANGES)
     if not 50 < percentile <= 100:
         raise ValueError(f"percentile must be above 50 and at most 100, not {percentile!r}")
-    data = _collect(batches)
+    data = collect(batches)
     observers = {layer: _RangeObserver(name) for name, layer in layers.items()}
     sweeps = 2 if ranges == "min_max" else 3
     total = sweeps * sum(len(x) for x in data.inputs)
     with (
         torch.no_grad(),
-        _evaluating(net),
+        evaluating(net),
         progress(description="calibrate", total=total, unit="img", show=show_progress) as bar,
     ):
         _sweep(net, data.inputs, observers, bar)
@@ -141,7 +144,7 @@ def calibrate(
     return net
 
 
-def _collect(batches: Iterable) -> Calibration:
+def collect(batches: Iterable) -> Calibration:
     """The batches as lists: they are gone through more than once."""
     if isinstance(batches, torch.Tensor):
         batches = [batches]
@@ -153,7 +156,7 @@ def _collect(batches: Iterable) -> Calibration:
             what = x.dtype if isinstance(x, torch.Tensor) else type(x).__name__
             raise TypeError(f"batches[{k}]: the input must be a floating-point tensor, not {what}")
         check_finite(f"batches[{k}]", x)
-        inputs.append(x.detach())
+        inputs.append(x.detach().clone())  # some loaders use one buffer for every batch
         if paired and len(batch) > 1:
             targets.append(torch.as_tensor(batch[1]))
     if not inputs:
@@ -164,7 +167,7 @@ def _collect(batches: Iterable) -> Calibration:
 
 
 @contextmanager
-def _evaluating(net: nn.Module):
+def evaluating(net: nn.Module):
     """Eval mode for the block, each module's own mode afterwards."""
     modes = {module: module.training for module in net.modules()}
     net.eval()
@@ -195,7 +198,8 @@ class _RangeObserver:
         self.name = name
         self.low, self.high = float("inf"), -float("inf")
         self.counting = False
-        self.bins = torch.zeros(_BINS, dtype=torch.float64)
+        self.bins = torch.zeros(_BINS, dtype=torch.float64)  # of the inputs that are not zero
+        self.zeros = 0
 
     def __call__(self, layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
         if x.numel():
@@ -203,7 +207,9 @@ class _RangeObserver:
             if self.counting:
                 # Zero is exact on every scale, and in a ReLU network most of the data.
                 values = x.double().flatten()
-                self.bins += torch.histc(values[values != 0], _BINS, *self._bounds()).cpu()
+                others = values[values != 0]
+                self.zeros += len(values) - len(others)
+                self.bins += torch.histc(others, _BINS, *self._bounds()).cpu()
             else:
                 low, high = torch.aminmax(x)
                 self.low, self.high = min(self.low, low.item()), max(self.high, high.item())
@@ -219,7 +225,9 @@ class _RangeObserver:
         low, high = self._bounds()
         edges = torch.linspace(low, high, _BINS + 1, dtype=torch.float64)
         if kind == "percentile":
-            share = self.bins.cumsum(0) / self.bins.sum()
+            counts = self.bins.clone()
+            counts[min(int((edges <= 0).sum()) - 1, _BINS - 1)] += self.zeros
+            share = counts.cumsum(0) / counts.sum()
             tail = 1 - percentile / 100
             first = int((share <= tail).sum())
             last = int((share < 1 - tail).sum())
@@ -247,12 +255,14 @@ class _BitLineObserver:
 
     def __init__(self, layer: CrossbarLayer):
         g = layer.geometry
-        tables = compile_tables(lossless_adc(g), g.lowest, g.highest)
         device = layer.weight.device
-        self.levels = tables.level.unsqueeze(0).to(device)
-        self.comparisons = tables.comparisons.unsqueeze(0).to(device)
-        values = g.highest - g.lowest + 1
-        self.statistics = Statistics(torch.zeros(g.cycles, g.slices, values, dtype=torch.int64))
+        sums = torch.arange(g.lowest, g.highest + 1, dtype=torch.int32, device=device)
+        self.levels = sums.unsqueeze(0)
+        self.comparisons = torch.zeros_like(self.levels, dtype=torch.uint8)
+        self.statistics = Statistics(
+            torch.zeros(g.cycles, g.slices, len(sums), dtype=torch.int64),
+            fingerprint=ops.fingerprint(layer.weight),
+        )
 
     def __call__(self, layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
         g = layer.geometry.as_list()
@@ -260,10 +270,14 @@ class _BitLineObserver:
         encoded = layer.encoded()
         outputs = layer.weight.shape[0] // u.shape[1]
         bins = torch.ops.reram_torch.histogram(u, encoded.cells, outputs, g)
-        acc, _ = torch.ops.reram_torch.crossbar(
-            u, encoded.cells, self.levels, self.comparisons, outputs, g, False
-        )
+        y, _ = layer._simulate(x, self.levels, self.comparisons, False)
+        # Back from outputs to shift-add results, channels last: sum_k u_k q_k.
+        scale, zero = layer._input_scale
+        acc = (y.movedim(-3, -1) if isinstance(layer, ReRAMConv2d) else y).double()
+        if layer.bias is not None:
+            acc = acc - layer.bias
+        acc = acc / (encoded.scale * scale) + zero * encoded.code_sums.flatten()
         self.statistics.histogram += bins.cpu()
-        self.statistics.square_sum += float(acc.double().square().sum())
+        self.statistics.square_sum += float(acc.square().sum())
         self.statistics.results += acc.numel()
-        return layer._simulate(x, self.levels, self.comparisons, False)[0]
+        return y

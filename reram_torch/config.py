@@ -8,7 +8,14 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reram_torch.adc import AdcDesign, UniformSAR, design_from_dict, design_to_dict
+from reram_torch.adc import (
+    DESIGNS,
+    MAX_BITS,
+    AdcDesign,
+    UniformSAR,
+    design_from_dict,
+    design_to_dict,
+)
 from reram_torch.validate import check_choice, check_int
 
 ENCODINGS = ("offset", "differential", "dual")
@@ -89,18 +96,21 @@ class SearchConfig:
     max_drop: float | None = None
 
     def __post_init__(self) -> None:
+        check_choice("design", self.design, tuple(sorted(DESIGNS)))
         check_choice("granularity", self.granularity, GRANULARITIES)
         if (self.reduction is None) == (self.max_drop is None):
             raise ValueError(
                 "give exactly one of reduction= and max_drop=, "
                 f"not reduction={self.reduction!r}, max_drop={self.max_drop!r}"
             )
-        for name, low in (("reduction", 0.0), ("max_drop", -1e-12)):
+        for name, valid, wanted in (
+            ("reduction", lambda v: 0 < v < float("inf"), "a finite number above 0"),
+            ("max_drop", lambda v: 0 <= v <= 1, "a number from 0 to 1"),
+        ):
             value = getattr(self, name)
-            if value is not None and not (
-                isinstance(value, int | float) and low < value < float("inf")
-            ):
-                raise ValueError(f"{name} must be a finite number above 0, not {value!r}")
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if value is not None and not (number and valid(value)):
+                raise ValueError(f"{name} must be {wanted}, not {value!r}")
 
 
 @dataclass(frozen=True)
@@ -128,6 +138,13 @@ class Config:
                 raise TypeError(f"config.{name} must be a {kind.__name__}, not {value!r}")
         if not isinstance(self.adc, AdcDesign):
             raise TypeError(f"config.adc must be an ADC design, not {self.adc!r}")
+        bar, signed = self.crossbar, self.weights.encoding == "differential"
+        largest = bar.rows * (2**bar.cell_bits - 1) * (2**bar.dac_bits - 1)
+        if largest >= 2 ** (MAX_BITS - signed):
+            raise ValueError(
+                f"bit-line sums of up to {largest} ({bar.rows} rows, {bar.cell_bits}-bit cells, "
+                f"{bar.dac_bits}-bit DACs) need an ADC of more than {MAX_BITS} bits"
+            )
 
     def to_dict(self) -> dict:
         """Nested plain values, in the order and with the names of the TOML form."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from reram_torch.config import Config
-from reram_torch.fold import Fold, fold_batch_norms
+from reram_torch.fold import Fold, fold_batch_norms, replace_modules
 from reram_torch.layers import CrossbarLayer, ReRAMConv2d, ReRAMLinear
 
 logger = logging.getLogger("reram_torch")
@@ -54,21 +54,35 @@ def _why_not(module: nn.Module) -> str | None:
     """Why a layer that looks convertible is not."""
     if type(module) not in _TARGETS:
         return f"a subclass, {type(module).__name__}, whose forward may differ"
-    if not isinstance(module._parameters.get("weight"), nn.Parameter):
-        return "its weight is computed by a hook"
+    for name in ("weight", "bias"):
+        if name not in module._parameters:
+            return f"its {name} is computed by a hook"
     return None
 
 
-def _skip_predicate(skip: Skip, names: set[str]) -> Callable[[str, nn.Module], bool]:
+def _bypassed(model: nn.Module) -> dict[int, str]:
+    """Layers whose weights torch reads past their forward, by id, with the reason."""
+    return {
+        id(layer): "TransformerEncoderLayer's fused path reads its weights directly"
+        for module in model.modules()
+        if isinstance(module, nn.TransformerEncoderLayer)
+        for layer in (module.linear1, module.linear2)
+    }
+
+
+def _skip_predicate(skip: Skip, model: nn.Module) -> Callable[[str, nn.Module], bool]:
     if callable(skip):
         return skip
     wanted = {skip} if isinstance(skip, str) else set(skip)
-    unknown = sorted(wanted - names)
+    every = model.named_modules(remove_duplicate=False)  # a shared layer has several names
+    names = {n: id(m) for n, m in every if isinstance(m, tuple(_TARGETS))}
+    unknown = sorted(wanted - set(names))
     if unknown:
         raise ValueError(
             f"skip: no Conv2d or Linear named {unknown[0]!r}; there are {sorted(names)}"
         )
-    return lambda name, module: name in wanted
+    ids = {names[name] for name in wanted}
+    return lambda name, module: id(module) in ids
 
 
 def convert(
@@ -109,16 +123,24 @@ def convert(
     layers = {n: m for n, m in model.named_modules() if isinstance(m, tuple(_TARGETS))}
     if not layers:
         raise ValueError("this network has no Conv2d and no Linear layer to convert")
-    predicate = _skip_predicate(skip, set(layers))
-    left_alone = {name: why for name, m in layers.items() if (why := _why_not(m))}
+    predicate = _skip_predicate(skip, model)
+    bypassed = _bypassed(model)
+    left_alone = {n: why for n, m in layers.items() if (why := _why_not(m) or bypassed.get(id(m)))}
     skipped = [n for n, m in layers.items() if n not in left_alone and predicate(n, m)]
     wanted = [n for n in layers if n not in left_alone and n not in skipped]
     if not wanted:
         raise ValueError(f"nothing left to convert: skipped {skipped}, left alone {left_alone}")
 
     net = model if inplace else copy.deepcopy(model)
-    fold = fold_batch_norms(net, wanted) if fold_bn else Fold({}, {})
-    net = _swap(net, wanted, lambda layer: _TARGETS[type(layer)].from_float(layer, config))
+    made = _make(net, wanted, lambda layer: _TARGETS[type(layer)].from_float(layer, config))
+    fold = Fold({}, {})
+    if fold_bn:  # only now that every layer is known to fit: folding changes the network
+        fold = fold_batch_norms(net, wanted)
+        for name in fold.folded:
+            layer = net.get_submodule(name)
+            made[id(layer)] = type(made[id(layer)]).from_float(layer, config)
+    replace_modules(net, made)
+    net = made.get(id(net), net)
     net.conversion = Conversion(
         tuple(wanted), tuple(skipped), left_alone, fold.folded, fold.not_folded
     )
@@ -139,14 +161,18 @@ def revert(net: nn.Module, *, inplace: bool = False) -> nn.Module:
     """
     names = list(crossbar_layers(net))
     net = net if inplace else copy.deepcopy(net)
-    net = _swap(net, names, lambda layer: layer.to_float())
+    made = _make(net, names, lambda layer: layer.to_float())
+    replace_modules(net, made)
+    net = made.get(id(net), net)
     for name in ("conversion", "calibration"):
         net.__dict__.pop(name, None)
     return net
 
 
-def _swap(net: nn.Module, names: list[str], make: Callable[[nn.Module], nn.Module]) -> nn.Module:
-    """Replaces modules wherever they occur: one made for each, however often it is used."""
+def _make(
+    net: nn.Module, names: list[str], make: Callable[[nn.Module], nn.Module]
+) -> dict[int, nn.Module]:
+    """What takes the place of each named layer, by the layer's id."""
     made = {}
     for name in names:
         layer = net.get_submodule(name)
@@ -154,8 +180,4 @@ def _swap(net: nn.Module, names: list[str], make: Callable[[nn.Module], nn.Modul
             made[id(layer)] = make(layer)
         except ValueError as error:
             raise ValueError(f"layer {name!r}: {error}") from error
-    for parent in list(net.modules()):
-        for name, child in parent._modules.items():
-            if id(child) in made:
-                setattr(parent, name, made[id(child)])
-    return made.get(id(net), net)
+    return made

@@ -65,6 +65,11 @@ def load_dataset(
     """
     if name == "digits":
         return digits(train, size or 32)
+    if name not in TORCHVISION and not Path(name).is_dir():
+        raise FileNotFoundError(
+            f"no data set {name!r}: known are digits, {', '.join(TORCHVISION)}, or the path of "
+            "a folder with one folder of images for each class"
+        )
     try:
         from torchvision import datasets
     except ImportError as error:
@@ -73,11 +78,6 @@ def load_dataset(
         ) from error
     transform = _transform(size, resize, mean, std)
     if name not in TORCHVISION:
-        if not Path(name).is_dir():
-            raise FileNotFoundError(
-                f"no data set {name!r}: known are digits, {', '.join(TORCHVISION)}, or the path of "
-                "a folder with one folder of images for each class"
-            )
         return datasets.ImageFolder(name, transform)
     try:
         if name == "imagenet":

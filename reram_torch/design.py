@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch import nn
 
+from reram_torch import ops
 from reram_torch.adc import AdcDesign
-from reram_torch.calibrate import Calibration, _collect, _evaluating, lossless_adc
+from reram_torch.calibrate import Calibration, collect, evaluating, lossless_adc
 from reram_torch.config import SearchConfig
 from reram_torch.convert import crossbar_layers
 from reram_torch.layers import CrossbarLayer
 from reram_torch.power import BASELINE_COMPARISONS, baseline_conversions
 from reram_torch.progress import progress
-from reram_torch.search import KINDS, Choices, Load, candidates, choose
-from reram_torch.validate import check_choice
+from reram_torch.search import Choices, Load, candidates, choose
 
 _BISECTIONS = 10
 
@@ -68,16 +68,15 @@ def design_adc(
     Raises:
         ValueError: not exactly one of the budgets, or one out of reach; an unknown design; no
             crossbar layers.
-        RuntimeError: the network was not calibrated in this session.
+        RuntimeError: the network was not calibrated in this session, or its weights changed since.
     """
-    check_choice("design", design, KINDS)
     SearchConfig(design, granularity, reduction, max_drop)
     layers = crossbar_layers(net)
     problem = _Problem(layers, design, granularity)
     if reduction is not None:
         problem.apply(problem.price_of(reduction))
         return AdcSearch(problem.reduction, None, problem.designs())
-    data = getattr(net, "calibration", None) if batches is None else _collect(batches)
+    data = getattr(net, "calibration", None) if batches is None else collect(batches)
     if data is None or not data.inputs:
         raise RuntimeError("max_drop needs data: run reram_torch.calibrate, or give batches=")
     return _largest_reduction(net, problem, data, max_drop, show_progress)
@@ -93,6 +92,15 @@ class _Problem:
             raise RuntimeError(
                 "design_adc needs bit-line histograms: run reram_torch.calibrate(net, batches) "
                 f"first (missing for {missing or list(layers)})"
+            )
+        changed = [
+            n
+            for n, m in self.layers.items()
+            if m._statistics.fingerprint != ops.fingerprint(m.weight)
+        ]
+        if changed:
+            raise RuntimeError(
+                f"the weights of {changed} changed since reram_torch.calibrate: calibrate again"
             )
         self.choices = {n: _choices(m, design, granularity) for n, m in self.layers.items()}
         conversions = sum(
@@ -187,7 +195,7 @@ def _largest_reduction(
     try:
         with (
             torch.no_grad(),
-            _evaluating(net),
+            evaluating(net),
             progress(description="design_adc", total=total, unit="img", show=show) as bar,
         ):
             for layer in problem.layers.values():

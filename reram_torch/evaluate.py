@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from reram_torch import ops
+from reram_torch.calibrate import evaluating
 from reram_torch.convert import crossbar_layers
 from reram_torch.layers import CrossbarLayer, ReRAMConv2d
 from reram_torch.progress import progress
@@ -57,20 +58,18 @@ def evaluate(
     Raises:
         ValueError: there are no batches.
     """
-    mode = net.training
-    net.eval()
     scores, labels, seconds = [], [], 0.0
     total = len(batches.dataset) if hasattr(batches, "dataset") else None
-    try:
-        with progress(description=description, total=total, unit="img", show=show_progress) as bar:
-            for x, y in batches:
-                start = time.perf_counter()
-                scores.append(net(x).cpu())
-                seconds += time.perf_counter() - start
-                labels.append(y)
-                bar.update(len(y))
-    finally:
-        net.train(mode)
+    with (
+        evaluating(net),
+        progress(description=description, total=total, unit="img", show=show_progress) as bar,
+    ):
+        for x, y in batches:
+            start = time.perf_counter()
+            scores.append(net(x).cpu())
+            seconds += time.perf_counter() - start
+            labels.append(y)
+            bar.update(len(y))
     if not labels:
         raise ValueError("no batches to evaluate on")
     return Evaluation(torch.cat(scores), torch.cat(labels), seconds)

@@ -10,6 +10,14 @@ from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 
+def replace_modules(net: nn.Module, by_id: dict[int, nn.Module]) -> None:
+    """Replaces submodules, given by the id of the old one, under every name that they have."""
+    for parent in list(net.modules()):
+        for name, child in parent._modules.items():
+            if id(child) in by_id:
+                setattr(parent, name, by_id[id(child)])
+
+
 class Fold(NamedTuple):
     """Convolutions with the batch norm they took in; batch norms that stayed, with the reason."""
 
@@ -73,8 +81,7 @@ def fold_batch_norms(net: nn.Module, convolutions: list[str]) -> Fold:
             conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps,
             norm.weight, norm.bias,
         )  # fmt: skip
-        parent, _, name = node.target.rpartition(".")
-        setattr(net.get_submodule(parent), name, nn.Identity())
+        replace_modules(net, {id(norm): nn.Identity()})
         folded[source.target] = node.target
     return Fold(folded, not_folded)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -52,8 +53,8 @@ class CrossbarLayer(nn.Module):
         self.input_range: tuple[float, float] | None = None
         self._input_scale = InputScale(1.0, 0)
         self._encoded: tuple[object, Encoded] | None = None
-        self.register_buffer("_levels", None, persistent=False)
-        self.register_buffer("_comparisons", None, persistent=False)
+        # Plain attributes: they follow from the designs, and nothing but `set_adc` may touch them.
+        self._levels = self._comparisons = torch.empty(0)
         self.set_adc([config.adc])
 
     @property
@@ -76,11 +77,18 @@ class CrossbarLayer(nn.Module):
             )
         bounds = self.geometry.lowest, self.geometry.highest
         tables = [compile_tables(design, *bounds) for design in designs]
-        levels = torch.stack([t.level for t in tables])
+        levels = torch.from_numpy(np.stack([t.level for t in tables]))
         check_accumulator(self.geometry, self.depth, levels)
-        self._levels = levels.to(self.weight.device)
-        self._comparisons = torch.stack([t.comparisons for t in tables]).to(self.weight.device)
+        self._levels = levels
+        self._comparisons = torch.from_numpy(np.stack([t.comparisons for t in tables]))
         self.adc = designs
+
+    def tables(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Levels and comparisons by table and bit-line sum, on the device of the weights."""
+        if self._levels.device != self.weight.device:
+            self._levels = self._levels.to(self.weight.device)
+            self._comparisons = self._comparisons.to(self.weight.device)
+        return self._levels, self._comparisons
 
     def set_input_range(self, low: float, high: float) -> None:
         """Sets the range that input codes cover; it is widened to hold zero.
@@ -92,6 +100,7 @@ class CrossbarLayer(nn.Module):
         if not -float("inf") < low <= high < float("inf"):
             raise ValueError(f"an input range needs finite low <= high, not [{low}, {high}]")
         self.input_range = (low, high)
+        self._statistics = None  # they were of other codes
         self._input_scale = InputScale.from_range(low, high, self.config.inputs.bits)
 
     # --- weights ---
@@ -131,6 +140,8 @@ class CrossbarLayer(nn.Module):
             TypeError: `x` is not a floating-point tensor.
             ValueError: `x` has the wrong shape, or holds NaN or infinity.
         """
+        if isinstance(x, torch.Tensor) and torch.is_autocast_enabled(x.device.type):
+            x = x.to(self.weight.dtype)  # codes are exact; autocast is for the float layers
         self._check_input(x)
         if self._observer is not None:
             return self._observer(self, x)
@@ -140,7 +151,7 @@ class CrossbarLayer(nn.Module):
                 "reram_torch.calibrate(net, batches) on a few batches, or load a state_dict "
                 "saved after calibration"
             )
-        y, counts = self._simulate(x, self._levels, self._comparisons, self._meter is not None)
+        y, counts = self._simulate(x, *self.tables(), self._meter is not None)
         if self._meter is not None:
             self._meter(self, counts)
         return y
@@ -183,6 +194,14 @@ class CrossbarLayer(nn.Module):
         Raises:
             ValueError: the state is of another version or of another design.
         """
+        self._check_state(state)
+        self.set_adc([design_from_dict(d) for d in state["adc"]])
+        if state["input_range"] is None:
+            self.input_range = self._statistics = None
+        else:
+            self.set_input_range(*state["input_range"])
+
+    def _check_state(self, state: dict) -> None:
         if not isinstance(state, dict) or state.get("version") != STATE_VERSION:
             raise ValueError("this checkpoint's crossbar state is of another version")
         mine = self.get_extra_state()
@@ -193,16 +212,21 @@ class CrossbarLayer(nn.Module):
                         f"a checkpoint of another design: {section}.{key} was {value!r} there and "
                         f"is {mine[section].get(key)!r} here; convert with the same config"
                     )
-        self.set_adc([design_from_dict(d) for d in state["adc"]])
-        if state["input_range"] is None:
-            self.input_range = None
-        else:
-            self.set_input_range(*state["input_range"])
 
-    def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict, missing, *rest):
-        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing, *rest)
-        # A float network's checkpoint brings new weights and leaves the calibration as it is.
+    def _load_from_state_dict(
+        self, state_dict, prefix, local_metadata, strict, missing, unexpected, errors
+    ):
         key = prefix + "_extra_state"
+        if key in state_dict:
+            try:
+                self._check_state(state_dict[key])
+            except ValueError as error:
+                errors.append(f"{prefix.removesuffix('.')}: {error}")
+                return  # before any weight is touched
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing, unexpected, errors
+        )
+        # A float network's checkpoint brings new weights and leaves the calibration as it is.
         if key in missing:
             missing.remove(key)
 
@@ -225,12 +249,11 @@ class CrossbarLayer(nn.Module):
         """Gives `made` the parameters, hooks and mode of a float layer."""
         made.weight, made.bias = layer.weight, layer.bias
         _carry_over(layer, made)
-        made.set_adc(made.adc)  # the tables follow the weights to their device
         return made
 
 
 def _carry_over(source: nn.Module, target: nn.Module) -> None:
-    """Hooks and training mode; parameters are shared by the caller."""
+    """Hooks (shared, so that their handles go on working) and training mode."""
     for name in (
         "_forward_hooks",
         "_forward_pre_hooks",
@@ -239,6 +262,7 @@ def _carry_over(source: nn.Module, target: nn.Module) -> None:
         "_forward_hooks_always_called",
         "_backward_hooks",
         "_backward_pre_hooks",
+        "_is_full_backward_hook",
     ):
         setattr(target, name, getattr(source, name))
     target.training = source.training
@@ -262,14 +286,14 @@ class ReRAMLinear(CrossbarLayer, nn.Linear):
 
     @classmethod
     def from_float(cls, layer: nn.Linear, config: Config | None = None) -> ReRAMLinear:
-        """The crossbar layer of a float layer, sharing its parameters."""
+        """The crossbar layer of a float layer, sharing its parameters and hooks."""
         made = cls(
             layer.in_features, layer.out_features, layer.bias is not None, "meta", config=config
         )
         return cls._adopt(layer, made)
 
     def to_float(self) -> nn.Linear:
-        """The float layer, sharing the parameters as they are now."""
+        """The float layer, sharing the parameters as they are now, and the hooks."""
         made = nn.Linear(self.in_features, self.out_features, self.bias is not None, "meta")
         made.weight, made.bias = self.weight, self.bias
         _carry_over(self, made)
@@ -317,11 +341,11 @@ class ReRAMConv2d(CrossbarLayer, nn.Conv2d):
 
     @classmethod
     def from_float(cls, layer: nn.Conv2d, config: Config | None = None) -> ReRAMConv2d:
-        """The crossbar layer of a float layer, sharing its parameters."""
+        """The crossbar layer of a float layer, sharing its parameters and hooks."""
         return cls._adopt(layer, cls(*_conv_args(layer), device="meta", config=config))
 
     def to_float(self) -> nn.Conv2d:
-        """The float layer, sharing the parameters as they are now."""
+        """The float layer, sharing the parameters as they are now, and the hooks."""
         made = nn.Conv2d(*_conv_args(self), device="meta")
         made.weight, made.bias = self.weight, self.bias
         _carry_over(self, made)

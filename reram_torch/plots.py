@@ -50,7 +50,7 @@ def draw_bit_lines(axis, layer: CrossbarLayer, name: str, slice_index: int) -> N
         )  # fmt: skip
         axis.plot([], [], " ", label=f"R2: step {adc.step << adc.m}, {adc.n2} bit")
     steps = axis.twinx()
-    steps.step(values, table.comparisons.numpy(), where="mid", color=_ORANGE)
+    steps.step(values, table.comparisons, where="mid", color=_ORANGE)
     steps.set_ylim(0, max(9, int(table.comparisons.max()) + 2))
     steps.set_ylabel("comparisons", color=_ORANGE)
     steps.tick_params(axis="y", colors=_ORANGE)

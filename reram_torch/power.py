@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -68,12 +69,13 @@ class LayerReport:
         return self.baseline_comparisons / self.comparisons
 
     def to_dict(self) -> dict:
-        """All attributes and ratios as plain values."""
+        """All attributes and ratios as plain values; a ratio that is not finite is None."""
         ratios = {
             "comparisons_per_conversion": self.comparisons_per_conversion,
             "reduction": self.reduction,
         }
-        return {**asdict(self), **ratios}
+        finite = {k: v if math.isfinite(v) else None for k, v in ratios.items()}
+        return {**asdict(self), **finite}
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,9 @@ class PowerReport:
 
     def to_json(self, path: str | Path) -> None:
         """Writes the report as JSON."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+        Path(path).write_text(
+            json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n", encoding="utf-8"
+        )
 
     def to_csv(self, path: str | Path) -> None:
         """Writes one row for each layer, then the total, as CSV."""

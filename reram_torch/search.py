@@ -13,7 +13,6 @@ import numpy as np
 
 from reram_torch.adc import AdcDesign, TwinRange, UniformSAR
 
-KINDS = ("uniform", "twin_range")
 _MOST_BIASES = 256  # that a twin-range search tries for one step
 _ROUNDS = 8  # over the tables of a layer
 # Mean errors left by other tables, relative to the layer's signal, that candidates are kept for.

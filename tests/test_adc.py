@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,8 +74,8 @@ def test_tables_are_the_tree(domain, design):
 
 def test_the_isaac_adc_is_lossless():
     tables = compile_tables(UniformSAR(8), 0, 128)
-    assert torch.equal(tables.level, torch.arange(129, dtype=torch.int32))
-    assert tables.comparisons.unique().tolist() == [8]
+    assert np.array_equal(tables.level, np.arange(129))
+    assert set(tables.comparisons) == {8}
 
 
 @pytest.mark.parametrize(
@@ -105,4 +104,4 @@ def test_designs_survive_as_plain_values(design):
 
 def test_large_domains_compile():
     tables = compile_tables(UniformSAR(16), -28_800, 28_800)
-    assert np.array_equal(tables.level.numpy(), np.arange(-28_800, 28_801))
+    assert np.array_equal(tables.level, np.arange(-28_800, 28_801))

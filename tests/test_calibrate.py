@@ -133,3 +133,22 @@ def test_infinity_inside_the_network_is_named():
         net[0].weight.fill_(1e38)
     with pytest.raises(ValueError, match="the input of layer '1' holds NaN or infinity"):
         rt.calibrate(rt.convert(net), torch.full((2, 3), 1e3), show_progress=False)
+
+
+def test_loaders_may_reuse_their_buffer():
+    buffer = torch.empty(4, 4)
+    net = rt.ReRAMLinear(4, 2)
+    rt.calibrate(net, (buffer.fill_(k) for k in (1, 2, 3)), show_progress=False)
+    assert net.input_range == (1.0, 3.0)
+
+
+def test_percentiles_count_the_zeros():
+    data = torch.cat([torch.zeros(900), torch.linspace(0, 1, 100)]).view(-1, 10)
+    [_, high] = linear(data, ranges="percentile", percentile=95).input_range
+    assert high == pytest.approx(0.5, abs=0.02)
+
+
+def test_large_arrays_of_multi_bit_cells():
+    config = rt.Config(rt.CrossbarConfig(rows=256, cell_bits=4, dac_bits=4))
+    net = rt.calibrate(rt.ReRAMLinear(16, 4, config=config), torch.rand(4, 16))
+    assert net._statistics.histogram.shape == (2, 2, 256 * 225 + 1)

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 import reram_torch as rt
 
@@ -248,3 +249,80 @@ def test_what_cannot_be_traced_or_is_in_training_is_an_error(small_net):
         rt.convert(Graph(branching).eval(), fold_bn=True)
     with pytest.raises(ValueError, match=r"model.eval\(\)"):
         rt.convert(small_net.train(), fold_bn=True)
+
+
+class Alias(nn.Module):
+    """The same modules under two names, as backbones often have them."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 8, 3), trained_norm(nn.BatchNorm2d(8))
+        self.stem = nn.Sequential(self.conv, self.norm, nn.ReLU())
+
+    def forward(self, x):
+        return self.stem(x)
+
+
+def test_norms_are_folded_under_every_name():
+    model = Alias().eval()
+    x = torch.randn(2, 3, 8, 8)
+    net = rt.convert(model, fold_bn=True)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in net.modules())
+    torch.testing.assert_close(rt.revert(net)(x), model(x))
+    assert type(net.stem[0]) is rt.ReRAMConv2d
+
+
+def test_shared_layers_may_be_skipped_by_any_name():
+    net = Alias()
+    net.head = nn.Linear(3, 2)
+    made = rt.convert(net, skip=["stem.0"])
+    assert made.conversion.skipped == ("conv",)
+    assert type(made.conv) is nn.Conv2d
+
+
+def test_a_refusal_changes_nothing():
+    net = nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(40_000, 2)
+    ).eval()
+    with pytest.raises(ValueError, match=r"layer '3'"):
+        rt.convert(net, inplace=True, fold_bn=True)
+    assert [type(m) for m in net] == [nn.Conv2d, nn.BatchNorm2d, nn.Flatten, nn.Linear]
+
+
+def test_layers_that_torch_bypasses_are_left_alone():
+    net = nn.Sequential(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), nn.Linear(8, 4))
+    made = rt.convert(net.eval())
+    assert made.conversion.converted == ("1",)
+    assert "fused path" in made.conversion.left_alone["0.linear1"]
+
+
+def test_computed_biases_are_left_alone():
+    net = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
+    prune.l1_unstructured(net[0], "bias", 1)
+    made = rt.convert(net, inplace=True)
+    assert made.conversion.left_alone == {"0": "its bias is computed by a hook"}
+
+
+def test_backward_hooks_are_kept():
+    seen = []
+    net = nn.Sequential(nn.Linear(4, 3))
+    net[0].register_full_backward_hook(lambda *_: seen.append(1))
+    made = rt.calibrate(rt.convert(net), torch.rand(5, 4), show_progress=False)
+    made(torch.rand(2, 4, requires_grad=True)).sum().backward()
+    assert seen
+
+
+def test_construction_under_meta_does_not_spoil_later_layers():
+    with torch.device("meta"):
+        layer = rt.ReRAMLinear(4, 3, config=rt.Config(adc=rt.UniformSAR(7)))
+    assert layer.weight.device.type == "meta"
+    x = torch.rand(5, 4)
+    for made in (
+        rt.ReRAMLinear(4, 3, config=rt.Config(adc=rt.UniformSAR(7))),
+        torch.nn.utils.skip_init(rt.ReRAMLinear, 4, 3),
+    ):
+        with torch.no_grad():
+            made.weight.normal_()
+            made.bias.zero_()
+        y = rt.calibrate(made, x, show_progress=False)(x)
+        torch.testing.assert_close(y, made.to_float()(x), atol=0.1, rtol=0.1)

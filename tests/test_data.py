@@ -133,8 +133,10 @@ def test_weights_of_another_network_are_named(lenet, tmp_path):
 
 
 def test_evaluate(lenet, batches):
-    result = evaluate(lenet.train(), batches, show_progress=False)
+    lenet.train().conv1.eval()
+    result = evaluate(lenet, batches, show_progress=False)
     assert lenet.training
+    assert not lenet.conv1.training
     assert result.images == 12
     x, y = (torch.cat(part) for part in zip(*batches, strict=True))
     assert result.top1 == float((lenet.eval()(x).argmax(1) == y).double().mean())
@@ -169,6 +171,7 @@ def test_the_evaluation_script(tmp_path):
 
 
 def test_the_script_names_what_is_wrong(tmp_path):
+    pytest.importorskip("sklearn")
     result = run_script("--model", "resnet20", "--data", tmp_path / "nowhere")
     assert result.returncode != 0
     assert "--calibration-data is needed" in result.stderr
@@ -184,7 +187,8 @@ def test_the_script_names_what_is_wrong(tmp_path):
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data are not there")
 def test_resnet20_on_real_images():
-    """The first 200 test images: float, lossless crossbar, twin range."""
+    """200 test images: float, lossless crossbar, twin range."""
+    pytest.importorskip("torchvision")
     test = data.load_dataset(str(SHARED / "cifar10-subset" / "test"))
     train = data.load_dataset(str(SHARED / "cifar10-subset" / "train"))
     batches = DataLoader(data.subset(test, 200, 1), 50)

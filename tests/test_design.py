@@ -26,9 +26,9 @@ def measure(design, load):
     """Comparisons and errors of a design by its own tables."""
     values = load.values
     tables = compile_tables(design, int(values[0]), int(values[-1]))
-    off = values - tables.level.numpy()
+    off = values - tables.level
     return (
-        load.counts @ tables.comparisons.numpy(),
+        load.counts @ tables.comparisons,
         load.square @ off.astype(float) ** 2,
         load.mean @ off.astype(float),
     )
@@ -150,3 +150,16 @@ def test_a_failed_search_leaves_the_adcs_alone():
     with pytest.raises(ValueError, match="class scores"):
         rt.design_adc(net, "uniform", max_drop=0.1, show_progress=False)
     assert net[0].adc == before
+
+
+def test_histograms_of_other_weights_or_ranges_are_refused(lenet, batches):
+    net = rt.calibrate(rt.convert(lenet), batches, show_progress=False)
+    rt.design_adc(net, "uniform", reduction=1.5)
+    with torch.no_grad():
+        net.fc1.weight[0, 0] += 1
+    with pytest.raises(RuntimeError, match=r"\['fc1'\] changed since .*calibrate again"):
+        rt.design_adc(net, "uniform", reduction=1.5)
+    rt.calibrate(net, batches, show_progress=False)
+    net.load_state_dict(net.state_dict())
+    with pytest.raises(RuntimeError, match="needs bit-line histograms"):
+        rt.design_adc(net, "uniform", reduction=1.5)

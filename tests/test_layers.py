@@ -316,3 +316,21 @@ def test_printed_layers_tell_their_design():
     assert "in_features=3" in text
     assert "encoding='offset'" in text
     assert "calibrated=False" in text
+
+
+def test_layers_take_what_autocast_makes(batches):
+    net = nn.Sequential(nn.Linear(20, 8), nn.ReLU(), nn.Linear(8, 3))
+    net = rt.calibrate(rt.convert(net, skip=["0"]), torch.rand(6, 20), show_progress=False)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = net(torch.rand(4, 20))
+    assert y.dtype == torch.float32
+    y.sum().backward()
+    assert net[0].weight.grad is not None
+
+
+def test_scales_survive_a_change_of_type():
+    x = torch.rand(6, 20)
+    layer = ready(rt.ReRAMLinear(20, 3), x)
+    before = layer(x)
+    layer.half().float()
+    torch.testing.assert_close(layer(x), before, rtol=1e-2, atol=1e-2)

@@ -85,9 +85,7 @@ def test_nothing_is_counted_outside_the_block(calibrated):
     before = meter.report().total
     calibrated(x)
     assert meter.report().total == before
-    _, counts = calibrated.conv1._simulate(
-        x, calibrated.conv1._levels, calibrated.conv1._comparisons, False
-    )
+    _, counts = calibrated.conv1._simulate(x, *calibrated.conv1.tables(), False)
     assert not counts.any()
     with pytest.raises(ZeroDivisionError), rt.PowerMeter(calibrated):
         _ = 1 / 0
@@ -105,8 +103,10 @@ def test_meters_of_one_network_do_not_nest(calibrated):
         pass
 
 
-def test_a_report_without_passes_is_empty(calibrated):
+def test_a_report_without_passes_is_empty(calibrated, tmp_path):
     report = rt.PowerMeter(calibrated).report()
+    report.to_json(tmp_path / "r.json")
+    assert json.loads((tmp_path / "r.json").read_text())["total"]["reduction"] is None
     assert report.conversions == 0
     assert report.comparisons_per_conversion != report.comparisons_per_conversion
 

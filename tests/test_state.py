@@ -59,11 +59,14 @@ def test_a_float_checkpoint_brings_new_weights(calibrated, batches):
 
 def test_a_checkpoint_of_another_design_is_named(lenet, calibrated):
     other = rt.convert(lenet, rt.Config(rt.CrossbarConfig(rows=64)))
-    with pytest.raises(ValueError, match=r"crossbar.rows was 128 there and is 64 here"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"conv1: a checkpoint of another design: crossbar.rows was 128 there and is 64 here",
+    ):
         other.load_state_dict(calibrated.state_dict())
     state = calibrated.state_dict()
     state["conv1._extra_state"]["version"] = 0
-    with pytest.raises(ValueError, match="another version"):
+    with pytest.raises(RuntimeError, match="another version"):
         calibrated.load_state_dict(state)
 
 
@@ -117,3 +120,23 @@ def test_results_do_not_depend_on_threads(calibrated):
         thread.join()
     assert len(found) == 24
     assert all(torch.equal(y, expected[part]) for part, y in found.values())
+
+
+def test_a_refused_checkpoint_touches_no_weights(lenet, calibrated):
+    other = rt.convert(LeNet5(), rt.Config(rt.CrossbarConfig(rows=64)))
+    before = {k: v.clone() for k, v in lenet.state_dict().items()}
+    with pytest.raises(RuntimeError, match="fc3: a checkpoint of another design"):
+        calibrated.load_state_dict(other.state_dict())
+    assert all(torch.equal(calibrated.state_dict()[k], v) for k, v in before.items())
+
+
+def test_tables_do_not_depend_on_how_memory_is_made(lenet, calibrated, batches):
+    x = batches[0][0]
+    expected = calibrated(x)
+    state = calibrated.state_dict()
+    calibrated.to("meta")
+    calibrated.load_state_dict(lenet.state_dict(), assign=True)
+    assert torch.equal(calibrated(x), expected)
+    empty = rt.convert(LeNet5().eval()).to_empty(device="cpu")
+    empty.load_state_dict(state)
+    assert torch.equal(empty(x), expected)
