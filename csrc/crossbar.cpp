@@ -13,27 +13,26 @@
 namespace reram {
 
 Shape::Shape(const reram_problem& p) {
-  const int signs = p.encoding == RERAM_OFFSET ? 1 : 2;
+  signs = p.encoding == RERAM_OFFSET ? 1 : 2;
   tiles = (p.depth + p.rows - 1) / p.rows;
   blocks = (p.outputs + kColumns - 1) / kColumns;
+  height = std::min<int64_t>(p.rows, p.depth);
   slices = (p.weight_bits + p.cell_bits - 1) / p.cell_bits;
   cycles = (p.input_bits + p.dac_bits - 1) / p.dac_bits;
-  planes = signs * slices * p.cell_bits;
-  words = int((std::min<int64_t>(p.rows, p.depth) + 63) / 64);
+  sheets = signs * p.cell_bits;
+  words = int((height + 63) / 64);
   highest = p.rows * ((1 << p.cell_bits) - 1) * ((1 << p.dac_bits) - 1);
   lowest = p.encoding == RERAM_DIFFERENTIAL ? -highest : 0;
 }
 
 Job::Job(const reram_problem& problem, const uint8_t* input, const uint64_t* programmed)
     : p(problem), shape(problem), u(input), cells(programmed) {
-  const int half = shape.slices * p.cell_bits;
-  for (int j = 0; j < shape.slices; ++j) {
-    const int table = p.tables == 1 ? 0 : j, plane = j * p.cell_bits;
-    const int minus = p.encoding == RERAM_DIFFERENTIAL ? half + plane : -1;
-    passes[pass_count++] = {j, table, plane, minus, 1, plane};
-    if (p.encoding == RERAM_DUAL) passes[pass_count++] = {j, table, half + plane, -1, -1, plane};
-  }
-  vector_path = p.cell_bits == 1 && p.dac_bits == 1 && shape.words <= kMaxWords;
+  passes[pass_count++] = {0, p.encoding == RERAM_DIFFERENTIAL ? 1 : -1, 1};
+  if (p.encoding == RERAM_DUAL) passes[pass_count++] = {1, -1, -1};
+  const bool one_bit = p.cell_bits == 1 && p.dac_bits == 1, both = shape.lowest < 0;
+  most4 = !one_bit ? -1 : both ? 7 : 15;
+  most6 = !one_bit ? -1 : both ? 31 : 63;
+  most = !one_bit ? -1 : both ? 127 : 255;
 }
 
 bool Job::set_tables(const int32_t* level_table, const uint8_t* comparison_table) {
@@ -42,45 +41,63 @@ bool Job::set_tables(const int32_t* level_table, const uint8_t* comparison_table
   // The least and the most that acc can be. Intermediate sums may wrap: they are unsigned, so only
   // the final value has to fit.
   const int64_t ones = (int64_t(1) << p.input_bits) - 1;
-  int64_t cycle_weight = 0;
+  int64_t cycle_weight = 0, least = 0, greatest = 0;
   for (int i = 0; i < shape.cycles; ++i) cycle_weight += int64_t(1) << (i * p.dac_bits);
-  int64_t least = 0, most = 0;
   for (int q = 0; q < pass_count; ++q) {
-    const Pass& pass = passes[q];
-    const int32_t* table = levels + pass.table * shape.values();
-    const auto range = std::minmax_element(table, table + shape.values());
-    const int64_t a = int64_t(pass.sign) * *range.first, b = int64_t(pass.sign) * *range.second;
-    least += std::min(a, b) * (cycle_weight << pass.significance);
-    most += std::max(a, b) * (cycle_weight << pass.significance);
-    empty_tile_acc += uint32_t(pass.sign) * uint32_t(table[-shape.lowest]) *
-                      uint32_t(cycle_weight << pass.significance);
+    for (int j = 0; j < shape.slices; ++j) {
+      const int32_t* first = levels + table(j) + shape.lowest;
+      const auto range = std::minmax_element(first, first + shape.values());
+      const int64_t a = int64_t(passes[q].sign) * *range.first;
+      const int64_t b = int64_t(passes[q].sign) * *range.second;
+      const int64_t weight = cycle_weight << (j * p.cell_bits);
+      least += std::min(a, b) * weight;
+      greatest += std::max(a, b) * weight;
+      empty_acc += uint32_t(passes[q].sign) * uint32_t(levels[table(j)]) << (j * p.cell_bits);
+    }
   }
   const double tiles = double(shape.tiles);
   const double offset =
       p.encoding == RERAM_OFFSET ? double(p.depth) * double(ones << (p.weight_bits - 1)) : 0;
-  if (double(least) * tiles - offset < -2147483648.0 || double(most) * tiles > 2147483647.0)
+  if (double(least) * tiles - offset < -2147483648.0 || double(greatest) * tiles > 2147483647.0)
     return false;
+  if (most < 0) return true;
 
-  const int32_t reach = std::min(shape.highest, kMaxActive);
-  const int32_t from = shape.lowest < 0 ? -reach : 0;
-  for (int q = 0; q < pass_count && vector_path; ++q) {
-    const Pass& pass = passes[q];
-    const int64_t table = pass.table * shape.values() - shape.lowest;
-    auto signed_level = [&](int32_t v) { return int64_t(pass.sign) * levels[table + v]; };
-    int64_t low = INT64_MAX, high = INT64_MIN;
-    for (int32_t v = from; v <= reach; ++v) {
-      low = std::min(low, signed_level(v));
-      high = std::max(high, signed_level(v));
+  const int32_t reach = std::min(shape.highest, most), from = shape.lowest < 0 ? -reach : 0;
+  for (int q = 0; q < pass_count; ++q) {
+    for (int j = 0; j < kSlices; ++j) {
+      ByteTables& to = bytes[q][j];
+      to = ByteTables{};
+      if (j >= shape.slices) continue;  // no cells there: every sum and level is zero
+      auto level = [&](int32_t v) { return int64_t(passes[q].sign) * levels[table(j) + v]; };
+      int64_t low = INT64_MAX, high = INT64_MIN;
+      for (int32_t v = from; v <= reach; ++v) {
+        low = std::min(low, level(v));
+        high = std::max(high, level(v));
+      }
+      if (high - low > 255) {
+        most4 = most6 = most = -1;
+        return true;
+      }
+      const int64_t base = low + 128;
+      for (int32_t v = from; v <= reach; ++v) {
+        to.level8[uint8_t(v)] = int8_t(level(v) - base);
+        to.comparisons8[uint8_t(v)] = comparisons[table(j) + v];
+      }
+      auto fold = [&](int bits, int8_t* narrow, uint8_t* made) {
+        const int half = from < 0 ? 1 << (bits - 1) : 0;
+        for (int v = -half; v < (1 << bits) - half; ++v) {
+          narrow[v & ((1 << bits) - 1)] = to.level8[uint8_t(v)];
+          made[v & ((1 << bits) - 1)] = to.comparisons8[uint8_t(v)];
+        }
+      };
+      fold(6, to.level6, to.comparisons6);
+      fold(4, to.level4, to.comparisons4);
+      for (int k = 16; k < 64; ++k) {
+        to.level4[k] = to.level4[k - 16];
+        to.comparisons4[k] = to.comparisons4[k - 16];
+      }
+      vector_acc += uint32_t(base) << j;
     }
-    vector_path = high - low <= 255;
-    ByteTables& to = bytes[q];
-    to = ByteTables{};
-    to.base = int32_t(low + 128);
-    for (int32_t v = from; v <= reach && vector_path; ++v) {
-      to.level[uint8_t(v)] = int8_t(signed_level(v) - to.base);
-      to.comparisons[uint8_t(v)] = comparisons[table + v];
-    }
-    vector_tile_acc += uint32_t(to.base) * uint32_t(cycle_weight << pass.significance);
   }
   return true;
 }
@@ -108,10 +125,13 @@ bool valid(const reram_problem& p) {
          within(p.threads, 1, 1 << 12);
 }
 
-// Positions of a task: enough to reuse a block's cells, few enough that the planes stay in L2.
+// Positions of a task: enough to reuse a tile's cells, few enough that the accumulators and the
+// lists of driven word-lines stay in L2.
 int64_t task_positions(const Job& job) {
-  const int64_t bytes = job.shape.tiles * job.shape.words * kCycles * 8;
-  return std::min(std::max<int64_t>((1 << 18) / bytes, 8), std::min<int64_t>(128, job.p.positions));
+  const int64_t sums = job.shape.blocks * kColumns * 4;
+  const int64_t lines = job.shape.cycles * job.shape.height * 2;
+  return std::min(std::max<int64_t>((1 << 19) / (sums + lines), 8),
+                  std::min<int64_t>(64, job.p.positions));
 }
 
 std::vector<Task> divide(const Job& job) {
@@ -135,29 +155,40 @@ std::vector<Task> divide(const Job& job) {
 // Owns one thread's scratch memory.
 class Workspace {
  public:
-  Workspace(const Job& job, int64_t counts, int64_t bins) {
-    const int64_t tiles = job.shape.tiles, step = task_positions(job);
-    const int64_t planes = tiles * step * kCycles * job.shape.words;
-    const int64_t sizes[] = {job.p.depth + 64, planes * 8, tiles * step * 4, tiles * 4, tiles * 4,
-                             step * 4,         step * 64,  counts * 8,       bins * 8};
-    int64_t at[9], total = 0;
-    for (int k = 0; k < 9; ++k) {
+  Workspace(const Job& job, bool counts, bool bins) {
+    const Shape& shape = job.shape;
+    const int64_t step = task_positions(job), units = step * shape.cycles;
+    const int64_t values = bins ? shape.cycles * shape.slices * shape.values() : 0;
+    const int64_t sizes[] = {
+        shape.height,                                          // row
+        step * kCycles * shape.words * 8,                      // inputs
+        kPaths * units * int64_t(sizeof(Unit)),                // units
+        (units * (shape.height + 4) + 128) * 2,                // lines
+        step * 4,                                              // constant
+        shape.blocks * step * kColumns * 4,                    // sums
+        counts ? kSlices * 8 : 0,                              // counts
+        values * 8,                                            // histogram
+        bins ? shape.cycles * int64_t(256) * kSlices * 8 : 0,  // bins
+    };
+    constexpr int kParts = sizeof sizes / sizeof *sizes;
+    int64_t at[kParts], total = 0;
+    for (int k = 0; k < kParts; ++k) {
       at[k] = total;
       total += (sizes[k] + 63) / 64 * 64;
     }
     memory_.reset(static_cast<char*>(std::aligned_alloc(64, size_t(total))));
     if (!memory_) throw std::bad_alloc();
     char* base = memory_.get();
-    std::fill(base + at[7], base + total, char(0));
+    std::fill(base + at[6], base + total, char(0));
     auto part = [&](int k) { return static_cast<void*>(base + at[k]); };
     scratch = {static_cast<uint8_t*>(part(0)),
                static_cast<uint64_t*>(part(1)),
-               static_cast<int32_t*>(part(2)),
-               static_cast<int32_t*>(part(3)),
-               static_cast<int32_t*>(part(4)),
+               static_cast<Unit*>(part(2)),
+               static_cast<uint16_t*>(part(3)),
+               static_cast<uint32_t*>(part(4)),
                static_cast<uint32_t*>(part(5)),
-               static_cast<uint32_t*>(part(6)),
-               counts ? static_cast<int64_t*>(part(7)) : nullptr,
+               counts ? static_cast<int64_t*>(part(6)) : nullptr,
+               bins ? static_cast<int64_t*>(part(7)) : nullptr,
                bins ? static_cast<int64_t*>(part(8)) : nullptr};
   }
   Scratch scratch;
@@ -172,12 +203,13 @@ class Workspace {
 // Runs `work(task, scratch)` over all tasks; whole numbers are added up, so the result does not
 // depend on which thread took which task.
 template <class Work>
-std::vector<Workspace> run(const Job& job, int64_t counts, int64_t bins, const Work& work) {
+std::vector<Workspace> run(const Job& job, bool counts, bool bins, const Work& work) {
   const std::vector<Task> tasks = divide(job);
-  // A thread costs tens of microseconds: give each at least about a million bit-line sums.
+  // A thread costs tens of microseconds: give each at least about four million bit-line sums.
   const double sums = double(job.p.positions) * double(job.p.groups) * double(job.p.outputs) *
-                      double(job.shape.tiles) * job.shape.cycles * job.pass_count;
-  const int64_t useful = std::max<int64_t>(1, int64_t(sums / 1e6));
+                      double(job.shape.tiles) * job.shape.cycles * job.shape.slices *
+                      job.pass_count;
+  const int64_t useful = std::max<int64_t>(1, int64_t(sums / 4e6));
   const int64_t threads =
       std::min({int64_t(job.p.threads), useful, std::max<int64_t>(1, int64_t(tasks.size()))});
   std::vector<Workspace> spaces;
@@ -201,6 +233,21 @@ std::vector<Workspace> run(const Job& job, int64_t counts, int64_t bins, const W
   return spaces;
 }
 
+// Adds what one thread counted to the caller's histogram.
+void add_bins(const Shape& shape, const Scratch& scratch, int64_t* histogram) {
+  const int64_t values = shape.values();
+  for (int64_t k = 0; k < shape.cycles * shape.slices * values; ++k)
+    histogram[k] += scratch.histogram[k];
+  for (int i = 0; i < shape.cycles; ++i)
+    for (int byte = 0; byte < 256; ++byte)
+      for (int j = 0; j < shape.slices; ++j) {
+        const int sum = shape.lowest < 0 ? int8_t(byte) : byte;
+        if (shape.lowest <= sum && sum <= shape.highest)
+          histogram[(i * shape.slices + j) * values + sum - shape.lowest] +=
+              scratch.bins[(i * 256 + byte) * kSlices + j];
+      }
+}
+
 }  // namespace
 }  // namespace reram
 
@@ -212,7 +259,8 @@ int32_t reram_best_isa(void) {
 #ifdef RERAM_X86
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi") &&
-      __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vpopcntdq"))
+      __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512vpopcntdq") &&
+      __builtin_cpu_supports("gfni"))
     return RERAM_AVX512;
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt")) return RERAM_AVX2;
 #endif
@@ -231,7 +279,7 @@ int32_t reram_crossbar(const reram_problem* problem, const uint8_t* u, const uin
     if (!job->set_tables(levels, comparisons)) return RERAM_OVERFLOW;
     const int64_t slices = job->shape.slices;
     const auto spaces =
-        run(*job, comparison_counts ? slices : 0, 0, [&](const Task& task, const Scratch& scratch) {
+        run(*job, comparison_counts, false, [&](const Task& task, const Scratch& scratch) {
           kernels->convert(*job, task, scratch, acc);
         });
     if (comparison_counts) {
@@ -253,12 +301,10 @@ int32_t reram_histogram(const reram_problem* problem, const uint8_t* u, const ui
   if (!kernels) return RERAM_BAD_ISA;
   try {
     const auto job = std::make_unique<Job>(*problem, u, cells);
-    const int64_t bins = job->shape.cycles * job->shape.slices * job->shape.values();
-    const auto spaces = run(*job, 0, bins, [&](const Task& task, const Scratch& scratch) {
+    const auto spaces = run(*job, false, true, [&](const Task& task, const Scratch& scratch) {
       kernels->histogram(*job, task, scratch);
     });
-    for (const Workspace& space : spaces)
-      for (int64_t k = 0; k < bins; ++k) histogram[k] += space.scratch.histogram[k];
+    for (const Workspace& space : spaces) add_bins(job->shape, space.scratch, histogram);
   } catch (const std::bad_alloc&) {
     return RERAM_NO_MEMORY;
   }

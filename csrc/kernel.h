@@ -10,38 +10,35 @@
 
 namespace reram {
 
-constexpr int kColumns = 8;                     // bit-lines of one block: one 64-bit lane each
-constexpr int kCycles = 8;                      // cycles of one vector: one byte of the lane each
-constexpr int kBlockSums = kColumns * kCycles;  // bytes of one vector
-constexpr int kMaxWords = 2;                    // words of word-lines that the vector path takes
-constexpr int kMaxActive = 127;  // driven word-lines whose sums fit the byte tables' index
+constexpr int kColumns = 64;  // bit-lines of one block: the bits of a word
+constexpr int kSlices = 8;    // words of a word-line: one for each slice
+constexpr int kCycles = 8;    // input bits that a code can have
+constexpr int kMaxPasses = 2;
 
 // Sizes that follow from a problem.
 struct Shape {
   explicit Shape(const reram_problem& p);
   int64_t values() const { return int64_t(highest) - lowest + 1; }
-  int64_t block_words() const { return int64_t(planes) * words * kColumns; }
+  // One bit of all cells of one sign of a block: [R + 1, 8], the last word-line empty.
+  int64_t sheet_words() const { return (height + 1) * kSlices; }
+  int64_t block_words() const { return sheets * sheet_words(); }
   int64_t group_words() const { return tiles * blocks * block_words(); }
 
-  int64_t tiles, blocks;
-  int slices, cycles, planes, words;
+  int64_t tiles, blocks, height;  // height: word-lines of the tallest tile
+  int slices, cycles, signs, sheets, words;
   int32_t lowest, highest;  // of the bit-line sum
 };
 
-// One conversion of every bit-line in every cycle: a slice, or one sign of it (dual).
+// One conversion of every bit-line in every cycle.
 struct Pass {
-  int slice, table;
-  int plus, minus;   // first plane; minus < 0: nothing is subtracted before the conversion
-  int sign;          // of the level in the shift-add
-  int significance;  // log2 of the slice's weight
+  int plus, minus;  // sign of the cells; minus < 0: nothing is subtracted before the conversion
+  int sign;         // of the level in the shift-add
 };
-constexpr int kMaxPasses = 16;
 
-// A pass's tables by the low byte of the sum, for the vector path.
+// A slice's tables for the vector path, by the low 8, 6 and 4 bits of the sum.
 struct alignas(64) ByteTables {
-  int8_t level[256];  // sign * level - base
-  uint8_t comparisons[256];
-  int32_t base;
+  int8_t level8[256], level6[64], level4[64];  // sign * level - base; level4 is repeated
+  uint8_t comparisons8[256], comparisons6[64], comparisons4[64];
 };
 
 // A problem with everything that the kernels look up.
@@ -49,8 +46,8 @@ struct Job {
   Job(const reram_problem& p, const uint8_t* u, const uint64_t* cells);
   // False if the tables could overflow the accumulator.
   bool set_tables(const int32_t* levels, const uint8_t* comparisons);
-  int32_t zero_comparisons(const Pass& pass) const {
-    return comparisons[pass.table * shape.values() - shape.lowest];
+  int64_t table(int slice) const {  // index of the sum 0
+    return (p.tables == 1 ? 0 : slice) * shape.values() - shape.lowest;
   }
 
   const reram_problem& p;
@@ -61,11 +58,13 @@ struct Job {
   const uint8_t* comparisons = nullptr;
   Pass passes[kMaxPasses];
   int pass_count = 0;
-  ByteTables bytes[kMaxPasses];
-  bool vector_path;  // the geometry (and the tables, once set) fit the vector path
-  // What a tile adds to every output of a position: with no driven word-line at all, and to undo
-  // the base of the byte tables.
-  uint32_t empty_tile_acc = 0, vector_tile_acc = 0;
+  ByteTables bytes[kMaxPasses][kSlices];
+  // Driven word-lines up to which sums and levels fit the vector path, with 4 and 6 bits, and at
+  // all; -1: never.
+  int most4, most6, most;
+  // What a cycle of weight one adds to every output of a position: with no driven word-line, and
+  // to undo the base of the byte tables.
+  uint32_t empty_acc = 0, vector_acc = 0;
 };
 
 // A part of the work: positions [m0, m1) and blocks [b0, b1) of one group.
@@ -73,20 +72,27 @@ struct Task {
   int64_t group, m0, m1, b0, b1;
 };
 
-// How a tile of one position is worked out.
-enum TilePath : uint8_t { kEmpty, kVector, kGeneral };
+// How a unit is worked out: bit by bit in general, or in as many planes as hold any of its sums.
+enum Path { kGeneral, kFour, kSix, kEight, kPaths };
+
+// One cycle of one position in one tile, with at least one driven word-line.
+struct Unit {
+  int32_t position;
+  uint16_t cycle, count;  // count: of its driven word-lines, padded to a multiple of four
+  const uint16_t* lines;
+};
 
 // One thread's memory, allocated by the dispatcher. C = positions of a task at most.
 struct Scratch {
   uint8_t* row;        // [K + 64] codes of one position
-  uint64_t* planes;    // [T, C, 8, W] bit planes of the input
-  int32_t* lists;      // [T, C] vector positions from the front, general ones from the back
-  int32_t* vectors;    // [T] how many of the first,
-  int32_t* generals;   // [T] and of the second
+  uint64_t* inputs;    // [C, 8, W] bit planes of one tile's inputs
+  Unit* units;         // [4, C * I] of one tile, by path
+  uint16_t* lines;     // [C * I * (R + 4) + 128] their driven word-lines
   uint32_t* constant;  // [C] what is added to every output of a position
-  uint32_t* sums;      // [C, 16] accumulators of one block, two for each bit-line
-  int64_t* counts;     // [J] comparisons, or null
+  uint32_t* sums;      // [blocks of a task, C, 64] accumulators, in the order of Vec::column
+  int64_t* counts;     // [8] comparisons by slice, or null
   int64_t* histogram;  // [I, J, V], or null
+  int64_t* bins;       // [I, 256, 8] by cycle, low byte of the sum, and slice, or null
 };
 
 void program(const reram_problem& p, const int8_t* codes, uint64_t* cells);

@@ -1,5 +1,5 @@
-// AVX2: as the AVX-512 kernel with half the bit-lines in a vector, population counts and table
-// look-ups by nibble shuffles.
+// AVX2: a word-line of a block is two vectors of 256 bits; bits become bytes by comparison, table
+// look-ups are shuffles of sixteen entries at a time.
 #include <immintrin.h>
 
 #include "kernel_body.h"
@@ -10,9 +10,12 @@ namespace {
 struct Avx2 {
   static int popcount(uint64_t v) { return int(_mm_popcnt_u64(v)); }
 
+  static __m256i load(const void* from) {
+    return _mm256_loadu_si256(static_cast<const __m256i*>(from));
+  }
+
   static void transpose(const uint8_t* bytes, uint64_t* out) {
-    __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes));
-    __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes + 32));
+    __m256i low = load(bytes), high = load(bytes + 32);
     for (int i = kCycles - 1; i >= 0; --i) {
       out[i] = uint32_t(_mm256_movemask_epi8(low)) | uint64_t(uint32_t(_mm256_movemask_epi8(high)))
                                                          << 32;
@@ -21,69 +24,91 @@ struct Avx2 {
     }
   }
 
-  static __m256i byte_popcount(__m256i v) {
-    const __m256i bits = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1,
-                                          2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
-    const __m256i nibble = _mm256_set1_epi8(15);
-    return _mm256_add_epi8(
-        _mm256_shuffle_epi8(bits, _mm256_and_si256(v, nibble)),
-        _mm256_shuffle_epi8(bits, _mm256_and_si256(_mm256_srli_epi16(v, 4), nibble)));
+  static int lines(const uint64_t* words, int count, uint16_t* out) {
+    return driven_lines(words, count, out);
   }
 
-  // The sums of four bit-lines. Byte counts stay within +-16, so a bias of 16 keeps them unsigned
-  // for the horizontal sum.
-  template <int Words, bool Signed>
-  static __m256i vector_sums(const __m256i* plus, const __m256i* minus, const uint64_t* x) {
-    __m256i all = _mm256_setzero_si256();
+  // Within each 32 bit-lines, unpacking and widening leave the accumulators in this order.
+  static int column(int k) {
+    const int part = k / 8 % 4;  // low and high halves of the low, then of the high unpacking
+    return k / 32 * 32 + part % 2 * 16 + part / 2 * 8 + k % 8;
+  }
+
+  // A full adder: a becomes the sum, the carry is returned.
+  RERAM_ALWAYS static __m256i add(__m256i& a, __m256i b, __m256i c) {
+    const __m256i x = _mm256_xor_si256(a, b);
+    const __m256i carry = _mm256_or_si256(_mm256_and_si256(a, b), _mm256_and_si256(x, c));
+    a = _mm256_xor_si256(x, c);
+    return carry;
+  }
+
+  // Carry-save counters of four slices of `n` word-lines (a multiple of four) in N bit planes.
+  template <int N>
+  RERAM_ALWAYS static void count(const uint64_t* cells, const uint16_t* lines, int n,
+                                 __m256i* planes) {
+    auto line = [&](int k) RERAM_ALWAYS { return load(cells + lines[k] * kSlices); };
+    for (int q = 0; q < N; ++q) planes[q] = _mm256_setzero_si256();
+    for (int k = 0; k < n; k += 4) {
+      const __m256i a = add(planes[0], line(k), line(k + 1));
+      __m256i carry = add(planes[1], a, add(planes[0], line(k + 2), line(k + 3)));
 #pragma GCC unroll 8
-    for (int i = 0; i < kCycles; ++i) {
-      __m256i bytes = Signed ? _mm256_set1_epi8(16) : _mm256_setzero_si256();
-#pragma GCC unroll 2
-      for (int w = 0; w < Words; ++w) {
-        const __m256i in = _mm256_set1_epi64x(int64_t(x[i * Words + w]));
-        bytes = _mm256_add_epi8(bytes, byte_popcount(_mm256_and_si256(in, plus[w])));
-        if (Signed) bytes = _mm256_sub_epi8(bytes, byte_popcount(_mm256_and_si256(in, minus[w])));
+      for (int q = 2; q < N; ++q) {
+        const __m256i next = _mm256_and_si256(planes[q], carry);
+        planes[q] = _mm256_xor_si256(planes[q], carry);
+        carry = next;
       }
-      __m256i sum = _mm256_sad_epu8(bytes, _mm256_setzero_si256());
-      if (Signed)
-        sum = _mm256_and_si256(_mm256_sub_epi64(sum, _mm256_set1_epi64x(8 * 16)),
-                               _mm256_set1_epi64x(0xff));
-      all = _mm256_or_si256(all, _mm256_slli_epi64(sum, 8 * i));
-    }
-    return all;
-  }
-
-  template <int Words>
-  static void load(const uint64_t* from, __m256i* to) {
-    for (int w = 0; w < Words; ++w)
-      to[w] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + w * kColumns));
-  }
-
-  template <int Words>
-  static __m256i half_sums(const uint64_t* plus, const uint64_t* minus, const uint64_t* x) {
-    __m256i up[Words], down[Words];
-    load<Words>(plus, up);
-    if (!minus) return vector_sums<Words, false>(up, up, x);
-    load<Words>(minus, down);
-    return vector_sums<Words, true>(up, down, x);
-  }
-
-  static void sums(const uint64_t* plus, const uint64_t* minus, const uint64_t* x, int words,
-                   int8_t* out) {
-    for (int half = 0; half < kColumns; half += 4) {
-      const uint64_t* down = minus ? minus + half : nullptr;
-      const __m256i s =
-          words == 1 ? half_sums<1>(plus + half, down, x) : half_sums<2>(plus + half, down, x);
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + half * kCycles), s);
     }
   }
 
-  // A look-up in 256 bytes, or in the first 128 where no sum is negative, sixteen at a time:
-  // adding 112 with saturation clears the top bit only of indices within the current sixteen.
-  template <bool Signed>
-  static __m256i look_up(const uint8_t* table, __m256i index) {
+  // The sums of a unit in N bit planes of eight slices, in two's complement if they are signed.
+  template <int N, bool Signed>
+  RERAM_ALWAYS static void sum_planes(const Sweep& w, const Unit& unit,
+                                      uint64_t (*planes)[kSlices]) {
+    for (int half = 0; half < kSlices; half += 4) {
+      __m256i up[N], down[N], borrow = _mm256_setzero_si256();
+      count<N>(w.plus + half, unit.lines, unit.count, up);
+      if (Signed) count<N>(w.minus + half, unit.lines, unit.count, down);
+#pragma GCC unroll 8
+      for (int q = 0; q < N; ++q) {
+        if (Signed) {
+          const __m256i x = _mm256_xor_si256(up[q], down[q]);
+          const __m256i next =
+              _mm256_or_si256(_mm256_andnot_si256(up[q], down[q]), _mm256_andnot_si256(x, borrow));
+          up[q] = _mm256_xor_si256(x, borrow);
+          borrow = next;
+        }
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(planes[q] + half), up[q]);
+      }
+    }
+  }
+
+  // 32 sums of a slice from their planes, zero-extended from N bits.
+  template <int N>
+  RERAM_ALWAYS static __m256i bytes(const uint64_t (*planes)[kSlices], int slice, int half) {
+    const __m256i spread = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2,
+                                            2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
+    const __m256i bit = _mm256_set1_epi64x(int64_t(0x8040201008040201));
+    __m256i sums = _mm256_setzero_si256();
+#pragma GCC unroll 8
+    for (int q = 0; q < N; ++q) {
+      const __m256i word = _mm256_set1_epi32(int(uint32_t(planes[q][slice] >> (32 * half))));
+      const __m256i here = _mm256_and_si256(_mm256_shuffle_epi8(word, spread), bit);
+      sums = _mm256_or_si256(
+          sums, _mm256_and_si256(_mm256_cmpeq_epi8(here, bit), _mm256_set1_epi8(char(1 << q))));
+    }
+    return sums;
+  }
+
+  // A look-up in 2^N bytes, sixteen at a time: adding 112 with saturation clears the top bit only
+  // of indices within the current sixteen, and the shuffle gives zero for the others.
+  template <int N>
+  RERAM_ALWAYS static __m256i look_up(const void* table4, const void* table6, const void* table8,
+                                      __m256i index) {
+    if (N == 4) return _mm256_shuffle_epi8(load(table4), index);
+    const uint8_t* table = static_cast<const uint8_t*>(N == 6 ? table6 : table8);
     __m256i found = _mm256_setzero_si256();
-    for (int from = 0; from < (Signed ? 256 : 128); from += 16) {
+#pragma GCC unroll 4
+    for (int from = 0; from < 1 << N; from += 16) {
       const __m256i part = _mm256_broadcastsi128_si256(
           _mm_load_si128(reinterpret_cast<const __m128i*>(table + from)));
       const __m256i local = _mm256_adds_epu8(_mm256_sub_epi8(index, _mm256_set1_epi8(char(from))),
@@ -93,40 +118,86 @@ struct Avx2 {
     return found;
   }
 
-  template <int Words, bool Signed, bool Count>
-  static int64_t convert(const Sweep& w) {
-    uint64_t weight_bytes;
-    std::memcpy(&weight_bytes, w.cycle_weights, 8);
-    const __m256i weights = _mm256_set1_epi64x(int64_t(weight_bytes));
-    const __m128i significance = _mm_cvtsi32_si128(w.significance);
-    __m256i total = _mm256_setzero_si256();
-    for (int half = 0; half < kColumns; half += 4) {
-      __m256i plus[Words], minus[Words];
-      load<Words>(w.plus + half, plus);
-      if (Signed) load<Words>(w.minus + half, minus);
-      const __m256i counted =
-          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w.counted + half * kCycles));
-      for (int n = 0; n < w.count; ++n) {
-        const int64_t m = w.list[n];
-        const __m256i index = vector_sums<Words, Signed>(plus, minus, w.x + m * kCycles * Words);
-        const __m256i level =
-            look_up<Signed>(reinterpret_cast<const uint8_t*>(w.tables->level), index);
-        // Pairs stay within 16 bits: (64 + 128) * 128 < 2^15.
-        const __m256i weighed =
-            _mm256_madd_epi16(_mm256_maddubs_epi16(weights, level), _mm256_set1_epi16(1));
-        __m256i* into = reinterpret_cast<__m256i*>(w.sums + m * 16 + half * 2);
-        _mm256_store_si256(into, _mm256_add_epi32(_mm256_load_si256(into),
-                                                  _mm256_sll_epi32(weighed, significance)));
+  template <int N, bool Signed, bool Count>
+  RERAM_ALWAYS static void convert_unit(const Sweep& w, const Unit& unit, __m256i* totals) {
+    uint64_t planes[N][kSlices];
+    sum_planes<N, Signed>(w, unit, planes);
+    alignas(32) uint8_t exist[kColumns];
+    if (Count)
+      for (int b = 0; b < kColumns; b += 32) {
+        uint64_t columns[1][kSlices] = {{w.columns}};
+        const __m256i one = bytes<1>(columns, 0, b / 32);
+        _mm256_store_si256(reinterpret_cast<__m256i*>(exist + b),
+                           _mm256_sub_epi8(_mm256_setzero_si256(), one));
+      }
+    uint32_t* into = w.sums + int64_t(unit.position) * kColumns;
+    const __m128i cycle = _mm_cvtsi32_si128(unit.cycle);
+    for (int half = 0; half < 2; ++half) {
+      // Levels of two slices side by side, times their significances: all eight fit 16 bits,
+      // since 128 * (1 + 2 + ... + 128) < 2^15.
+      __m256i low = _mm256_setzero_si256(), high = _mm256_setzero_si256();
+      for (int j = 0; j < kSlices; j += 2) {
+        const ByteTables &a = w.tables[j], &b = w.tables[j + 1];
+        const __m256i s = bytes<N>(planes, j, half), t = bytes<N>(planes, j + 1, half);
+        const __m256i even = look_up<N>(a.level4, a.level6, a.level8, s);
+        const __m256i odd = look_up<N>(b.level4, b.level6, b.level8, t);
+        const __m256i weights = _mm256_set1_epi16(short(1 << j | 1 << (j + 1 + 8)));
+        low = _mm256_add_epi16(low, _mm256_maddubs_epi16(weights, _mm256_unpacklo_epi8(even, odd)));
+        high =
+            _mm256_add_epi16(high, _mm256_maddubs_epi16(weights, _mm256_unpackhi_epi8(even, odd)));
         if (Count) {
-          const __m256i made =
-              _mm256_and_si256(look_up<Signed>(w.tables->comparisons, index), counted);
-          total = _mm256_add_epi64(total, _mm256_sad_epu8(made, _mm256_setzero_si256()));
+          const __m256i mask = load(exist + 32 * half);
+          const __m256i zero = _mm256_setzero_si256();
+          const __m256i made = look_up<N>(a.comparisons4, a.comparisons6, a.comparisons8, s);
+          const __m256i more = look_up<N>(b.comparisons4, b.comparisons6, b.comparisons8, t);
+          totals[j] =
+              _mm256_add_epi64(totals[j], _mm256_sad_epu8(_mm256_and_si256(made, mask), zero));
+          totals[j + 1] =
+              _mm256_add_epi64(totals[j + 1], _mm256_sad_epu8(_mm256_and_si256(more, mask), zero));
         }
       }
+      const __m128i parts[4] = {_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1),
+                                _mm256_castsi256_si128(high), _mm256_extracti128_si256(high, 1)};
+      for (int q = 0; q < 4; ++q) {
+        __m256i* to = reinterpret_cast<__m256i*>(into + 32 * half + 8 * q);
+        const __m256i wide = _mm256_sll_epi32(_mm256_cvtepi16_epi32(parts[q]), cycle);
+        _mm256_store_si256(to, _mm256_add_epi32(_mm256_load_si256(to), wide));
+      }
     }
-    alignas(32) int64_t parts[4];
-    _mm256_store_si256(reinterpret_cast<__m256i*>(parts), total);
-    return parts[0] + parts[1] + parts[2] + parts[3];
+  }
+
+  template <int N, bool Signed, bool Count>
+  static void convert(const Sweep& w) {
+    __m256i totals[kSlices];
+    for (int j = 0; j < kSlices; ++j) totals[j] = _mm256_setzero_si256();
+    for (int k = 0; k < w.count; ++k) convert_unit<N, Signed, Count>(w, w.units[k], totals);
+    if (!Count) return;
+    for (int j = 0; j < kSlices; ++j) {
+      alignas(32) int64_t parts[4];
+      _mm256_store_si256(reinterpret_cast<__m256i*>(parts), totals[j]);
+      w.counts[j] += parts[0] + parts[1] + parts[2] + parts[3];
+    }
+  }
+
+  template <int N, bool Signed>
+  RERAM_ALWAYS static void histogram_unit(const Sweep& w, const Unit& unit) {
+    uint64_t planes[N][kSlices];
+    sum_planes<N, Signed>(w, unit, planes);
+    int64_t* bins = w.bins + int64_t(unit.cycle) * 256 * kSlices;
+    for (int j = 0; j < kSlices; ++j) {
+      alignas(32) uint8_t sums[kColumns];
+      for (int half = 0; half < 2; ++half)
+        _mm256_store_si256(reinterpret_cast<__m256i*>(sums + 32 * half), bytes<N>(planes, j, half));
+      for (int n = 0; n < kColumns; ++n) {
+        const int v = sums[n], value = Signed && v >> (N - 1) ? v + 256 - (1 << N) : v;
+        bins[value * kSlices + j] += int64_t(w.columns >> n & 1);
+      }
+    }
+  }
+
+  template <int N, bool Signed>
+  static void histogram(const Sweep& w) {
+    for (int k = 0; k < w.count; ++k) histogram_unit<N, Signed>(w, w.units[k]);
   }
 };
 

@@ -1,4 +1,5 @@
-// AVX-512 with VPOPCNTDQ, VBMI and VNNI: one 64-bit lane a bit-line, one byte of it a cycle.
+// AVX-512 with VBMI, VBMI2, VPOPCNTDQ and GFNI: a word-line of a block is one vector of 512 bits;
+// sums become bytes by bit-matrix transposition.
 #include <immintrin.h>
 
 #include "kernel_body.h"
@@ -15,87 +16,226 @@ struct Avx512 {
       out[i] = _mm512_test_epi8_mask(v, _mm512_set1_epi8(char(1 << i)));
   }
 
-  template <int Words, bool Signed>
-  static __m512i vector_sums(const __m512i* plus, const __m512i* minus, const uint64_t* x) {
-    __m512i all = _mm512_setzero_si512();
-#pragma GCC unroll 8
-    for (int i = 0; i < kCycles; ++i) {
-      __m512i sum = _mm512_setzero_si512();
-#pragma GCC unroll 2
-      for (int w = 0; w < Words; ++w) {
-        const __m512i in = _mm512_set1_epi64(int64_t(x[i * Words + w]));
-        const __m512i up = _mm512_popcnt_epi64(_mm512_and_si512(in, plus[w]));
-        sum = w ? _mm512_add_epi64(sum, up) : up;
-        if (Signed)
-          sum = _mm512_sub_epi64(sum, _mm512_popcnt_epi64(_mm512_and_si512(in, minus[w])));
-      }
-      // A negative sum fills its lane with ones: keep its byte alone (all | shifted & byte).
-      const __m512i shifted = _mm512_slli_epi64(sum, 8 * i);
-      all = Signed ? _mm512_ternarylogic_epi64(all, shifted,
-                                               _mm512_set1_epi64(int64_t(0xffull << 8 * i)), 0xf8)
-                   : _mm512_or_si512(all, shifted);
+  // Unpacking within 128-bit lanes and widening leave the accumulators in this order.
+  static int column(int k) { return (k % 32) / 8 * 16 + k / 32 * 8 + k % 8; }
+
+  // `driven_lines`, 64 word-lines at a time.
+  static int lines(const uint64_t* words, int count, uint16_t* out) {
+    alignas(64) static constexpr uint8_t kIota[64] = {
+        0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
+        22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43,
+        44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
+    int n = 0;
+    for (int k = 0; k < count; ++k) {
+      const __m512i packed =
+          _mm512_maskz_compress_epi8(_cvtu64_mask64(words[k]), _mm512_load_si512(kIota));
+      const __m512i base = _mm512_set1_epi16(short(64 * k));
+      const __m512i low = _mm512_cvtepu8_epi16(_mm512_castsi512_si256(packed));
+      const __m512i high = _mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64(packed, 1));
+      _mm512_storeu_si512(out + n, _mm512_add_epi16(low, base));
+      _mm512_storeu_si512(out + n + 32, _mm512_add_epi16(high, base));
+      n += popcount(words[k]);
     }
-    return all;
+    return n;
   }
 
-  template <int Words>
-  static void load(const uint64_t* from, __m512i* to) {
-    for (int w = 0; w < Words; ++w) to[w] = _mm512_loadu_si512(from + w * kColumns);
+  // A full adder: a becomes the sum, the carry is returned.
+  RERAM_ALWAYS static __m512i add(__m512i& a, __m512i b, __m512i c) {
+    const __m512i carry = _mm512_ternarylogic_epi64(a, b, c, 0xe8);
+    a = _mm512_ternarylogic_epi64(a, b, c, 0x96);
+    return carry;
   }
 
-  template <int Words>
-  static __m512i block_sums(const uint64_t* plus, const uint64_t* minus, const uint64_t* x) {
-    __m512i up[Words], down[Words];
-    load<Words>(plus, up);
-    if (!minus) return vector_sums<Words, false>(up, up, x);
-    load<Words>(minus, down);
-    return vector_sums<Words, true>(up, down, x);
+  // Carry-save counters of `n` word-lines (a multiple of four) in N bit planes.
+  template <int N>
+  RERAM_ALWAYS static void count(const uint64_t* cells, const uint16_t* lines, int n,
+                                 __m512i* planes) {
+    auto line = [&](int k) RERAM_ALWAYS { return _mm512_loadu_si512(cells + lines[k] * kSlices); };
+    auto four = [&](int k) RERAM_ALWAYS {
+      const __m512i a = add(planes[0], line(k), line(k + 1));
+      return add(planes[1], a, add(planes[0], line(k + 2), line(k + 3)));
+    };
+    auto carry_on = [&](int from, __m512i carry) RERAM_ALWAYS {
+#pragma GCC unroll 8
+      for (int q = from; q < N; ++q) {
+        const __m512i next = _mm512_and_si512(planes[q], carry);
+        planes[q] = _mm512_xor_si512(planes[q], carry);
+        carry = next;
+      }
+    };
+    for (int q = 0; q < N; ++q) planes[q] = _mm512_setzero_si512();
+    int k = 0;
+    for (; k + 8 <= n; k += 8) {
+      const __m512i a = four(k);
+      carry_on(3, add(planes[2], a, four(k + 4)));
+    }
+    if (k < n) carry_on(2, four(k));
   }
 
-  static void sums(const uint64_t* plus, const uint64_t* minus, const uint64_t* x, int words,
-                   int8_t* out) {
-    _mm512_storeu_si512(out,
-                        words == 1 ? block_sums<1>(plus, minus, x) : block_sums<2>(plus, minus, x));
+  // The sums of a unit in N bit planes, in two's complement if they are signed.
+  template <int N, bool Signed>
+  RERAM_ALWAYS static void sum_planes(const Sweep& w, const Unit& unit, __m512i* planes) {
+    count<N>(w.plus, unit.lines, unit.count, planes);
+    if (!Signed) return;
+    __m512i minus[N], borrow = _mm512_setzero_si512();
+    count<N>(w.minus, unit.lines, unit.count, minus);
+#pragma GCC unroll 8
+    for (int q = 0; q < N; ++q) {
+      const __m512i a = planes[q];
+      planes[q] = _mm512_ternarylogic_epi64(a, minus[q], borrow, 0x96);
+      borrow = _mm512_ternarylogic_epi64(a, minus[q], borrow, 0x8e);  // majority of ~a, b, c
+    }
   }
 
-  // A look-up in 256 bytes, or in the first 128 where no sum is negative.
-  template <bool Signed>
-  static __m512i look_up(const __m512i* table, __m512i index) {
-    const __m512i low = _mm512_permutex2var_epi8(table[0], index, table[1]);
-    if (!Signed) return low;
-    const __m512i high = _mm512_permutex2var_epi8(table[2], index, table[3]);
+  // Transposes four vectors of four 128-bit lanes.
+  RERAM_ALWAYS static void transpose4(__m512i* v) {
+    const __m512i a = _mm512_shuffle_i64x2(v[0], v[1], 0x44);
+    const __m512i b = _mm512_shuffle_i64x2(v[0], v[1], 0xee);
+    const __m512i c = _mm512_shuffle_i64x2(v[2], v[3], 0x44);
+    const __m512i d = _mm512_shuffle_i64x2(v[2], v[3], 0xee);
+    v[0] = _mm512_shuffle_i64x2(a, c, 0x88);
+    v[1] = _mm512_shuffle_i64x2(a, c, 0xdd);
+    v[2] = _mm512_shuffle_i64x2(b, d, 0x88);
+    v[3] = _mm512_shuffle_i64x2(b, d, 0xdd);
+  }
+
+  // Eight words of planes, plane p in word p, to 64 bytes: bit p of byte n is bit n of word p.
+  RERAM_ALWAYS static __m512i bytes_of_words(__m512i words) {
+    alignas(64) static constexpr uint8_t kGather[64] = {
+        56, 48, 40, 32, 24, 16, 8,  0,  57, 49, 41, 33, 25, 17, 9,  1,  58, 50, 42, 34, 26, 18,
+        10, 2,  59, 51, 43, 35, 27, 19, 11, 3,  60, 52, 44, 36, 28, 20, 12, 4,  61, 53, 45, 37,
+        29, 21, 13, 5,  62, 54, 46, 38, 30, 22, 14, 6,  63, 55, 47, 39, 31, 23, 15, 7};
+    const __m512i blocks = _mm512_permutexvar_epi8(_mm512_load_si512(kGather), words);
+    // Times the identity: the affine instruction multiplies by its matrix operand's rows, last
+    // row first, which the gathering above has reversed.
+    return _mm512_gf2p8affine_epi64_epi8(_mm512_set1_epi64(int64_t(0x8040201008040201)), blocks, 0);
+  }
+
+  // Low bytes of the sums by slice. N = 4: the sums, in the low nibble, are zero-extended.
+  template <int N, bool Signed>
+  RERAM_ALWAYS static void slice_bytes(const __m512i* planes, __m512i* out) {
+    if (N == 4) {
+      // Four planes of an even slice and four of the odd one after it share a vector.
+      __m512i v[4] = {
+          _mm512_unpacklo_epi64(planes[0], planes[1]), _mm512_unpacklo_epi64(planes[2], planes[3]),
+          _mm512_unpackhi_epi64(planes[0], planes[1]), _mm512_unpackhi_epi64(planes[2], planes[3])};
+      transpose4(v);
+      const __m512i nibble = _mm512_set1_epi8(15);
+      for (int q = 0; q < 4; ++q) {
+        const __m512i both = bytes_of_words(v[q]);
+        out[2 * q] = _mm512_and_si512(both, nibble);
+        out[2 * q + 1] = _mm512_and_si512(_mm512_srli_epi16(both, 4), nibble);
+      }
+      return;
+    }
+    __m512i p[8];
+    for (int q = 0; q < 8; ++q)
+      p[q] = q < N ? planes[q] : Signed ? planes[N - 1] : _mm512_setzero_si512();
+    __m512i even[4], odd[4];
+    for (int q = 0; q < 4; ++q) {
+      even[q] = _mm512_unpacklo_epi64(p[2 * q], p[2 * q + 1]);
+      odd[q] = _mm512_unpackhi_epi64(p[2 * q], p[2 * q + 1]);
+    }
+    transpose4(even);
+    transpose4(odd);
+    for (int q = 0; q < 4; ++q) {
+      out[2 * q] = bytes_of_words(even[q]);
+      out[2 * q + 1] = bytes_of_words(odd[q]);
+    }
+  }
+
+  template <int N>
+  RERAM_ALWAYS static __m512i look_up(const void* table4, const void* table6, const void* table8,
+                                      __m512i index) {
+    if (N == 4) return _mm512_shuffle_epi8(_mm512_load_si512(table4), index);
+    if (N == 6) return _mm512_permutexvar_epi8(index, _mm512_load_si512(table6));
+    const uint8_t* table = static_cast<const uint8_t*>(table8);
+    const __m512i low =
+        _mm512_permutex2var_epi8(_mm512_load_si512(table), index, _mm512_load_si512(table + 64));
+    const __m512i high = _mm512_permutex2var_epi8(_mm512_load_si512(table + 128), index,
+                                                  _mm512_load_si512(table + 192));
     return _mm512_mask_mov_epi8(low, _mm512_movepi8_mask(index), high);
   }
 
-  template <int Words, bool Signed, bool Count>
-  static int64_t convert(const Sweep& w) {
-    __m512i plus[Words], minus[Words], levels[4], comparisons[4];
-    load<Words>(w.plus, plus);
-    if (Signed) load<Words>(w.minus, minus);
-    for (int q = 0; q < 4; ++q) {
-      levels[q] = _mm512_load_si512(w.tables->level + 64 * q);
-      comparisons[q] = _mm512_load_si512(w.tables->comparisons + 64 * q);
+  template <int N, bool Signed, bool Count>
+  RERAM_ALWAYS static void convert_unit(const Sweep& w, const Unit& unit, __m512i* totals) {
+    __m512i planes[N], bytes[kSlices];
+    sum_planes<N, Signed>(w, unit, planes);
+    slice_bytes<N, Signed>(planes, bytes);
+    // Levels of two slices side by side, times their significances: all eight fit 16 bits, since
+    // 128 * (1 + 2 + ... + 128) < 2^15.
+    __m512i low = _mm512_setzero_si512(), high = _mm512_setzero_si512();
+#pragma GCC unroll 4
+    for (int j = 0; j < kSlices; j += 2) {
+      const ByteTables &a = w.tables[j], &b = w.tables[j + 1];
+      const __m512i even = look_up<N>(a.level4, a.level6, a.level8, bytes[j]);
+      const __m512i odd = look_up<N>(b.level4, b.level6, b.level8, bytes[j + 1]);
+      const __m512i weights = _mm512_set1_epi16(short(1 << j | 1 << (j + 1 + 8)));
+      low = _mm512_add_epi16(low, _mm512_maddubs_epi16(weights, _mm512_unpacklo_epi8(even, odd)));
+      high = _mm512_add_epi16(high, _mm512_maddubs_epi16(weights, _mm512_unpackhi_epi8(even, odd)));
     }
-    uint64_t weight_bytes;
-    std::memcpy(&weight_bytes, w.cycle_weights, 8);
-    const __m512i weights = _mm512_set1_epi64(int64_t(weight_bytes));
-    const __m512i counted = _mm512_loadu_si512(w.counted);
-    const __m128i significance = _mm_cvtsi32_si128(w.significance);
-    __m512i total = _mm512_setzero_si512();
-    for (int n = 0; n < w.count; ++n) {
-      const int64_t m = w.list[n];
-      const __m512i index = vector_sums<Words, Signed>(plus, minus, w.x + m * kCycles * Words);
-      const __m512i weighed =
-          _mm512_dpbusd_epi32(_mm512_setzero_si512(), weights, look_up<Signed>(levels, index));
-      uint32_t* into = w.sums + m * 16;
-      _mm512_store_si512(
-          into, _mm512_add_epi32(_mm512_load_si512(into), _mm512_sll_epi32(weighed, significance)));
-      if (Count) {
-        const __m512i made = _mm512_and_si512(look_up<Signed>(comparisons, index), counted);
-        total = _mm512_add_epi64(total, _mm512_sad_epu8(made, _mm512_setzero_si512()));
+    uint32_t* into = w.sums + int64_t(unit.position) * kColumns;
+    const __m128i cycle = _mm_cvtsi32_si128(unit.cycle);
+    const __m256i parts[4] = {_mm512_castsi512_si256(low), _mm512_extracti64x4_epi64(low, 1),
+                              _mm512_castsi512_si256(high), _mm512_extracti64x4_epi64(high, 1)};
+#pragma GCC unroll 4
+    for (int q = 0; q < 4; ++q) {
+      const __m512i wide = _mm512_sll_epi32(_mm512_cvtepi16_epi32(parts[q]), cycle);
+      _mm512_store_si512(into + 16 * q, _mm512_add_epi32(_mm512_load_si512(into + 16 * q), wide));
+    }
+    if (!Count) return;
+    const __mmask64 exist = _cvtu64_mask64(w.columns);
+#pragma GCC unroll 8
+    for (int j = 0; j < kSlices; ++j) {
+      const ByteTables& t = w.tables[j];
+      const __m512i made = look_up<N>(t.comparisons4, t.comparisons6, t.comparisons8, bytes[j]);
+      totals[j] = _mm512_add_epi64(
+          totals[j], _mm512_sad_epu8(_mm512_maskz_mov_epi8(exist, made), _mm512_setzero_si512()));
+    }
+  }
+
+  template <int N, bool Signed, bool Count>
+  static void convert(const Sweep& w) {
+    __m512i totals[kSlices];
+    for (int j = 0; j < kSlices; ++j) totals[j] = _mm512_setzero_si512();
+    for (int k = 0; k < w.count; ++k) convert_unit<N, Signed, Count>(w, w.units[k], totals);
+    if (Count)
+      for (int j = 0; j < kSlices; ++j) w.counts[j] += _mm512_reduce_add_epi64(totals[j]);
+  }
+
+  // Counts each value in all slices at once: where all of its bits agree with the planes.
+  template <int N, bool Signed>
+  RERAM_ALWAYS static void histogram_unit(const Sweep& w, const Unit& unit) {
+    __m512i planes[N];
+    sum_planes<N, Signed>(w, unit, planes);
+    constexpr int kHalf = 1 << (N / 2);
+    const __m512i exist = _mm512_set1_epi64(int64_t(w.columns));
+    __m512i low[kHalf], high[kHalf];
+    for (int v = 0; v < kHalf; ++v) {
+      low[v] = exist;
+      high[v] = exist;
+      for (int q = 0; q < N / 2; ++q) {
+        low[v] = v >> q & 1 ? _mm512_and_si512(low[v], planes[q])
+                            : _mm512_andnot_si512(planes[q], low[v]);
+        high[v] = v >> q & 1 ? _mm512_and_si512(high[v], planes[q + N / 2])
+                             : _mm512_andnot_si512(planes[q + N / 2], high[v]);
       }
     }
-    return Count ? _mm512_reduce_add_epi64(total) : 0;
+    int64_t* bins = w.bins + int64_t(unit.cycle) * 256 * kSlices;
+    for (int h = 0; h < kHalf; ++h) {
+      for (int l = 0; l < kHalf; ++l) {
+        const int v = h * kHalf + l;
+        const int value = Signed && v >> (N - 1) ? v + 256 - (1 << N) : v;
+        const __m512i here = _mm512_popcnt_epi64(_mm512_and_si512(low[l], high[h]));
+        int64_t* bin = bins + value * kSlices;
+        _mm512_store_si512(bin, _mm512_add_epi64(_mm512_load_si512(bin), here));
+      }
+    }
+  }
+
+  template <int N, bool Signed>
+  static void histogram(const Sweep& w) {
+    for (int k = 0; k < w.count; ++k) histogram_unit<N, Signed>(w, w.units[k]);
   }
 };
 

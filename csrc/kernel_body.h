@@ -1,136 +1,187 @@
 // The body of every kernel. An instruction set supplies `Vec` (see kernel_portable.cpp for what it
 // must have) and includes this file; all names here have internal linkage for the reason in
 // kernel.h.
+//
+// Work is proportional to the driven word-lines. The cells of a word-line are kept as 8 words, one
+// for each slice, with a bit for each of 64 bit-lines, so that one vector addition in carry-save
+// form counts a word-line into 512 bit-line sums at once.
 #pragma once
 
 #include <cstring>
 
 #include "kernel.h"
 
+// Vectors that pass through memory between the steps of a unit cost more than the steps.
+#define RERAM_ALWAYS __attribute__((always_inline))
+
 namespace reram {
 namespace {
 
-// Bit planes of a task's inputs, and the path that each of its tiles takes.
-template <class Vec>
-int64_t pack_inputs(const Job& job, const Task& task, const Scratch& s) {
-  const reram_problem& p = job.p;
-  const Shape& shape = job.shape;
-  const int64_t count = task.m1 - task.m0;
-  const uint32_t input_mask = (1u << p.input_bits) - 1;
-  int64_t empty_tiles = 0;
-  for (int64_t t = 0; t < shape.tiles; ++t) s.vectors[t] = s.generals[t] = 0;
-  for (int64_t m = 0; m < count; ++m) {
-    const uint8_t* row = p.u_stride_depth == 1 ? job.u + (task.m0 + m) * p.u_stride_position +
-                                                     task.group * p.u_stride_group
-                                               : s.row;
-    if (row == s.row) {
-      const uint8_t* from =
-          job.u + (task.m0 + m) * p.u_stride_position + task.group * p.u_stride_group;
-      for (int64_t k = 0; k < p.depth; ++k) s.row[k] = from[k * p.u_stride_depth];
-    }
-    uint32_t constant = 0, input_sum = 0;
-    for (int64_t t = 0; t < shape.tiles; ++t) {
-      const int64_t first = t * p.rows;
-      const int64_t height = p.depth - first < p.rows ? p.depth - first : p.rows;
-      uint64_t* planes = s.planes + (t * count + m) * kCycles * shape.words;
-      int active[kCycles] = {};
-      for (int w = 0; w < shape.words; ++w) {
-        const int64_t left = height - 64 * w;
-        uint64_t word[kCycles] = {};
-        if (left >= 64) {
-          Vec::transpose(row + first + 64 * w, word);
-        } else if (left > 0) {
-          uint8_t tail[64] = {};
-          std::memcpy(tail, row + first + 64 * w, size_t(left));
-          Vec::transpose(tail, word);
-        }
-        for (int i = 0; i < kCycles; ++i) {
-          if (!(input_mask >> i & 1)) word[i] = 0;
-          planes[i * shape.words + w] = word[i];
-          active[i] += Vec::popcount(word[i]);
-        }
-      }
-      int most = 0;
-      for (int i = 0; i < kCycles; ++i) {
-        most = active[i] > most ? active[i] : most;
-        input_sum += uint32_t(active[i]) << i;
-      }
-      if (most == 0) {
-        ++empty_tiles;
-        constant += job.empty_tile_acc;
-      } else if (job.vector_path && most <= kMaxActive) {
-        s.lists[t * count + s.vectors[t]++] = int32_t(m);
-        constant += job.vector_tile_acc;
-      } else {
-        s.lists[t * count + count - ++s.generals[t]] = int32_t(m);
-      }
-    }
-    if (p.encoding == RERAM_OFFSET) constant -= input_sum << (p.weight_bits - 1);
-    s.constant[m] = constant;
-  }
-  return empty_tiles;
-}
-
-// The sum on bit-line `column` of a block in cycle i, of any number of rows and bits.
-template <class Vec>
-int32_t general_sum(const Job& job, const Pass& pass, const uint64_t* block, const uint64_t* x,
-                    int column, int i) {
-  const int words = job.shape.words;
-  int32_t sum = 0;
-  for (int d = 0; d < job.p.dac_bits; ++d) {
-    const int bit = i * job.p.dac_bits + d;
-    if (bit >= kCycles) break;  // above the eight bits that a code can have
-    for (int c = 0; c < job.p.cell_bits; ++c) {
-      int32_t count = 0;
-      for (int w = 0; w < words; ++w) {
-        const uint64_t in = x[bit * words + w];
-        count += Vec::popcount(in & block[((pass.plus + c) * words + w) * kColumns + column]);
-        if (pass.minus >= 0)
-          count -= Vec::popcount(in & block[((pass.minus + c) * words + w) * kColumns + column]);
-      }
-      sum += count << (d + c);
-    }
-  }
-  return sum;
-}
-
-template <class Vec>
-void convert_general(const Job& job, const Scratch& s, const uint64_t* block, const uint64_t* x,
-                     int columns, uint32_t* sums) {
-  for (int q = 0; q < job.pass_count; ++q) {
-    const Pass& pass = job.passes[q];
-    const int64_t table = pass.table * job.shape.values() - job.shape.lowest;
-    for (int column = 0; column < columns; ++column) {
-      for (int i = 0; i < job.shape.cycles; ++i) {
-        const int32_t sum = general_sum<Vec>(job, pass, block, x, column, i);
-        const uint32_t level = uint32_t(pass.sign) * uint32_t(job.levels[table + sum]);
-        sums[2 * column] += level << (i * job.p.dac_bits + pass.significance);
-        if (s.counts) s.counts[pass.slice] += job.comparisons[table + sum];
-      }
-    }
-  }
-}
-
-// What the inner loop of the vector path works on: one pass of one block over a tile's positions.
+// What the inner loops work on: one pass of one block over a tile's units of one path.
 struct Sweep {
-  const uint64_t *plus, *minus;  // [W, 8] cells
-  const uint64_t* x;             // [C, 8, W]
-  const int32_t* list;
+  const uint64_t *plus, *minus;  // [R + 1, 8] cells; minus may be null
+  const Unit* units;
   int count;
-  const ByteTables* tables;
-  int significance;
-  const uint8_t* cycle_weights;  // [8] 2^i, 0 from the number of cycles on
-  const uint8_t* counted;        // [64] 0xff for each (bit-line, cycle) that exists
-  uint32_t* sums;                // [C, 16]
+  const ByteTables* tables;  // [8]
+  uint64_t columns;          // bits of the bit-lines that exist
+  uint32_t* sums;            // [C, 64]
+  int64_t* counts;           // [8], or null
+  int64_t* bins;             // [I, 256, 8]
 };
 
-template <class Vec, bool Count>
-int64_t sweep(const Sweep& w, int words) {
-  if (words == 1)
-    return w.minus ? Vec::template convert<1, true, Count>(w)
-                   : Vec::template convert<1, false, Count>(w);
-  return w.minus ? Vec::template convert<2, true, Count>(w)
-                 : Vec::template convert<2, false, Count>(w);
+inline int lowest_bit(uint64_t v) { return __builtin_ctzll(v); }
+
+// Transposes 8 x 8 bits: bit i of byte r becomes bit r of byte i.
+inline uint64_t transpose8(uint64_t v) {
+  uint64_t t = (v ^ (v >> 7)) & 0x00aa00aa00aa00aau;
+  v ^= t ^ (t << 7);
+  t = (v ^ (v >> 14)) & 0x0000cccc0000ccccu;
+  v ^= t ^ (t << 14);
+  t = (v ^ (v >> 28)) & 0x00000000f0f0f0f0u;
+  return v ^ t ^ (t << 28);
+}
+
+// Sums of one slice from its planes (words of 64 bit-lines, `stride` apart), eight at a time.
+inline void slice_sums(const uint64_t* planes, int stride, int8_t* out) {
+  for (int b = 0; b < 8; ++b) {
+    uint64_t bits = 0;
+    for (int p = 0; p < 8; ++p) bits |= (planes[p * stride] >> (8 * b) & 0xff) << (8 * p);
+    bits = transpose8(bits);
+    std::memcpy(out + 8 * b, &bits, 8);
+  }
+}
+
+// Word-lines that the bits of `words` drive: writes 64 beyond the last at most.
+inline int driven_lines(const uint64_t* words, int count, uint16_t* lines) {
+  int n = 0;
+  for (int k = 0; k < count; ++k)
+    for (uint64_t left = words[k]; left; left &= left - 1)
+      lines[n++] = uint16_t(64 * k + lowest_bit(left));
+  return n;
+}
+
+// The units of one tile.
+struct Tile {
+  int counts[kPaths];
+  int64_t empty[kCycles];  // positions without a driven word-line, by cycle
+};
+
+inline Path path_of(const Job& job, int active) {
+  if (active <= job.most4) return kFour;
+  if (active <= job.most6) return kSix;
+  return active <= job.most ? kEight : kGeneral;
+}
+
+// Bit planes of a tile's inputs for all positions of a task, and its units; adds to the constants
+// what the tile gives to all outputs of a position alike.
+template <class Vec>
+Tile pack_tile(const Job& job, const Task& task, const Scratch& s, int64_t t) {
+  const reram_problem& p = job.p;
+  const Shape& shape = job.shape;
+  const int64_t count = task.m1 - task.m0, first = t * p.rows;
+  const int64_t height = p.depth - first < p.rows ? p.depth - first : p.rows;
+  const uint32_t input_mask = (1u << p.input_bits) - 1;
+  Tile tile = {};
+  uint16_t* lines = s.lines;
+  for (int64_t m = 0; m < count; ++m) {
+    const uint8_t* row = job.u + (task.m0 + m) * p.u_stride_position +
+                         task.group * p.u_stride_group + first * p.u_stride_depth;
+    if (p.u_stride_depth != 1) {
+      for (int64_t k = 0; k < height; ++k) s.row[k] = row[k * p.u_stride_depth];
+      row = s.row;
+    }
+    uint64_t* planes = s.inputs + m * kCycles * shape.words;
+    int active[kCycles] = {};
+    for (int w = 0; w < shape.words; ++w) {
+      const int64_t left = height - 64 * w;
+      uint64_t word[kCycles] = {};
+      if (left >= 64) {
+        Vec::transpose(row + 64 * w, word);
+      } else if (left > 0) {
+        uint8_t tail[64] = {};
+        std::memcpy(tail, row + 64 * w, size_t(left));
+        Vec::transpose(tail, word);
+      }
+      for (int i = 0; i < kCycles; ++i) {
+        if (!(input_mask >> i & 1)) word[i] = 0;
+        planes[i * shape.words + w] = word[i];
+        active[i] += Vec::popcount(word[i]);
+      }
+    }
+    uint32_t constant = 0;
+    if (p.encoding == RERAM_OFFSET)
+      for (int i = 0; i < kCycles; ++i) constant -= uint32_t(active[i]) << (i + p.weight_bits - 1);
+    for (int i = 0; i < shape.cycles; ++i) {
+      int most = 0;
+      for (int d = 0; d < p.dac_bits && i * p.dac_bits + d < kCycles; ++d) {
+        const int here = active[i * p.dac_bits + d];
+        most = here > most ? here : most;
+      }
+      if (most == 0) {
+        ++tile.empty[i];
+        constant += job.empty_acc << (i * p.dac_bits);
+        continue;
+      }
+      const Path path = path_of(job, most);
+      Unit& unit = s.units[path * count * shape.cycles + tile.counts[path]++];
+      unit = {int32_t(m), uint16_t(i), 0, lines};
+      if (path == kGeneral) continue;
+      constant += job.vector_acc << i;
+      int n = Vec::lines(planes + i * shape.words, shape.words, lines);
+      while (n % 4) lines[n++] = uint16_t(shape.height);
+      unit.count = uint16_t(n);
+      lines += n;
+    }
+    s.constant[m] += constant;
+  }
+  return tile;
+}
+
+// The sums of one unit, of any number of rows and bits: [8, 64]. Counters are bit-sliced, wide
+// enough for 4,096 word-lines of 15 * 15.
+template <class Vec>
+void general_sums(const Job& job, const Scratch& s, const Pass& pass, const Unit& unit,
+                  const uint64_t* block, int32_t (*sums)[kColumns]) {
+  const Shape& shape = job.shape;
+  constexpr int kPlanes = 21;
+  std::memset(sums, 0, sizeof(int32_t) * kSlices * kColumns);
+  for (int side = 0; side < (pass.minus < 0 ? 1 : 2); ++side) {
+    const int sign = side ? pass.minus : pass.plus;
+    uint64_t planes[kPlanes][kSlices] = {};
+    int top = 0;
+    for (int d = 0; d < job.p.dac_bits; ++d) {
+      const int bit = unit.cycle * job.p.dac_bits + d;
+      if (bit >= kCycles) break;  // above the eight bits that a code can have
+      const uint64_t* in = s.inputs + (int64_t(unit.position) * kCycles + bit) * shape.words;
+      for (int k = 0; k < shape.words; ++k) {
+        for (uint64_t left = in[k]; left; left &= left - 1) {
+          const int64_t line = 64 * k + lowest_bit(left);
+          for (int c = 0; c < job.p.cell_bits; ++c) {
+            const uint64_t* cells =
+                block + (sign * job.p.cell_bits + c) * shape.sheet_words() + line * kSlices;
+            uint64_t carry[kSlices];
+            std::memcpy(carry, cells, sizeof carry);
+            uint64_t any = 1;
+            for (int q = c + d; any && q < kPlanes; ++q) {
+              any = 0;
+              for (int j = 0; j < kSlices; ++j) {
+                const uint64_t next = planes[q][j] & carry[j];
+                planes[q][j] ^= carry[j];
+                any |= carry[j] = next;
+              }
+              top = q >= top ? q + 1 : top;
+            }
+          }
+        }
+      }
+    }
+    for (int j = 0; j < shape.slices; ++j)
+      for (int q = 0; q < top; ++q)
+        for (int n = 0; n < kColumns; ++n) {
+          const int32_t bit = int32_t(planes[q][j] >> n & 1) << q;
+          sums[j][n] += side ? -bit : bit;
+        }
+  }
 }
 
 inline int block_columns(const reram_problem& p, int64_t block) {
@@ -139,95 +190,142 @@ inline int block_columns(const reram_problem& p, int64_t block) {
 }
 
 template <class Vec>
+void convert_general(const Job& job, const Scratch& s, const Pass& pass, const uint64_t* block,
+                     int columns, const Unit& unit, uint32_t* sums_of_block) {
+  int32_t sums[kSlices][kColumns];
+  general_sums<Vec>(job, s, pass, unit, block, sums);
+  uint32_t* into = sums_of_block + int64_t(unit.position) * kColumns;
+  for (int j = 0; j < job.shape.slices; ++j) {
+    const int64_t table = job.table(j);
+    const int shift = unit.cycle * job.p.dac_bits + j * job.p.cell_bits;
+    for (int k = 0; k < kColumns; ++k) {
+      const int n = Vec::column(k);
+      if (n >= columns) continue;
+      const uint32_t level = uint32_t(pass.sign) * uint32_t(job.levels[table + sums[j][n]]);
+      into[k] += level << shift;
+      if (s.counts) s.counts[j] += job.comparisons[table + sums[j][n]];
+    }
+  }
+}
+
+inline const uint64_t* block_of(const Job& job, const Task& task, int64_t t, int64_t b) {
+  return job.cells + task.group * job.shape.group_words() +
+         (t * job.shape.blocks + b) * job.shape.block_words();
+}
+
+// Calls `vector(path, sweep)` for the units of each vector path, then `general(unit)` for others.
+template <class Vector, class General>
+inline void each_path(const Job& job, const Task& task, const Scratch& s, const Tile& tile,
+                      const Pass& pass, const uint64_t* block, int columns, uint32_t* sums,
+                      const Vector& vector, const General& general) {
+  const int64_t room = (task.m1 - task.m0) * job.shape.cycles;
+  const int64_t sign_words = job.p.cell_bits * job.shape.sheet_words();
+  for (int path = kFour; path < kPaths; ++path) {
+    if (!tile.counts[path]) continue;
+    vector(path, Sweep{block + pass.plus * sign_words,
+                       pass.minus < 0 ? nullptr : block + pass.minus * sign_words,
+                       s.units + path * room, tile.counts[path], job.bytes[&pass - job.passes],
+                       columns == kColumns ? ~uint64_t(0) : (uint64_t(1) << columns) - 1, sums,
+                       s.counts, s.bins});
+  }
+  for (int k = 0; k < tile.counts[kGeneral]; ++k) general(s.units[k]);
+}
+
+template <class Vec, bool Signed, bool Count>
+void convert_path(int path, const Sweep& w) {
+  if (path == kFour)
+    Vec::template convert<4, Signed, Count>(w);
+  else if (path == kSix)
+    Vec::template convert<6, Signed, Count>(w);
+  else
+    Vec::template convert<8, Signed, Count>(w);
+}
+
+template <class Vec>
 void convert(const Job& job, const Task& task, const Scratch& s, int32_t* acc) {
   const reram_problem& p = job.p;
   const Shape& shape = job.shape;
-  const int64_t count = task.m1 - task.m0;
-  const int64_t empty_tiles = pack_inputs<Vec>(job, task, s);
-  uint8_t cycle_weights[kCycles] = {};
-  for (int i = 0; i < shape.cycles && i < kCycles; ++i) cycle_weights[i] = uint8_t(1u << i);
-
+  const int64_t count = task.m1 - task.m0, block_sums = count * kColumns;
+  std::memset(s.sums, 0, size_t((task.b1 - task.b0) * block_sums) * sizeof(uint32_t));
+  std::memset(s.constant, 0, size_t(count) * sizeof(uint32_t));
+  for (int64_t t = 0; t < shape.tiles; ++t) {
+    const Tile tile = pack_tile<Vec>(job, task, s, t);
+    int64_t empty = 0;
+    for (int i = 0; i < kCycles; ++i) empty += tile.empty[i];
+    for (int64_t b = task.b0; b < task.b1; ++b) {
+      const int columns = block_columns(p, b);
+      const uint64_t* block = block_of(job, task, t, b);
+      uint32_t* sums = s.sums + (b - task.b0) * block_sums;
+      for (int q = 0; q < job.pass_count; ++q) {
+        const Pass& pass = job.passes[q];
+        each_path(
+            job, task, s, tile, pass, block, columns, sums,
+            [&](int path, const Sweep& w) {
+              if (w.minus)
+                w.counts ? convert_path<Vec, true, true>(path, w)
+                         : convert_path<Vec, true, false>(path, w);
+              else
+                w.counts ? convert_path<Vec, false, true>(path, w)
+                         : convert_path<Vec, false, false>(path, w);
+            },
+            [&](const Unit& unit) {
+              convert_general<Vec>(job, s, pass, block, columns, unit, sums);
+            });
+      }
+      if (s.counts)
+        for (int j = 0; j < shape.slices; ++j)
+          s.counts[j] += empty * columns * job.pass_count * job.comparisons[job.table(j)];
+    }
+  }
   for (int64_t b = task.b0; b < task.b1; ++b) {
     const int columns = block_columns(p, b);
-    uint8_t counted[kBlockSums] = {};
-    for (int c = 0; c < columns; ++c)
-      for (int i = 0; i < shape.cycles && i < kCycles; ++i) counted[c * kCycles + i] = 0xff;
-    std::memset(s.sums, 0, size_t(count) * 16 * sizeof(uint32_t));
-
-    for (int64_t t = 0; t < shape.tiles; ++t) {
-      const uint64_t* block = job.cells + task.group * shape.group_words() +
-                              (t * shape.blocks + b) * shape.block_words();
-      const uint64_t* x = s.planes + t * count * kCycles * shape.words;
-      const int32_t* list = s.lists + t * count;
-      for (int q = 0; q < job.pass_count && s.vectors[t]; ++q) {
-        const Pass& pass = job.passes[q];
-        const int plane_words = shape.words * kColumns;
-        const uint64_t* minus = pass.minus < 0 ? nullptr : block + pass.minus * plane_words;
-        const Sweep w{block + pass.plus * plane_words,
-                      minus,
-                      x,
-                      list,
-                      s.vectors[t],
-                      &job.bytes[q],
-                      pass.significance,
-                      cycle_weights,
-                      counted,
-                      s.sums};
-        if (s.counts)
-          s.counts[pass.slice] += sweep<Vec, true>(w, shape.words);
-        else
-          sweep<Vec, false>(w, shape.words);
-      }
-      for (int64_t n = count - s.generals[t]; n < count; ++n)
-        convert_general<Vec>(job, s, block, x + list[n] * kCycles * shape.words, columns,
-                             s.sums + list[n] * 16);
-    }
-
     for (int64_t m = 0; m < count; ++m) {
       int32_t* out = acc + ((task.m0 + m) * p.groups + task.group) * p.outputs + b * kColumns;
-      const uint32_t* sum = s.sums + m * 16;
-      for (int c = 0; c < columns; ++c)
-        out[c] = int32_t(sum[2 * c] + sum[2 * c + 1] + s.constant[m]);
+      const uint32_t* sum = s.sums + (b - task.b0) * block_sums + m * kColumns;
+      for (int k = 0; k < kColumns; ++k)
+        if (Vec::column(k) < columns) out[Vec::column(k)] = int32_t(sum[k] + s.constant[m]);
     }
-    if (s.counts)
-      for (int q = 0; q < job.pass_count; ++q)
-        s.counts[job.passes[q].slice] +=
-            empty_tiles * columns * shape.cycles * job.zero_comparisons(job.passes[q]);
   }
+}
+
+template <class Vec, bool Signed>
+void histogram_path(int path, const Sweep& w) {
+  if (path == kFour)
+    Vec::template histogram<4, Signed>(w);
+  else if (path == kSix)
+    Vec::template histogram<6, Signed>(w);
+  else
+    Vec::template histogram<8, Signed>(w);
 }
 
 template <class Vec>
 void histogram(const Job& job, const Task& task, const Scratch& s) {
   const Shape& shape = job.shape;
-  const int64_t count = task.m1 - task.m0;
   const int64_t values = shape.values();
-  const int64_t empty_tiles = pack_inputs<Vec>(job, task, s);
-  for (int64_t b = task.b0; b < task.b1; ++b) {
-    const int columns = block_columns(job.p, b);
-    for (int q = 0; q < job.pass_count; ++q) {
-      const Pass& pass = job.passes[q];
-      int64_t* bins = s.histogram + pass.slice * values - shape.lowest;  // of cycle 0
-      const int64_t stride = shape.slices * values;                      // to the next cycle
-      for (int i = 0; i < shape.cycles; ++i) bins[i * stride] += empty_tiles * columns;
-      for (int64_t t = 0; t < shape.tiles; ++t) {
-        const uint64_t* block = job.cells + task.group * shape.group_words() +
-                                (t * shape.blocks + b) * shape.block_words();
-        const uint64_t* x = s.planes + t * count * kCycles * shape.words;
-        const int32_t* list = s.lists + t * count;
-        const int plane_words = shape.words * kColumns;
-        const uint64_t* minus = pass.minus < 0 ? nullptr : block + pass.minus * plane_words;
-        for (int n = 0; n < s.vectors[t]; ++n) {
-          int8_t sums[kBlockSums];
-          Vec::sums(block + pass.plus * plane_words, minus, x + list[n] * kCycles * shape.words,
-                    shape.words, sums);
-          for (int c = 0; c < columns; ++c)
-            for (int i = 0; i < shape.cycles; ++i) ++bins[i * stride + sums[c * kCycles + i]];
-        }
-        for (int64_t n = count - s.generals[t]; n < count; ++n)
-          for (int c = 0; c < columns; ++c)
-            for (int i = 0; i < shape.cycles; ++i)
-              ++bins[i * stride +
-                     general_sum<Vec>(job, pass, block, x + list[n] * kCycles * shape.words, c, i)];
+  for (int64_t t = 0; t < shape.tiles; ++t) {
+    const Tile tile = pack_tile<Vec>(job, task, s, t);
+    for (int64_t b = task.b0; b < task.b1; ++b) {
+      const int columns = block_columns(job.p, b);
+      const uint64_t* block = block_of(job, task, t, b);
+      auto bins = [&](int i, int j) {
+        return s.histogram + (i * shape.slices + j) * values - shape.lowest;
+      };
+      for (int i = 0; i < shape.cycles; ++i)
+        for (int j = 0; j < shape.slices; ++j)
+          *bins(i, j) += tile.empty[i] * columns * job.pass_count;
+      for (int q = 0; q < job.pass_count; ++q) {
+        const Pass& pass = job.passes[q];
+        each_path(
+            job, task, s, tile, pass, block, columns, nullptr,
+            [&](int path, const Sweep& w) {
+              w.minus ? histogram_path<Vec, true>(path, w) : histogram_path<Vec, false>(path, w);
+            },
+            [&](const Unit& unit) {
+              int32_t sums[kSlices][kColumns];
+              general_sums<Vec>(job, s, pass, unit, block, sums);
+              for (int j = 0; j < shape.slices; ++j)
+                for (int n = 0; n < columns; ++n) ++bins(unit.cycle, j)[sums[j][n]];
+            });
       }
     }
   }

@@ -5,6 +5,8 @@ namespace reram {
 namespace {
 
 struct Portable {
+  using Planes = uint64_t[8][kSlices];
+
   static int popcount(uint64_t v) {
     v -= v >> 1 & 0x5555555555555555u;
     v = (v & 0x3333333333333333u) + (v >> 2 & 0x3333333333333333u);
@@ -15,47 +17,99 @@ struct Portable {
   // Bit r of out[i] is bit i of bytes[r].
   static void transpose(const uint8_t* bytes, uint64_t* out) {
     for (int i = 0; i < kCycles; ++i) out[i] = 0;
-    for (int r = 0; r < 64; ++r)
-      for (int i = 0; i < kCycles; ++i) out[i] |= uint64_t(bytes[r] >> i & 1) << r;
-  }
-
-  static int sum(const uint64_t* plus, const uint64_t* minus, const uint64_t* x, int words) {
-    int total = 0;
-    for (int w = 0; w < words; ++w) {
-      total += popcount(x[w] & plus[w * kColumns]);
-      if (minus) total -= popcount(x[w] & minus[w * kColumns]);
+    for (int b = 0; b < 8; ++b) {
+      uint64_t v;
+      std::memcpy(&v, bytes + 8 * b, 8);
+      v = transpose8(v);
+      for (int i = 0; i < kCycles; ++i) out[i] |= (v >> (8 * i) & 0xff) << (8 * b);
     }
-    return total;
   }
 
-  // The sums of a block, all cycles of a bit-line together.
-  static void sums(const uint64_t* plus, const uint64_t* minus, const uint64_t* x, int words,
-                   int8_t* out) {
-    for (int c = 0; c < kColumns; ++c)
-      for (int i = 0; i < kCycles; ++i)
-        out[c * kCycles + i] =
-            int8_t(sum(plus + c, minus ? minus + c : nullptr, x + i * words, words));
+  // Which bit-line of a block the k-th accumulator belongs to.
+  static int column(int k) { return k; }
+
+  static int lines(const uint64_t* words, int count, uint16_t* out) {
+    return driven_lines(words, count, out);
   }
 
-  // Adds the weighed levels of the sweep to its accumulators and returns its comparisons.
-  template <int Words, bool Signed, bool Count>
-  static int64_t convert(const Sweep& w) {
-    int64_t comparisons = 0;
-    for (int n = 0; n < w.count; ++n) {
-      const uint64_t* x = w.x + w.list[n] * kCycles * Words;
-      uint32_t* into = w.sums + w.list[n] * 16;
-      for (int c = 0; c < kColumns; ++c) {
-        int32_t acc = 0;
-        for (int i = 0; i < kCycles; ++i) {
-          const uint8_t index =
-              uint8_t(sum(w.plus + c, Signed ? w.minus + c : nullptr, x + i * Words, Words));
-          acc += w.cycle_weights[i] * w.tables->level[index];
-          if (Count) comparisons += w.tables->comparisons[index] & w.counted[c * kCycles + i];
+  // Carry-save counters of `n` word-lines, a multiple of four.
+  static void count(const uint64_t* cells, const uint16_t* lines, int n, Planes planes) {
+    std::memset(planes, 0, sizeof(Planes));
+    for (int k = 0; k < n; k += 4) {
+      const uint64_t *a = cells + lines[k] * kSlices, *b = cells + lines[k + 1] * kSlices,
+                     *c = cells + lines[k + 2] * kSlices, *d = cells + lines[k + 3] * kSlices;
+      uint64_t carry[kSlices];
+      for (int j = 0; j < kSlices; ++j) {
+        const uint64_t x = planes[0][j] ^ a[j], twos_a = (planes[0][j] & a[j]) | (x & b[j]);
+        const uint64_t ones = x ^ b[j], y = ones ^ c[j], twos_b = (ones & c[j]) | (y & d[j]);
+        planes[0][j] = y ^ d[j];
+        const uint64_t z = planes[1][j] ^ twos_a;
+        carry[j] = (planes[1][j] & twos_a) | (z & twos_b);
+        planes[1][j] = z ^ twos_b;
+      }
+      for (int q = 2; q < 8; ++q)
+        for (int j = 0; j < kSlices; ++j) {
+          const uint64_t next = planes[q][j] & carry[j];
+          planes[q][j] ^= carry[j];
+          carry[j] = next;
         }
-        into[2 * c] += uint32_t(acc) << w.significance;
+    }
+  }
+
+  // Low bytes of the sums of a unit, by slice and bit-line.
+  template <bool Signed>
+  static void sums(const Sweep& w, const Unit& unit, int8_t (*out)[kColumns]) {
+    Planes planes, minus;
+    count(w.plus, unit.lines, unit.count, planes);
+    if (Signed) {
+      count(w.minus, unit.lines, unit.count, minus);
+      for (int j = 0; j < kSlices; ++j) {
+        uint64_t borrow = 0;
+        for (int q = 0; q < 8; ++q) {
+          const uint64_t a = planes[q][j], b = minus[q][j];
+          planes[q][j] = a ^ b ^ borrow;
+          borrow = (~a & (b | borrow)) | (b & borrow);
+        }
       }
     }
-    return comparisons;
+    for (int j = 0; j < kSlices; ++j) slice_sums(&planes[0][j], kSlices, out[j]);
+  }
+
+  // Adds the weighed levels of the sweep to its accumulators, and its comparisons to its counts.
+  template <int N, bool Signed, bool Count>
+  static void convert(const Sweep& w) {
+    for (int k = 0; k < w.count; ++k) {
+      const Unit& unit = w.units[k];
+      int8_t bytes[kSlices][kColumns];
+      sums<Signed>(w, unit, bytes);
+      uint32_t* into = w.sums + int64_t(unit.position) * kColumns;
+      int32_t levels[kColumns] = {};
+      for (int j = 0; j < kSlices; ++j) {
+        const ByteTables& table = w.tables[j];
+        for (int n = 0; n < kColumns; ++n)
+          levels[n] += table.level8[uint8_t(bytes[j][n])] * (1 << j);
+        if (Count) {
+          int64_t made = 0;
+          for (int n = 0; n < kColumns; ++n)
+            made += table.comparisons8[uint8_t(bytes[j][n])] & -int(w.columns >> n & 1);
+          w.counts[j] += made;
+        }
+      }
+      for (int n = 0; n < kColumns; ++n) into[n] += uint32_t(levels[n]) << unit.cycle;
+    }
+  }
+
+  template <int N, bool Signed>
+  static void histogram(const Sweep& w) {
+    for (int k = 0; k < w.count; ++k) {
+      const Unit& unit = w.units[k];
+      int8_t bytes[kSlices][kColumns];
+      sums<Signed>(w, unit, bytes);
+      int64_t* bins = w.bins + int64_t(unit.cycle) * 256 * kSlices;
+      for (int j = 0; j < kSlices; ++j)
+        for (int n = 0; n < kColumns; ++n)
+          bins[uint8_t(bytes[j][n]) * kSlices + j] += int64_t(w.columns >> n & 1);
+    }
   }
 };
 

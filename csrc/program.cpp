@@ -5,30 +5,26 @@
 
 namespace reram {
 
-// `bits` planes of |value| spread to the words of one bit-line of a block.
-static void set_bits(uint64_t* planes, int words, int row, int bits, unsigned value) {
-  for (int bit = 0; bit < bits && value >> bit; ++bit)
-    planes[(bit * words + row / 64) * kColumns] |= uint64_t(value >> bit & 1) << (row % 64);
-}
-
 void program(const reram_problem& p, const int8_t* codes, uint64_t* cells) {
   const Shape shape(p);
-  const int bits = shape.planes / (p.encoding == RERAM_OFFSET ? 1 : 2);
   std::memset(cells, 0, size_t(p.groups * shape.group_words()) * sizeof(uint64_t));
   for (int64_t g = 0; g < p.groups; ++g) {
     for (int64_t n = 0; n < p.outputs; ++n) {
       const int8_t* row = codes + (g * p.outputs + n) * p.depth;
       for (int64_t k = 0; k < p.depth; ++k) {
-        uint64_t* block = cells + g * shape.group_words() +
-                          (k / p.rows * shape.blocks + n / kColumns) * shape.block_words();
-        uint64_t* line = block + n % kColumns;
-        const int at = int(k % p.rows);
-        if (p.encoding == RERAM_OFFSET)
-          set_bits(line, shape.words, at, bits, unsigned(row[k] + (1 << (p.weight_bits - 1))));
-        else if (row[k] >= 0)
-          set_bits(line, shape.words, at, bits, unsigned(row[k]));
-        else
-          set_bits(line + bits * shape.words * kColumns, shape.words, at, bits, unsigned(-row[k]));
+        uint64_t* line = cells + g * shape.group_words() +
+                         (k / p.rows * shape.blocks + n / kColumns) * shape.block_words() +
+                         k % p.rows * kSlices;
+        int value = row[k];
+        if (p.encoding == RERAM_OFFSET) {
+          value += 1 << (p.weight_bits - 1);
+        } else if (value < 0) {
+          value = -value;
+          line += p.cell_bits * shape.sheet_words();
+        }
+        for (int bit = 0; value >> bit; ++bit)
+          line[bit % p.cell_bits * shape.sheet_words() + bit / p.cell_bits] |=
+              uint64_t(value >> bit & 1) << (n % kColumns);
       }
     }
   }

@@ -8,11 +8,11 @@
  *
  *   u       uint8  [M, G, K]                 input codes, any strides (u_stride_*)
  *   codes   int8   [G, N, K]                 signed weight codes, contiguous
- *   cells   uint64 [G, T, B, P, W, 8]        bit planes of the programmed cells (reram_program):
- *                                            P = J * cell_bits planes (offset), twice that with the
- *                                            positive planes first (differential, dual);
- *                                            B = ceil(N / 8) blocks of 8 bit-lines;
- *                                            W = ceil(min(rows, K) / 64) words of word-lines
+ *   cells   uint64 [G, T, B, P, R + 1, 8]    programmed cells (reram_program), B = ceil(N / 64)
+ *                                            blocks of 64 bit-lines. Word-line r of slice j is word
+ *                                            [r, j], bit n for bit-line n; word-line R is empty,
+ *                                            R = min(rows, K). P planes: the bits of a cell, and
+ *                                            those of the negative cells (differential, dual)
  *   levels  int32  [tables, V]               decoded level of each bit-line sum, from `lowest`
  *   comparisons uint8 [tables, V]            A/D operations of each bit-line sum
  *   acc     int32  [M, G, N]                 shift-add result, the encoding's offset subtracted
@@ -28,7 +28,7 @@
 extern "C" {
 #endif
 
-#define RERAM_ABI_VERSION 1
+#define RERAM_ABI_VERSION 2
 
 #if defined(_WIN32)
 #define RERAM_API __declspec(dllexport)

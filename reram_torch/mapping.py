@@ -8,8 +8,8 @@ import torch
 
 from reram_torch.config import ENCODINGS, Config
 
-COLUMNS = 8  # bit-lines of a block of cells
-WORD = 64  # word-lines of a word of cells
+COLUMNS = 64  # bit-lines of a block of cells
+LANES = 8  # words of a word-line, one for each slice
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -98,11 +98,10 @@ class Geometry:
         return positions * outputs * self.tiles(depth) * self.cycles * len(self.signs)
 
     def cells_shape(self, groups: int, outputs: int, depth: int) -> tuple[int, ...]:
-        """Shape of the programmed cells, (G, T, B, P, W, 8): see csrc/reram_crossbar.h."""
-        planes = self.slices * self.cell_bits * (1 if self.offset else 2)
-        words = ceil_div(min(self.rows, depth), WORD)
+        """Shape of the programmed cells, (G, T, B, P, R + 1, 8): see csrc/reram_crossbar.h."""
+        planes = self.cell_bits * (1 if self.offset else 2)
         blocks = ceil_div(outputs, COLUMNS)
-        return (groups, self.tiles(depth), blocks, planes, words, COLUMNS)
+        return (groups, self.tiles(depth), blocks, planes, min(self.rows, depth) + 1, LANES)
 
 
 def check_accumulator(geometry: Geometry, depth: int, levels: torch.Tensor) -> None:
@@ -148,45 +147,42 @@ def encode(codes: torch.Tensor, geometry: Geometry) -> torch.Tensor:
 
 
 def program(codes: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-    """Packs weight codes, int8 (G, N, K), into the bit planes of their cells.
+    """Packs weight codes, int8 (G, N, K), into the bits of their cells.
 
     Returns:
         int64 of shape `geometry.cells_shape(G, N, K)`.
     """
     G, N, K = codes.shape
-    shape = geometry.cells_shape(G, N, K)
-    _, T, B, P, W, _ = shape
-    bits = geometry.slices * geometry.cell_bits
+    _, T, B, _, lines, _ = geometry.cells_shape(G, N, K)
+    J, C = geometry.slices, geometry.cell_bits
     values = encode(codes, geometry)
-    shifts = torch.arange(bits, device=codes.device, dtype=torch.int32).view(1, -1, 1, 1, 1)
-    planes = (values.unsqueeze(1) >> shifts & 1).reshape(P, G, N, K)
-    padded = planes.new_zeros(P, G, B * COLUMNS, T * geometry.rows)
-    padded[:, :, :N, :K] = planes
-    tiles = padded.view(P, G, B, COLUMNS, T, geometry.rows)
-    words = planes.new_zeros(P, G, B, COLUMNS, T, W * WORD)
-    height = min(geometry.rows, W * WORD)
-    words[..., :height] = tiles[..., :height]
-    weights = torch.ones(WORD, dtype=torch.int64, device=codes.device) << torch.arange(
-        WORD, device=codes.device
-    )
-    packed = (words.view(P, G, B, COLUMNS, T, W, WORD).to(torch.int64) * weights).sum(-1)
-    return packed.permute(1, 4, 2, 0, 5, 3).contiguous()
+    S = len(values)
+    shifts = torch.arange(J * C, device=codes.device, dtype=torch.int32).view(1, -1, 1, 1, 1)
+    bits = (values.unsqueeze(1) >> shifts & 1).to(torch.int64)
+    height = lines - 1
+    padded = bits.new_zeros(S, J * C, G, B * COLUMNS, T * height)
+    padded[..., :N, :K] = bits
+    padded = padded.view(S, J, C, G, B, COLUMNS, T, height)
+    weights = torch.ones(COLUMNS, dtype=torch.int64, device=codes.device)
+    weights <<= torch.arange(COLUMNS, device=codes.device)
+    words = (padded * weights.view(-1, 1, 1)).sum(5)
+    cells = bits.new_zeros(G, T, B, S, C, lines, LANES)
+    cells[..., :height, :J] = words.permute(3, 5, 4, 0, 2, 6, 1)
+    return cells.view(geometry.cells_shape(G, N, K))
 
 
 def read_back(cells: torch.Tensor, geometry: Geometry, outputs: int, depth: int) -> torch.Tensor:
     """The inverse of `program`: weight codes, int16 (G, N, K), from programmed cells."""
-    G, T, B, P, W, _ = cells.shape
-    shifts = torch.arange(WORD, device=cells.device)
-    bits = (cells.unsqueeze(-1) >> shifts & 1).to(torch.int16)
-    lines = bits.permute(3, 0, 2, 5, 1, 4, 6).reshape(P, G, B * COLUMNS, T, W * WORD)
-    height = min(geometry.rows, W * WORD)
-    rows = lines.new_zeros(P, G, B * COLUMNS, T, geometry.rows)
-    rows[..., :height] = lines[..., :height]
-    planes = rows.view(P, G, B * COLUMNS, T * geometry.rows)[:, :, :outputs, :depth]
-    signs = 1 if geometry.offset else 2
-    planes = planes.reshape(signs, P // signs, G, outputs, depth)
-    weights = 2 ** torch.arange(P // signs, device=cells.device, dtype=torch.int16)
-    values = (planes * weights.view(1, -1, 1, 1, 1)).sum(1, dtype=torch.int16)
+    G, T, B, P, lines, _ = cells.shape
+    J, C = geometry.slices, geometry.cell_bits
+    shifts = torch.arange(COLUMNS, device=cells.device)
+    words = cells[..., :-1, :J].view(G, T, B, P // C, C, lines - 1, J)
+    bits = words.unsqueeze(-1) >> shifts & 1
+    planes = bits.permute(3, 6, 4, 0, 2, 7, 1, 5).reshape(
+        P // C, J * C, G, B * COLUMNS, T * (lines - 1)
+    )
+    weights = 2 ** torch.arange(J * C, device=cells.device).view(1, -1, 1, 1, 1)
+    values = (planes[..., :outputs, :depth] * weights).sum(1).to(torch.int16)
     if geometry.offset:
         return values[0] - 2 ** (geometry.weight_bits - 1)
     return values[0] - values[1]

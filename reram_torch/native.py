@@ -11,7 +11,7 @@ import torch
 
 from reram_torch.mapping import Geometry
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 ISAS = ("portable", "avx2", "avx512")
 ERRORS = {
     1: "an argument is out of range",

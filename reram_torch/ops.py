@@ -194,7 +194,11 @@ def unfold_codes(
     groups: int,
     zero: int,
 ) -> torch.Tensor:
-    """im2col of input codes, uint8 (B, C, H, W) -> (B * OH * OW, G, C/G * kh * kw)."""
+    """im2col of input codes, uint8 (B, C, H, W) -> (B * OH * OW, G, C/G * kh * kw), strided.
+
+    Laid out with the positions innermost: copying whole rows of pixels is several times faster
+    than gathering each position's inputs, and the kernel reads any strides.
+    """
     if any(padding):
         u = F.pad(u, (padding[1], padding[1], padding[0], padding[0]), value=zero)
     B, C, H, W = u.shape
@@ -203,10 +207,10 @@ def unfold_codes(
     OW = (W - dilation[1] * (kw - 1) - 1) // stride[1] + 1
     b, c, h, w = u.stride()
     windows = u.as_strided(
-        (B, OH, OW, C, kh, kw),
-        (b, h * stride[0], w * stride[1], c, h * dilation[0], w * dilation[1]),
-    )
-    return windows.reshape(B * OH * OW, groups, C // groups * kh * kw)
+        (C, kh, kw, B, OH, OW),
+        (c, h * dilation[0], w * dilation[1], b, h * stride[0], w * stride[1]),
+    ).contiguous()
+    return windows.view(groups, C // groups * kh * kw, B * OH * OW).permute(2, 0, 1)
 
 
 def _empty_output(x, weight, stride, padding, dilation, dtype) -> torch.Tensor:
