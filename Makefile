@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SETUP  := $(VENV)/.installed
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint format sanitize clean
 
 demo: $(SETUP)
 	$(BIN)/python -m reram_torch.demo
@@ -22,6 +22,15 @@ format: $(SETUP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i csrc/*.cpp csrc/*.h
+
+# The parity tests on a build that stops at the first bad access or undefined operation.
+SANITIZE := build/sanitize
+sanitize: $(SETUP)
+	cmake -S csrc -B $(SANITIZE) -DCMAKE_BUILD_TYPE=RelWithDebInfo -DRERAM_SANITIZE=ON
+	cmake --build $(SANITIZE)
+	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libstdc++.so)" \
+	ASAN_OPTIONS=detect_leaks=0 RERAM_TORCH_LIBRARY=$(SANITIZE)/libreram_crossbar.so \
+	$(BIN)/python -m pytest tests/test_contract.py tests/test_native.py
 
 # Reinstalls when the build's inputs change; Python files are used from the source tree.
 $(SETUP): pyproject.toml $(wildcard csrc/*)

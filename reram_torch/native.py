@@ -50,9 +50,20 @@ class NativeError(RuntimeError):
 
 @cache
 def library_path() -> Path | None:
-    """Where the library lies, or None if it was not built."""
+    """Where the library lies, or None if it was not built.
+
+    `RERAM_TORCH_LIBRARY` names another build, such as one with sanitizers.
+
+    Raises:
+        NativeError: the variable names no file.
+    """
     import reram_torch
 
+    other = os.environ.get("RERAM_TORCH_LIBRARY")
+    if other:
+        if not Path(other).is_file():
+            raise NativeError(f"RERAM_TORCH_LIBRARY={other!r} is no file")
+        return Path(other)
     names = ("libreram_crossbar.so", "libreram_crossbar.dylib", "reram_crossbar.dll")
     # An editable install keeps the library and the Python files in different folders.
     for folder in reram_torch.__path__:
