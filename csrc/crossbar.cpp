@@ -125,24 +125,29 @@ bool valid(const reram_problem& p) {
          within(p.threads, 1, 1 << 12);
 }
 
+int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
 // Positions of a task: enough to reuse a tile's cells, few enough that the accumulators and the
-// lists of driven word-lines stay in L2.
+// lists of driven word-lines stay in L2, and that every thread finds work until the end.
 int64_t task_positions(const Job& job) {
+  const reram_problem& p = job.p;
+  if (p.positions == 0) return 1;
+  constexpr int64_t kMost = 64, kLeast = 8, kCache = 1 << 19;
   const int64_t sums = job.shape.blocks * kColumns * 4;
   const int64_t lines = job.shape.cycles * job.shape.height * 2;
-  return std::min(std::max<int64_t>((1 << 19) / (sums + lines), 8),
-                  std::min<int64_t>(64, job.p.positions));
+  const int64_t most = std::min(std::max(kCache / (sums + lines), kLeast), kMost);
+  const int64_t wanted = p.threads > 1 ? up(4 * int64_t(p.threads), p.groups) : 1;
+  const int64_t strips = std::max(up(p.positions, most), std::min(wanted, up(p.positions, kLeast)));
+  return up(p.positions, strips);
 }
 
 std::vector<Task> divide(const Job& job) {
   const reram_problem& p = job.p;
-  if (p.positions == 0) return {};
   const int64_t step = task_positions(job);
-  const int64_t strips = p.groups * ((p.positions + step - 1) / step);
-  // Columns are divided only where there are too few positions to keep every thread busy.
-  const int64_t wanted = p.threads > 1 ? 4 * int64_t(p.threads) : 1;
-  const int64_t parts = std::min(job.shape.blocks, (wanted + strips - 1) / strips);
-  const int64_t width = (job.shape.blocks + parts - 1) / parts;
+  // Bit-lines are divided only where positions are too few, since each part packs the inputs anew.
+  const int64_t strips = std::max<int64_t>(p.groups * up(p.positions, step), 1);
+  const int64_t parts = std::min(job.shape.blocks, up(p.threads, strips));
+  const int64_t width = up(job.shape.blocks, parts);
   std::vector<Task> tasks;
   for (int64_t g = 0; g < p.groups; ++g)
     for (int64_t m = 0; m < p.positions; m += step)
