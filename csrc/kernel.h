@@ -44,10 +44,12 @@ struct alignas(64) ByteTables {
 // A problem with everything that the kernels look up.
 struct Job {
   Job(const reram_problem& p, const uint8_t* u, const uint64_t* cells);
-  // False if the tables could overflow the accumulator.
-  bool set_tables(const int32_t* levels, const uint8_t* comparisons);
-  int64_t table(int slice) const {  // index of the sum 0
-    return (p.tables == 1 ? 0 : slice) * shape.values() - shape.lowest;
+  // The tables of one activity bucket in one cycle.
+  int set(int bucket, int cycle) const { return bucket * shape.cycles + cycle; }
+  // Where the sum 0 lies in the tables; negative: not converted.
+  int64_t table(int set, int slice) const {
+    const int32_t table = index[set * shape.slices + slice];
+    return table < 0 ? -1 : table * shape.values() - shape.lowest;
   }
 
   const reram_problem& p;
@@ -56,15 +58,19 @@ struct Job {
   const uint64_t* cells;
   const int32_t* levels = nullptr;
   const uint8_t* comparisons = nullptr;
+  const int32_t* index = nullptr;
+  const uint8_t* bucket_of = nullptr;  // [R + 1] by driven word-lines
   Pass passes[kMaxPasses];
   int pass_count = 0;
-  ByteTables bytes[kMaxPasses][kSlices];
-  // Driven word-lines up to which sums and levels fit the vector path, with 4 and 6 bits, and at
-  // all; -1: never.
+  // [sets][8] tables of the slices for each pass; null: the levels of this set need the general
+  // path.
+  const ByteTables* const* bytes[kMaxPasses] = {};
+  // Driven word-lines up to which sums fit the vector path, with 4 and 6 bits, and at all;
+  // -1: never.
   int most4, most6, most;
-  // What a cycle of weight one adds to every output of a position: with no driven word-line, and
-  // to undo the base of the byte tables.
-  uint32_t empty_acc = 0, vector_acc = 0;
+  // What a cycle of weight one adds to every output of a position: with no driven word-line [I],
+  // and to undo the base of the byte tables [sets].
+  const uint32_t *empty_acc = nullptr, *vector_acc = nullptr;
 };
 
 // A part of the work: positions [m0, m1) and blocks [b0, b1) of one group.
@@ -78,7 +84,8 @@ enum Path { kGeneral, kFour, kSix, kEight, kPaths };
 // One cycle of one position in one tile, with at least one driven word-line.
 struct Unit {
   int32_t position;
-  uint16_t cycle, count;  // count: of its driven word-lines, padded to a multiple of four
+  uint16_t cycle, set;
+  int32_t count;  // of its driven word-lines, padded to a multiple of four
   const uint16_t* lines;
 };
 
@@ -90,9 +97,9 @@ struct Scratch {
   uint16_t* lines;     // [C * I * (R + 4) + 128] their driven word-lines
   uint32_t* constant;  // [C] what is added to every output of a position
   uint32_t* sums;      // [blocks of a task, C, 64] accumulators, in the order of Vec::column
-  int64_t* counts;     // [8] comparisons by slice, or null
-  int64_t* histogram;  // [I, J, V], or null
-  int64_t* bins;       // [I, 256, 8] by cycle, low byte of the sum, and slice, or null
+  int64_t* counts;     // [2, 8] comparisons and skipped conversions by slice, or null
+  int64_t* histogram;  // [sets, J, V], or null
+  int64_t* bins;       // [sets, 256, 8] by set, low byte of the sum, and slice, or null
 };
 
 void program(const reram_problem& p, const int8_t* codes, uint64_t* cells);

@@ -122,6 +122,7 @@ struct Avx2 {
   RERAM_ALWAYS static void convert_unit(const Sweep& w, const Unit& unit, __m256i* totals) {
     uint64_t planes[N][kSlices];
     sum_planes<N, Signed>(w, unit, planes);
+    const ByteTables* const* tables = w.tables + unit.set * kSlices;
     alignas(32) uint8_t exist[kColumns];
     if (Count)
       for (int b = 0; b < kColumns; b += 32) {
@@ -137,7 +138,7 @@ struct Avx2 {
       // since 128 * (1 + 2 + ... + 128) < 2^15.
       __m256i low = _mm256_setzero_si256(), high = _mm256_setzero_si256();
       for (int j = 0; j < kSlices; j += 2) {
-        const ByteTables &a = w.tables[j], &b = w.tables[j + 1];
+        const ByteTables &a = *tables[j], &b = *tables[j + 1];
         const __m256i s = bytes<N>(planes, j, half), t = bytes<N>(planes, j + 1, half);
         const __m256i even = look_up<N>(a.level4, a.level6, a.level8, s);
         const __m256i odd = look_up<N>(b.level4, b.level6, b.level8, t);
@@ -183,7 +184,7 @@ struct Avx2 {
   RERAM_ALWAYS static void histogram_unit(const Sweep& w, const Unit& unit) {
     uint64_t planes[N][kSlices];
     sum_planes<N, Signed>(w, unit, planes);
-    int64_t* bins = w.bins + int64_t(unit.cycle) * 256 * kSlices;
+    int64_t* bins = w.bins + int64_t(unit.set) * 256 * kSlices;
     for (int j = 0; j < kSlices; ++j) {
       alignas(32) uint8_t sums[kColumns];
       for (int half = 0; half < 2; ++half)

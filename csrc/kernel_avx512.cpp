@@ -162,12 +162,13 @@ struct Avx512 {
     __m512i planes[N], bytes[kSlices];
     sum_planes<N, Signed>(w, unit, planes);
     slice_bytes<N, Signed>(planes, bytes);
+    const ByteTables* const* tables = w.tables + unit.set * kSlices;
     // Levels of two slices side by side, times their significances: all eight fit 16 bits, since
     // 128 * (1 + 2 + ... + 128) < 2^15.
     __m512i low = _mm512_setzero_si512(), high = _mm512_setzero_si512();
 #pragma GCC unroll 4
     for (int j = 0; j < kSlices; j += 2) {
-      const ByteTables &a = w.tables[j], &b = w.tables[j + 1];
+      const ByteTables &a = *tables[j], &b = *tables[j + 1];
       const __m512i even = look_up<N>(a.level4, a.level6, a.level8, bytes[j]);
       const __m512i odd = look_up<N>(b.level4, b.level6, b.level8, bytes[j + 1]);
       const __m512i weights = _mm512_set1_epi16(short(1 << j | 1 << (j + 1 + 8)));
@@ -187,7 +188,7 @@ struct Avx512 {
     const __mmask64 exist = _cvtu64_mask64(w.columns);
 #pragma GCC unroll 8
     for (int j = 0; j < kSlices; ++j) {
-      const ByteTables& t = w.tables[j];
+      const ByteTables& t = *tables[j];
       const __m512i made = look_up<N>(t.comparisons4, t.comparisons6, t.comparisons8, bytes[j]);
       totals[j] = _mm512_add_epi64(
           totals[j], _mm512_sad_epu8(_mm512_maskz_mov_epi8(exist, made), _mm512_setzero_si512()));
@@ -221,7 +222,7 @@ struct Avx512 {
                              : _mm512_andnot_si512(planes[q + N / 2], high[v]);
       }
     }
-    int64_t* bins = w.bins + int64_t(unit.cycle) * 256 * kSlices;
+    int64_t* bins = w.bins + int64_t(unit.set) * 256 * kSlices;
     for (int h = 0; h < kHalf; ++h) {
       for (int l = 0; l < kHalf; ++l) {
         const int v = h * kHalf + l;

@@ -22,11 +22,11 @@ struct Sweep {
   const uint64_t *plus, *minus;  // [R + 1, 8] cells; minus may be null
   const Unit* units;
   int count;
-  const ByteTables* tables;  // [8]
-  uint64_t columns;          // bits of the bit-lines that exist
-  uint32_t* sums;            // [C, 64]
-  int64_t* counts;           // [8], or null
-  int64_t* bins;             // [I, 256, 8]
+  const ByteTables* const* tables;  // [sets][8]
+  uint64_t columns;                 // bits of the bit-lines that exist
+  uint32_t* sums;                   // [C, 64]
+  int64_t* counts;                  // [8], or null
+  int64_t* bins;                    // [sets, 256, 8]
 };
 
 inline int lowest_bit(uint64_t v) { return __builtin_ctzll(v); }
@@ -66,7 +66,8 @@ struct Tile {
   int64_t empty[kCycles];  // positions without a driven word-line, by cycle
 };
 
-inline Path path_of(const Job& job, int active) {
+inline Path path_of(const Job& job, int active, int set) {
+  if (job.bytes[0] && !job.bytes[0][set * kSlices]) return kGeneral;
   if (active <= job.most4) return kFour;
   if (active <= job.most6) return kSix;
   return active <= job.most ? kEight : kGeneral;
@@ -112,24 +113,30 @@ Tile pack_tile(const Job& job, const Task& task, const Scratch& s, int64_t t) {
     if (p.encoding == RERAM_OFFSET)
       for (int i = 0; i < kCycles; ++i) constant -= uint32_t(active[i]) << (i + p.weight_bits - 1);
     for (int i = 0; i < shape.cycles; ++i) {
-      int most = 0;
-      for (int d = 0; d < p.dac_bits && i * p.dac_bits + d < kCycles; ++d) {
-        const int here = active[i * p.dac_bits + d];
-        most = here > most ? here : most;
+      int driven = active[i];
+      if (p.dac_bits > 1) {  // a word-line is driven if any bit of its pulse is set
+        driven = 0;
+        for (int w = 0; w < shape.words; ++w) {
+          uint64_t any = 0;
+          for (int d = 0; d < p.dac_bits && i * p.dac_bits + d < kCycles; ++d)
+            any |= planes[(i * p.dac_bits + d) * shape.words + w];
+          driven += Vec::popcount(any);
+        }
       }
-      if (most == 0) {
+      if (driven == 0) {
         ++tile.empty[i];
-        constant += job.empty_acc << (i * p.dac_bits);
+        if (job.empty_acc) constant += job.empty_acc[i] << (i * p.dac_bits);
         continue;
       }
-      const Path path = path_of(job, most);
+      const int set = job.set(job.bucket_of[driven], i);
+      const Path path = path_of(job, driven, set);
       Unit& unit = s.units[path * count * shape.cycles + tile.counts[path]++];
-      unit = {int32_t(m), uint16_t(i), 0, lines};
+      unit = {int32_t(m), uint16_t(i), uint16_t(set), 0, lines};
       if (path == kGeneral) continue;
-      constant += job.vector_acc << i;
+      if (job.vector_acc) constant += job.vector_acc[set] << i;
       int n = Vec::lines(planes + i * shape.words, shape.words, lines);
       while (n % 4) lines[n++] = uint16_t(shape.height);
-      unit.count = uint16_t(n);
+      unit.count = n;
       lines += n;
     }
     s.constant[m] += constant;
@@ -196,7 +203,7 @@ void convert_general(const Job& job, const Scratch& s, const Pass& pass, const u
   general_sums<Vec>(job, s, pass, unit, block, sums);
   uint32_t* into = sums_of_block + int64_t(unit.position) * kColumns;
   for (int j = 0; j < job.shape.slices; ++j) {
-    const int64_t table = job.table(j);
+    const int64_t table = job.table(unit.set, j);
     const int shift = unit.cycle * job.p.dac_bits + j * job.p.cell_bits;
     for (int k = 0; k < kColumns; ++k) {
       const int n = Vec::column(k);
@@ -250,8 +257,6 @@ void convert(const Job& job, const Task& task, const Scratch& s, int32_t* acc) {
   std::memset(s.constant, 0, size_t(count) * sizeof(uint32_t));
   for (int64_t t = 0; t < shape.tiles; ++t) {
     const Tile tile = pack_tile<Vec>(job, task, s, t);
-    int64_t empty = 0;
-    for (int i = 0; i < kCycles; ++i) empty += tile.empty[i];
     for (int64_t b = task.b0; b < task.b1; ++b) {
       const int columns = block_columns(p, b);
       const uint64_t* block = block_of(job, task, t, b);
@@ -272,9 +277,14 @@ void convert(const Job& job, const Task& task, const Scratch& s, int32_t* acc) {
               convert_general<Vec>(job, s, pass, block, columns, unit, sums);
             });
       }
-      if (s.counts)
-        for (int j = 0; j < shape.slices; ++j)
-          s.counts[j] += empty * columns * job.pass_count * job.comparisons[job.table(j)];
+      for (int i = 0; i < shape.cycles && s.counts; ++i) {
+        const int64_t empty = tile.empty[i] * columns * job.pass_count;
+        for (int j = 0; j < shape.slices; ++j) {
+          const int64_t table = job.table(job.set(0, i), j);
+          s.counts[table < 0 ? kSlices + j : j] +=
+              table < 0 ? empty : empty * job.comparisons[table];
+        }
+      }
     }
   }
   for (int64_t b = task.b0; b < task.b1; ++b) {
@@ -307,12 +317,12 @@ void histogram(const Job& job, const Task& task, const Scratch& s) {
     for (int64_t b = task.b0; b < task.b1; ++b) {
       const int columns = block_columns(job.p, b);
       const uint64_t* block = block_of(job, task, t, b);
-      auto bins = [&](int i, int j) {
-        return s.histogram + (i * shape.slices + j) * values - shape.lowest;
+      auto bins = [&](int set, int j) {
+        return s.histogram + (set * shape.slices + j) * values - shape.lowest;
       };
       for (int i = 0; i < shape.cycles; ++i)
         for (int j = 0; j < shape.slices; ++j)
-          *bins(i, j) += tile.empty[i] * columns * job.pass_count;
+          *bins(job.set(0, i), j) += tile.empty[i] * columns * job.pass_count;
       for (int q = 0; q < job.pass_count; ++q) {
         const Pass& pass = job.passes[q];
         each_path(
@@ -324,7 +334,7 @@ void histogram(const Job& job, const Task& task, const Scratch& s) {
               int32_t sums[kSlices][kColumns];
               general_sums<Vec>(job, s, pass, unit, block, sums);
               for (int j = 0; j < shape.slices; ++j)
-                for (int n = 0; n < columns; ++n) ++bins(unit.cycle, j)[sums[j][n]];
+                for (int n = 0; n < columns; ++n) ++bins(unit.set, j)[sums[j][n]];
             });
       }
     }

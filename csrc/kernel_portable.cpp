@@ -85,7 +85,7 @@ struct Portable {
       uint32_t* into = w.sums + int64_t(unit.position) * kColumns;
       int32_t levels[kColumns] = {};
       for (int j = 0; j < kSlices; ++j) {
-        const ByteTables& table = w.tables[j];
+        const ByteTables& table = *w.tables[unit.set * kSlices + j];
         for (int n = 0; n < kColumns; ++n)
           levels[n] += table.level8[uint8_t(bytes[j][n])] * (1 << j);
         if (Count) {
@@ -105,7 +105,7 @@ struct Portable {
       const Unit& unit = w.units[k];
       int8_t bytes[kSlices][kColumns];
       sums<Signed>(w, unit, bytes);
-      int64_t* bins = w.bins + int64_t(unit.cycle) * 256 * kSlices;
+      int64_t* bins = w.bins + int64_t(unit.set) * 256 * kSlices;
       for (int j = 0; j < kSlices; ++j)
         for (int n = 0; n < kColumns; ++n)
           bins[uint8_t(bytes[j][n]) * kSlices + j] += int64_t(w.columns >> n & 1);

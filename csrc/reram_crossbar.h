@@ -15,9 +15,15 @@
  *                                            those of the negative cells (differential, dual)
  *   levels  int32  [tables, V]               decoded level of each bit-line sum, from `lowest`
  *   comparisons uint8 [tables, V]            A/D operations of each bit-line sum
+ *   edges   int32  [buckets]                 fewest driven word-lines of each activity bucket,
+ *                                            rising from 0
+ *   index   int32  [buckets, I, J]           which table converts, by activity, cycle and slice;
+ *                                            -1, in a bucket of no driven word-line only: nothing
+ *                                            is converted, the level is 0
  *   acc     int32  [M, G, N]                 shift-add result, the encoding's offset subtracted
- *   comparison_counts int64 [J]              comparisons made in each slice, or NULL: no counting
- *   histogram int64 [I, J, V]                how often each bit-line sum was converted
+ *   counts  int64 [2, J]                     comparisons made and conversions skipped in each
+ *                                            slice, or NULL: no counting
+ *   histogram int64 [buckets, I, J, V]       how often each bit-line sum occurred
  */
 #ifndef RERAM_CROSSBAR_H
 #define RERAM_CROSSBAR_H
@@ -28,7 +34,7 @@
 extern "C" {
 #endif
 
-#define RERAM_ABI_VERSION 2
+#define RERAM_ABI_VERSION 3
 
 #if defined(_WIN32)
 #define RERAM_API __declspec(dllexport)
@@ -51,9 +57,9 @@ typedef struct reram_problem {
   int64_t u_stride_position, u_stride_group, u_stride_depth;
   int32_t rows, cell_bits, dac_bits, weight_bits, input_bits;
   int32_t encoding; /* enum reram_encoding */
-  int32_t tables;   /* 1: one table for all slices; J: one for each */
-  int32_t isa;      /* enum reram_isa */
-  int32_t threads;  /* at most this many, >= 1 */
+  int32_t tables, buckets;
+  int32_t isa;     /* enum reram_isa */
+  int32_t threads; /* at most this many, >= 1 */
 } reram_problem;
 
 RERAM_API int32_t reram_abi_version(void);
@@ -64,12 +70,12 @@ RERAM_API int32_t reram_best_isa(void);
 /* Bit-line sums, conversion through the tables, shift-add and counts, in one pass. */
 RERAM_API int32_t reram_crossbar(const reram_problem* problem, const uint8_t* u,
                                  const uint64_t* cells, const int32_t* levels,
-                                 const uint8_t* comparisons, int32_t* acc,
-                                 int64_t* comparison_counts);
+                                 const uint8_t* comparisons, const int32_t* edges,
+                                 const int32_t* index, int32_t* acc, int64_t* counts);
 
 /* Adds the bit-line sums of this input to `histogram`. */
 RERAM_API int32_t reram_histogram(const reram_problem* problem, const uint8_t* u,
-                                  const uint64_t* cells, int64_t* histogram);
+                                  const uint64_t* cells, const int32_t* edges, int64_t* histogram);
 
 /* Encodes weight codes into the bit planes of their cells. */
 RERAM_API int32_t reram_program(const reram_problem* problem, const int8_t* codes, uint64_t* cells);

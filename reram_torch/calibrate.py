@@ -14,7 +14,7 @@ from reram_torch import ops
 from reram_torch.adc import UniformSAR
 from reram_torch.convert import crossbar_layers
 from reram_torch.layers import CrossbarLayer, ReRAMConv2d
-from reram_torch.mapping import Geometry
+from reram_torch.mapping import AdcTables, Geometry
 from reram_torch.progress import progress
 from reram_torch.quantize import InputScale
 from reram_torch.validate import check_choice, check_finite
@@ -257,8 +257,14 @@ class _BitLineObserver:
         g = layer.geometry
         device = layer.weight.device
         sums = torch.arange(g.lowest, g.highest + 1, dtype=torch.int32, device=device)
-        self.levels = sums.unsqueeze(0)
-        self.comparisons = torch.zeros_like(self.levels, dtype=torch.uint8)
+        levels = sums.unsqueeze(0)
+        one = torch.zeros(1, dtype=torch.int32, device=device)
+        self.tables = AdcTables(
+            levels,
+            torch.zeros_like(levels, dtype=torch.uint8),
+            one,
+            one.expand(1, g.cycles, g.slices),
+        )
         self.statistics = Statistics(
             torch.zeros(g.cycles, g.slices, len(sums), dtype=torch.int64),
             fingerprint=ops.fingerprint(layer.weight),
@@ -269,15 +275,15 @@ class _BitLineObserver:
         u = layer._codes(x)
         encoded = layer.encoded()
         outputs = layer.weight.shape[0] // u.shape[1]
-        bins = torch.ops.reram_torch.histogram(u, encoded.cells, outputs, g)
-        y, _ = layer._simulate(x, self.levels, self.comparisons, False)
+        bins = torch.ops.reram_torch.histogram(u, encoded.cells, self.tables.edges, outputs, g)
+        y, _ = layer._simulate(x, self.tables, False)
         # Back from outputs to shift-add results, channels last: sum_k u_k q_k.
         scale, zero = layer._input_scale
         acc = (y.movedim(-3, -1) if isinstance(layer, ReRAMConv2d) else y).double()
         if layer.bias is not None:
             acc = acc - layer.bias
         acc = acc / (encoded.scale * scale) + zero * encoded.code_sums.flatten()
-        self.statistics.histogram += bins.cpu()
+        self.statistics.histogram += bins[0].cpu()
         self.statistics.square_sum += float(acc.square().sum())
         self.statistics.results += acc.numel()
         return y

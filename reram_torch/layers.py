@@ -13,7 +13,7 @@ from torch import nn
 from reram_torch import ops
 from reram_torch.adc import AdcDesign, compile_tables, design_from_dict, design_to_dict
 from reram_torch.config import Config
-from reram_torch.mapping import Geometry, check_accumulator
+from reram_torch.mapping import AdcTables, Geometry, check_accumulator, check_tables
 from reram_torch.quantize import InputScale
 
 STATE_VERSION = 1
@@ -34,7 +34,7 @@ class CrossbarLayer(nn.Module):
         config: the design that the layer was made with.
         geometry: its numbers.
         input_range: calibrated (minimum, maximum) of the input, or None before calibration.
-        adc: the ADC designs in use: one, or one for each slice.
+        adc: the ADC designs in use: one, one for each slice, or those that `set_adc` indexed.
     """
 
     # Set by `calibrate` while it watches: called with the layer and its input instead of `forward`.
@@ -54,7 +54,7 @@ class CrossbarLayer(nn.Module):
         self._input_scale = InputScale(1.0, 0)
         self._encoded: tuple[object, Encoded] | None = None
         # Plain attributes: they follow from the designs, and nothing but `set_adc` may touch them.
-        self._levels = self._comparisons = torch.empty(0)
+        self._tables: AdcTables | None = None
         self.set_adc([config.adc])
 
     @property
@@ -62,33 +62,50 @@ class CrossbarLayer(nn.Module):
         """K, the reduction length of one output."""
         return self.weight[0].numel()
 
-    def set_adc(self, designs: Sequence[AdcDesign]) -> None:
-        """Gives the layer its ADCs: one design for all slices, or one for each.
+    def set_adc(
+        self,
+        designs: Sequence[AdcDesign],
+        *,
+        edges: Sequence[int] = (0,),
+        index: Sequence | None = None,
+    ) -> None:
+        """Gives the layer its ADCs.
+
+        Args:
+            designs: one for all slices or one for each; with `index`, any number.
+            edges: fewest driven word-lines of each activity bucket, rising from 0.
+            index: (B, I, J) whole numbers: which design converts, by activity bucket, cycle and
+                slice. -1, in a bucket of no driven word-line only (edges 0, 1, ...): nothing is
+                converted.
 
         Raises:
             ValueError: a wrong number of designs, one that does not fit the range of the bit-line
-                sums, or one that could overflow the accumulator.
+                sums or could overflow the accumulator, or an index or edges out of range.
         """
-        designs = tuple(designs)
-        if len(designs) not in (1, self.geometry.slices):
-            raise ValueError(
-                f"designs must be one or one for each of {self.geometry.slices} slices, "
-                f"not {len(designs)}"
-            )
-        bounds = self.geometry.lowest, self.geometry.highest
-        tables = [compile_tables(design, *bounds) for design in designs]
-        levels = torch.from_numpy(np.stack([t.level for t in tables]))
-        check_accumulator(self.geometry, self.depth, levels)
-        self._levels = levels
-        self._comparisons = torch.from_numpy(np.stack([t.comparisons for t in tables]))
-        self.adc = designs
+        designs, g = tuple(designs), self.geometry
+        if index is None:
+            if len(designs) not in (1, g.slices):
+                raise ValueError(
+                    f"designs must be one or one for each of {g.slices} slices, not {len(designs)}"
+                )
+            slices = np.arange(g.slices) % len(designs)
+            index = np.broadcast_to(slices, (len(edges), g.cycles, g.slices))
+        compiled = [compile_tables(design, g.lowest, g.highest) for design in designs]
+        tables = AdcTables(
+            torch.from_numpy(np.stack([t.level for t in compiled])),
+            torch.from_numpy(np.stack([t.comparisons for t in compiled])),
+            torch.from_numpy(np.array(edges, dtype=np.int32)),
+            torch.from_numpy(np.array(index, dtype=np.int32)),
+        )
+        check_tables(g, tables)
+        check_accumulator(g, self.depth, tables)
+        self.adc, self._tables = designs, tables
 
-    def tables(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Levels and comparisons by table and bit-line sum, on the device of the weights."""
-        if self._levels.device != self.weight.device:
-            self._levels = self._levels.to(self.weight.device)
-            self._comparisons = self._comparisons.to(self.weight.device)
-        return self._levels, self._comparisons
+    def tables(self) -> AdcTables:
+        """The look-up tables in use, on the device of the weights."""
+        if self._tables.levels.device != self.weight.device:
+            self._tables = AdcTables(*(t.to(self.weight.device) for t in self._tables))
+        return self._tables
 
     def set_input_range(self, low: float, high: float) -> None:
         """Sets the range that input codes cover; it is widened to hold zero.
@@ -151,13 +168,13 @@ class CrossbarLayer(nn.Module):
                 "reram_torch.calibrate(net, batches) on a few batches, or load a state_dict "
                 "saved after calibration"
             )
-        y, counts = self._simulate(x, *self.tables(), self._meter is not None)
+        y, counts = self._simulate(x, self.tables(), self._meter is not None)
         if self._meter is not None:
             self._meter(self, counts)
         return y
 
     def _simulate(
-        self, x: torch.Tensor, levels: torch.Tensor, comparisons: torch.Tensor, count: bool
+        self, x: torch.Tensor, tables: AdcTables, count: bool
     ) -> tuple[torch.Tensor, torch.Tensor]:
         raise NotImplementedError
 
@@ -186,6 +203,8 @@ class CrossbarLayer(nn.Module):
             **{name: design[name] for name in ("crossbar", "weights", "inputs")},
             "input_range": None if self.input_range is None else list(self.input_range),
             "adc": [design_to_dict(d) for d in self.adc],
+            "edges": self._tables.edges.tolist(),
+            "index": self._tables.index.tolist(),
         }
 
     def set_extra_state(self, state: dict) -> None:
@@ -195,7 +214,8 @@ class CrossbarLayer(nn.Module):
             ValueError: the state is of another version or of another design.
         """
         self._check_state(state)
-        self.set_adc([design_from_dict(d) for d in state["adc"]])
+        designs = [design_from_dict(d) for d in state["adc"]]
+        self.set_adc(designs, edges=state["edges"], index=state["index"])
         if state["input_range"] is None:
             self.input_range = self._statistics = None
         else:
@@ -304,9 +324,9 @@ class ReRAMLinear(CrossbarLayer, nn.Linear):
         if x.dim() == 0 or x.shape[-1] != self.in_features:
             raise ValueError(f"input must have shape (*, {self.in_features}), not {tuple(x.shape)}")
 
-    def _simulate(self, x, levels, comparisons, count):
+    def _simulate(self, x, tables, count):
         return torch.ops.reram_torch.linear(
-            x, self.weight, self.bias, *self.encoded(), levels, comparisons,
+            x, self.weight, self.bias, *self.encoded(), *tables,
             *self._input_scale, self.geometry.as_list(), count,
         )  # fmt: skip
 
@@ -377,10 +397,10 @@ class ReRAMConv2d(CrossbarLayer, nn.Conv2d):
             return x, [pads[2], pads[0]]
         return F.pad(x, pads), [0, 0]  # 'same' with an even kernel
 
-    def _simulate(self, x, levels, comparisons, count):
+    def _simulate(self, x, tables, count):
         padded, padding = self._padded(x)
         y, counts = torch.ops.reram_torch.conv2d(
-            padded, self.weight, self.bias, *self.encoded(), levels, comparisons,
+            padded, self.weight, self.bias, *self.encoded(), *tables,
             *self._input_scale, self.geometry.as_list(), count,
             self.stride, padding, self.dilation, self.groups,
         )  # fmt: skip

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from reram_torch.mapping import Geometry
+from reram_torch.mapping import AdcTables, Geometry
 
-ABI_VERSION = 2
+ABI_VERSION = 3
 ISAS = ("portable", "avx2", "avx512")
 ERRORS = {
     1: "an argument is out of range",
@@ -37,6 +37,7 @@ class _Problem(ctypes.Structure):
                 "input_bits",
                 "encoding",
                 "tables",
+                "buckets",
                 "isa",
                 "threads",
             )
@@ -82,8 +83,8 @@ def _library() -> ctypes.CDLL:
     if library.reram_abi_version() != ABI_VERSION:
         raise NativeError(f"{path} was built from another version of the package: reinstall it")
     pointer, problem = ctypes.c_void_p, ctypes.POINTER(_Problem)
-    library.reram_crossbar.argtypes = [problem, *[pointer] * 6]
-    library.reram_histogram.argtypes = [problem, *[pointer] * 3]
+    library.reram_crossbar.argtypes = [problem, *[pointer] * 8]
+    library.reram_histogram.argtypes = [problem, *[pointer] * 4]
     library.reram_program.argtypes = [problem, *[pointer] * 2]
     library.reram_fingerprint.argtypes = [pointer, ctypes.c_int64]
     library.reram_fingerprint.restype = ctypes.c_uint64
@@ -112,13 +113,15 @@ def isa() -> str:
     return wanted
 
 
-def _problem(geometry: Geometry, u: torch.Tensor, outputs: int, tables: int) -> _Problem:
+def _problem(
+    geometry: Geometry, u: torch.Tensor, outputs: int, tables: int = 1, buckets: int = 1
+) -> _Problem:
     M, G, K = u.shape
     g = geometry
     return _Problem(
         M, G, K, outputs, u.stride(0), u.stride(1), u.stride(2),
         g.rows, g.cell_bits, g.dac_bits, g.weight_bits, g.input_bits, g.encoding,
-        tables, ISAS.index(isa()), torch.get_num_threads(),
+        tables, buckets, ISAS.index(isa()), torch.get_num_threads(),
     )  # fmt: skip
 
 
@@ -132,8 +135,7 @@ def _check(status: int, depth: int = 0) -> None:
 def crossbar(
     u: torch.Tensor,
     cells: torch.Tensor,
-    levels: torch.Tensor,
-    comparisons: torch.Tensor,
+    tables: AdcTables,
     outputs: int,
     geometry: Geometry,
     count: bool,
@@ -146,33 +148,41 @@ def crossbar(
     """
     M, G, K = u.shape
     acc = torch.empty(M, G, outputs, dtype=torch.int32)
-    counts = torch.zeros(2, geometry.slices, dtype=torch.int64)
-    cells, levels, comparisons = (t.contiguous() for t in (cells, levels, comparisons))
-    problem = _problem(geometry, u, outputs, levels.shape[0])
+    counts = torch.zeros(3, geometry.slices, dtype=torch.int64)
+    cells, levels, comparisons, edges, index = (t.contiguous() for t in (cells, *tables))
     status = _library().reram_crossbar(
-        problem,
+        _problem(geometry, u, outputs, len(levels), len(edges)),
         u.data_ptr(),
         cells.data_ptr(),
         levels.data_ptr(),
         comparisons.data_ptr(),
+        edges.data_ptr(),
+        index.data_ptr(),
         acc.data_ptr(),
         counts[1].data_ptr() if count else None,
     )
     _check(status, K)
     if count:
-        counts[0] = geometry.conversions_per_slice(K, M, G * outputs)
+        counts[0] = geometry.conversions_per_slice(K, M, G * outputs) - counts[2]
     return acc, counts
 
 
 def histogram(
-    u: torch.Tensor, cells: torch.Tensor, outputs: int, geometry: Geometry
+    u: torch.Tensor, cells: torch.Tensor, edges: torch.Tensor, outputs: int, geometry: Geometry
 ) -> torch.Tensor:
     """`reference.histogram` on programmed cells."""
     values = geometry.highest - geometry.lowest + 1
-    bins = torch.zeros(geometry.cycles, geometry.slices, values, dtype=torch.int64)
-    cells = cells.contiguous()
-    problem = _problem(geometry, u, outputs, 1)
-    _check(_library().reram_histogram(problem, u.data_ptr(), cells.data_ptr(), bins.data_ptr()))
+    shape = (len(edges), geometry.cycles, geometry.slices, values)
+    bins = torch.zeros(shape, dtype=torch.int64)
+    cells, edges = cells.contiguous(), edges.contiguous()
+    status = _library().reram_histogram(
+        _problem(geometry, u, outputs, buckets=len(edges)),
+        u.data_ptr(),
+        cells.data_ptr(),
+        edges.data_ptr(),
+        bins.data_ptr(),
+    )
+    _check(status)
     return bins
 
 
@@ -181,7 +191,7 @@ def program(codes: torch.Tensor, geometry: Geometry) -> torch.Tensor:
     G, N, K = codes.shape
     codes = codes.contiguous()
     cells = torch.empty(geometry.cells_shape(G, N, K), dtype=torch.int64)
-    problem = _problem(geometry, codes.new_empty(0, G, K), N, 1)
+    problem = _problem(geometry, codes.new_empty(0, G, K), N)
     _check(_library().reram_program(problem, codes.data_ptr(), cells.data_ptr()))
     return cells
 

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 
 from reram_torch import mapping, native, reference
-from reram_torch.mapping import Geometry
+from reram_torch.mapping import AdcTables, Geometry
 from reram_torch.quantize import (
     dequantized_input,
     dequantized_weight,
@@ -37,13 +37,13 @@ from reram_torch.validate import check_choice, check_finite
 WIDE_DEPTH = 8192
 
 _ENCODED = "Tensor cells, Tensor scale, Tensor code_sums"
-_ADC = "Tensor levels, Tensor comparisons"
+_ADC = "Tensor levels, Tensor comparisons, Tensor edges, Tensor index"
 _INPUT = "float input_scale, int input_zero"
 _SCHEMAS = {
     "encode_weight": "(Tensor weight, int groups, int[] geometry) -> (Tensor, Tensor, Tensor)",
     "crossbar": f"(Tensor u, Tensor cells, {_ADC}, int outputs, int[] geometry, bool count)"
     " -> (Tensor, Tensor)",
-    "histogram": "(Tensor u, Tensor cells, int outputs, int[] geometry) -> Tensor",
+    "histogram": "(Tensor u, Tensor cells, Tensor edges, int outputs, int[] geometry) -> Tensor",
     "linear": f"(Tensor x, Tensor weight, Tensor? bias, {_ENCODED}, {_ADC}, {_INPUT},"
     " int[] geometry, bool count) -> (Tensor, Tensor)",
     "conv2d": f"(Tensor x, Tensor weight, Tensor? bias, {_ENCODED}, {_ADC}, {_INPUT},"
@@ -111,8 +111,8 @@ def _encode_weight_fake(weight, groups, geometry):
     )
 
 
-def _check_integer_args(u, cells, outputs, geometry, levels=None, comparisons=None):
-    """Everything that the kernels take for granted; they read raw memory."""
+def _check_integer_args(u, cells, outputs, geometry):
+    """What the kernels take for granted; they read raw memory."""
     if u.dtype != torch.uint8 or u.dim() != 3:
         raise TypeError(f"u must be uint8 of shape (M, G, K), not {u.dtype} of {tuple(u.shape)}")
     expected = geometry.cells_shape(u.shape[1], outputs, u.shape[2])
@@ -120,65 +120,55 @@ def _check_integer_args(u, cells, outputs, geometry, levels=None, comparisons=No
         raise ValueError(
             f"cells must be int64 of shape {expected}, not {cells.dtype} of {tuple(cells.shape)}"
         )
-    values = geometry.highest - geometry.lowest + 1
-    for name, table, dtype in (
-        ("levels", levels, torch.int32),
-        ("comparisons", comparisons, torch.uint8),
-    ):
-        if table is None:
-            continue
-        shapes = [(1, values), (geometry.slices, values)]
-        if table.dtype != dtype or tuple(table.shape) not in shapes:
-            raise ValueError(
-                f"{name} must be {dtype} of shape {shapes[0]} or {shapes[1]}, "
-                f"not {table.dtype} of {tuple(table.shape)}"
-            )
-    if levels is not None and levels.shape != comparisons.shape:
-        raise ValueError(
-            f"levels and comparisons must have one shape, not {tuple(levels.shape)} "
-            f"and {tuple(comparisons.shape)}"
-        )
 
 
-def _crossbar_reference(u, cells, levels, comparisons, outputs, geometry, count):
-    g = Geometry(*geometry)
-    _check_integer_args(u, cells, outputs, g, levels, comparisons)
+def _crossbar_reference(u, cells, levels, comparisons, edges, index, outputs, geometry, count):
+    g, tables = Geometry(*geometry), AdcTables(levels, comparisons, edges, index)
+    _check_integer_args(u, cells, outputs, g)
+    mapping.check_tables(g, tables)
     codes = mapping.read_back(cells, g, outputs, u.shape[2])
-    acc, counts = reference.crossbar(u, codes, levels, comparisons, g)
+    acc, counts = reference.crossbar(u, codes, tables, g)
     return acc, counts if count else torch.zeros_like(counts)
 
 
-def _crossbar_cpu(u, cells, levels, comparisons, outputs, geometry, count):
+def _crossbar_cpu(u, cells, levels, comparisons, edges, index, outputs, geometry, count):
     if not use_native():
-        return _crossbar_reference(u, cells, levels, comparisons, outputs, geometry, count)
-    g = Geometry(*geometry)
-    _check_integer_args(u, cells, outputs, g, levels, comparisons)
-    return native.crossbar(u, cells, levels, comparisons, outputs, g, count)
+        return _crossbar_reference(
+            u, cells, levels, comparisons, edges, index, outputs, geometry, count
+        )
+    g, tables = Geometry(*geometry), AdcTables(levels, comparisons, edges, index)
+    _check_integer_args(u, cells, outputs, g)
+    mapping.check_table_shapes(g, tables)  # the native library checks the values
+    return native.crossbar(u, cells, tables, outputs, g, count)
 
 
-def _crossbar_fake(u, cells, levels, comparisons, outputs, geometry, count):
+def _counts_like(x, geometry):
+    return x.new_empty((3, Geometry(*geometry).slices), dtype=torch.int64)
+
+
+def _crossbar_fake(u, cells, levels, comparisons, edges, index, outputs, geometry, count):
     M, G, _ = u.shape
-    counts = u.new_empty((2, Geometry(*geometry).slices), dtype=torch.int64)
-    return u.new_empty((M, G, outputs), dtype=torch.int32), counts
+    return u.new_empty((M, G, outputs), dtype=torch.int32), _counts_like(u, geometry)
 
 
-def _histogram_reference(u, cells, outputs, geometry):
+def _histogram_reference(u, cells, edges, outputs, geometry):
     g = Geometry(*geometry)
     _check_integer_args(u, cells, outputs, g)
-    return reference.histogram(u, mapping.read_back(cells, g, outputs, u.shape[2]), g)
+    codes = mapping.read_back(cells, g, outputs, u.shape[2])
+    return reference.histogram(u, codes, edges, g)
 
 
-def _histogram_cpu(u, cells, outputs, geometry):
+def _histogram_cpu(u, cells, edges, outputs, geometry):
     if not use_native():
-        return _histogram_reference(u, cells, outputs, geometry)
+        return _histogram_reference(u, cells, edges, outputs, geometry)
     g = Geometry(*geometry)
     _check_integer_args(u, cells, outputs, g)
-    return native.histogram(u, cells, outputs, g)
+    return native.histogram(u, cells, edges, outputs, g)
 
 
-def _histogram_fake(u, cells, outputs, geometry):
+def _histogram_fake(u, cells, edges, outputs, geometry):
     g = Geometry(*geometry)
-    shape = (g.cycles, g.slices, g.highest - g.lowest + 1)
+    shape = (edges.shape[0], g.cycles, g.slices, g.highest - g.lowest + 1)
     return u.new_empty(shape, dtype=torch.int64)
 
 
@@ -253,14 +243,14 @@ def _dequantize(acc, channel, scale, code_sums, bias, input_scale, input_zero, d
 
 
 def _linear(
-    x, weight, bias, cells, scale, code_sums, levels, comparisons,
+    x, weight, bias, cells, scale, code_sums, levels, comparisons, edges, index,
     input_scale, input_zero, geometry, count,
 ):  # fmt: skip
     check_finite("input", x)
     N, K = weight.shape
     u = input_codes(x, input_scale, input_zero, Geometry(*geometry).input_bits)
     acc, counts = torch.ops.reram_torch.crossbar(
-        u.reshape(-1, 1, K), cells, levels, comparisons, N, geometry, count
+        u.reshape(-1, 1, K), cells, levels, comparisons, edges, index, N, geometry, count
     )
     y = _dequantize(
         acc.view(-1, N), (N,), scale, code_sums, bias, input_scale, input_zero, K,
@@ -270,15 +260,14 @@ def _linear(
 
 
 def _linear_fake(
-    x, weight, bias, cells, scale, code_sums, levels, comparisons,
+    x, weight, bias, cells, scale, code_sums, levels, comparisons, edges, index,
     input_scale, input_zero, geometry, count,
 ):  # fmt: skip
-    counts = x.new_empty((2, Geometry(*geometry).slices), dtype=torch.int64)
-    return x.new_empty((*x.shape[:-1], weight.shape[0])), counts
+    return x.new_empty((*x.shape[:-1], weight.shape[0])), _counts_like(x, geometry)
 
 
 def _conv2d(
-    x, weight, bias, cells, scale, code_sums, levels, comparisons,
+    x, weight, bias, cells, scale, code_sums, levels, comparisons, edges, index,
     input_scale, input_zero, geometry, count, stride, padding, dilation, groups,
 ):  # fmt: skip
     check_finite("input", x)
@@ -288,7 +277,7 @@ def _conv2d(
         tuple(weight.shape[2:]), stride, padding, dilation, groups, input_zero,
     )  # fmt: skip
     acc, counts = torch.ops.reram_torch.crossbar(
-        u, cells, levels, comparisons, N // groups, geometry, count
+        u, cells, levels, comparisons, edges, index, N // groups, geometry, count
     )
     out = _empty_output(x, weight, stride, padding, dilation, scale.dtype)
     acc = acc.view(out.shape[0], *out.shape[2:], N).permute(0, 3, 1, 2)
@@ -297,11 +286,11 @@ def _conv2d(
 
 
 def _conv2d_fake(
-    x, weight, bias, cells, scale, code_sums, levels, comparisons,
+    x, weight, bias, cells, scale, code_sums, levels, comparisons, edges, index,
     input_scale, input_zero, geometry, count, stride, padding, dilation, groups,
 ):  # fmt: skip
-    counts = x.new_empty((2, Geometry(*geometry).slices), dtype=torch.int64)
-    return _empty_output(x, weight, stride, padding, dilation, x.dtype), counts
+    y = _empty_output(x, weight, stride, padding, dilation, x.dtype)
+    return y, _counts_like(x, geometry)
 
 
 # --- straight-through gradients ------------------------------------------------------------------
@@ -311,14 +300,14 @@ def _setup_context(ctx, inputs, output):
     x, weight, bias, *_ = inputs
     ctx.save_for_backward(x, weight)
     ctx.has_bias = bias is not None
-    ctx.input = inputs[8], inputs[9], Geometry(*inputs[10]).input_bits
-    ctx.weight_bits = Geometry(*inputs[10]).weight_bits
-    ctx.convolution = inputs[12:]
+    input_scale, input_zero, geometry, _, *ctx.convolution = inputs[10:]
+    ctx.input = input_scale, input_zero, Geometry(*geometry).input_bits
+    ctx.weight_bits = Geometry(*geometry).weight_bits
     ctx.set_materialize_grads(False)
 
 
 def _linear_backward(ctx, grad, _):
-    nothing = [None] * 9
+    nothing = [None] * 11
     if grad is None:
         return None, None, None, *nothing
     x, weight = ctx.saved_tensors
@@ -335,7 +324,7 @@ def _linear_backward(ctx, grad, _):
 
 
 def _conv2d_backward(ctx, grad, _):
-    nothing = [None] * 13
+    nothing = [None] * 15
     if grad is None:
         return None, None, None, *nothing
     x, weight = ctx.saved_tensors

@@ -92,7 +92,7 @@ def plot_demo(
     """The demo's picture: a slice's histogram with its search, and accuracy against reduction."""
     figure, (left, right) = _figure(11.5, 4.6, 2)
     # The slice whose search goes deepest has most to show.
-    deepest = int(layer._comparisons.amax(1).argmax())
+    deepest = int(layer.tables().comparisons.amax(1).argmax())
     draw_bit_lines(left, layer, name, deepest)
     draw_accuracy(right, rows, float_top1)
     figure.savefig(path)

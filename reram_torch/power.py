@@ -25,14 +25,14 @@ _BASELINE_SLICES_AND_CYCLES = 8 * 8
 TECHNOLOGIES = {"isaac": 0.196}
 
 
-def baseline_conversions(geometry: Geometry, conversions: int) -> int:
-    """Conversions that the ISAAC baseline would have made where this geometry made `conversions`.
+def baseline_conversions(geometry: Geometry, sums: int) -> int:
+    """Conversions that the ISAAC baseline would have made where this geometry had `sums`.
 
     The baseline is the same network, array height and batch with offset encoding, 1-bit cells and
     DACs, 8-bit weights and inputs.
     """
     own = geometry.cycles * geometry.slices * len(geometry.signs)
-    return conversions // own * _BASELINE_SLICES_AND_CYCLES
+    return sums // own * _BASELINE_SLICES_AND_CYCLES
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class LayerReport:
     Attributes:
         name: qualified name.
         conversions: bit-line sums converted.
+        skipped: bit-line sums that needed no conversion, no word-line being driven.
         comparisons: A/D operations made.
         baseline_comparisons: those of the ISAAC baseline.
         adc_energy_pj: energy of the comparisons, pJ.
@@ -50,6 +51,7 @@ class LayerReport:
 
     name: str
     conversions: int
+    skipped: int
     comparisons: int
     baseline_comparisons: int
     adc_energy_pj: float
@@ -58,8 +60,9 @@ class LayerReport:
 
     @property
     def comparisons_per_conversion(self) -> float:
-        """Mean A/D operations of a conversion; NaN without conversions."""
-        return self.comparisons / self.conversions if self.conversions else float("nan")
+        """Mean A/D operations of a bit-line sum, skipped ones included; NaN without any."""
+        sums = self.conversions + self.skipped
+        return self.comparisons / sums if sums else float("nan")
 
     @property
     def reduction(self) -> float:
@@ -104,7 +107,7 @@ class PowerReport:
 
     @property
     def comparisons_per_conversion(self) -> float:
-        """Mean A/D operations of a conversion."""
+        """Mean A/D operations of a bit-line sum, skipped ones included."""
         return self.total.comparisons_per_conversion
 
     @property
@@ -211,13 +214,15 @@ class PowerMeter:
         for name, layer in self._layers.items():
             counts = self._counts.get(layer)
             if counts is None:
-                counts = torch.zeros(2, layer.geometry.slices, dtype=torch.int64)
-            conversions, comparisons = (tuple(row) for row in counts.tolist())
-            baseline = baseline_conversions(layer.geometry, sum(conversions))
+                counts = torch.zeros(3, layer.geometry.slices, dtype=torch.int64)
+            conversions, comparisons, skipped = (tuple(row) for row in counts.tolist())
+            sums = sum(conversions) + sum(skipped)
+            baseline = baseline_conversions(layer.geometry, sums)
             rows.append(
                 LayerReport(
                     name,
                     sum(conversions),
+                    sum(skipped),
                     sum(comparisons),
                     baseline * BASELINE_COMPARISONS,
                     sum(comparisons) * energy,
@@ -228,6 +233,7 @@ class PowerMeter:
         total = LayerReport(
             "total",
             sum(r.conversions for r in rows),
+            sum(r.skipped for r in rows),
             sum(r.comparisons for r in rows),
             sum(r.baseline_comparisons for r in rows),
             sum(r.adc_energy_pj for r in rows),

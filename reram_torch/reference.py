@@ -10,12 +10,12 @@ from collections.abc import Iterator
 
 import torch
 
-from reram_torch.mapping import Geometry, check_accumulator, encode
+from reram_torch.mapping import AdcTables, Geometry, check_accumulator, encode
 
 
 def bit_line_sums(
     u: torch.Tensor, codes: torch.Tensor, geometry: Geometry
-) -> Iterator[tuple[int, int, int, torch.Tensor]]:
+) -> Iterator[tuple[int, int, int, torch.Tensor, torch.Tensor]]:
     """Every bit-line sum of a layer, one (tile, cycle, slice, sign) at a time.
 
     Args:
@@ -24,7 +24,8 @@ def bit_line_sums(
         geometry: of the layer.
 
     Yields:
-        cycle i, slice j, the sign of the level in the shift-add, and the sums, int64 (G, M, N).
+        cycle i, slice j, the sign of the level in the shift-add, how many word-lines are driven,
+        int64 (G, M, 1), and the sums, int64 (G, M, N).
     """
     K = u.shape[-1]
     inputs = (u.to(torch.int32) & 2**geometry.input_bits - 1).transpose(0, 1)
@@ -35,50 +36,50 @@ def bit_line_sums(
         for i in range(geometry.cycles):
             # Products in float64: exact, and far faster than integer matrix products.
             driven = (inputs[..., rows] >> i * geometry.dac_bits & dac_mask).double()
+            activity = (driven > 0).sum(-1, keepdim=True)
             for j in range(geometry.slices):
                 stored = (cells[..., rows] >> j * geometry.cell_bits & cell_mask).double()
                 sums = [(driven @ part.transpose(1, 2)).long() for part in stored]
                 if geometry.signed:
                     sums = [sums[0] - sums[1]]
                 for sign, part in zip(geometry.signs, sums, strict=True):
-                    yield i, j, sign, part
+                    yield i, j, sign, activity, part
 
 
 def crossbar(
-    u: torch.Tensor,
-    codes: torch.Tensor,
-    levels: torch.Tensor,
-    comparisons: torch.Tensor,
-    geometry: Geometry,
+    u: torch.Tensor, codes: torch.Tensor, tables: AdcTables, geometry: Geometry
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Bit-line sums, conversion and shift-add of a layer.
 
     Args:
         u: input codes, uint8 (M, G, K).
         codes: signed weight codes, (G, N, K), from -2^(b-1) to 2^(b-1) - 1.
-        levels: decoded level by bit-line sum, int32 (1 or J, V), from `geometry.lowest`.
-        comparisons: A/D operations by bit-line sum, uint8 (1 or J, V).
+        tables: of the ADCs.
         geometry: of the layer.
 
     Returns:
         acc, int32 (M, G, N): the shift-add result less the encoding's offset, which is
-        sum_k u_k q_k with a lossless ADC; and counts, int64 (2, J): conversions and comparisons.
+        sum_k u_k q_k with a lossless ADC; and counts, int64 (3, J): conversions made, comparisons,
+        and conversions skipped.
 
     Raises:
         ValueError: the accumulator could overflow.
     """
     M, G, K = u.shape
     N = codes.shape[1]
-    check_accumulator(geometry, K, levels)
+    check_accumulator(geometry, K, tables)
     acc = torch.zeros(G, M, N, dtype=torch.int64, device=u.device)
-    counts = torch.zeros(2, geometry.slices, dtype=torch.int64, device=u.device)
-    for i, j, sign, sums in bit_line_sums(u, codes, geometry):
-        table = j if levels.shape[0] > 1 else 0
-        index = sums - geometry.lowest
+    counts = torch.zeros(3, geometry.slices, dtype=torch.int64, device=u.device)
+    for i, j, sign, activity, sums in bit_line_sums(u, codes, geometry):
+        bucket = torch.bucketize(activity, tables.edges.long(), right=True) - 1
+        table = tables.index[:, i, j].long()[bucket].expand_as(sums)
+        converted = table >= 0
+        index = table.clamp(min=0), sums - geometry.lowest
         significance = 2 ** (i * geometry.dac_bits + j * geometry.cell_bits)
-        acc += sign * significance * levels[table].long()[index]
-        counts[0, j] += sums.numel()
-        counts[1, j] += comparisons[table].long()[index].sum()
+        acc += sign * significance * converted * tables.levels.long()[index]
+        counts[0, j] += converted.sum()
+        counts[1, j] += (converted * tables.comparisons.long()[index]).sum()
+        counts[2, j] += (~converted).sum()
     acc = acc.transpose(0, 1)
     if geometry.offset:
         driven = (u.long() & 2**geometry.input_bits - 1).sum(-1, keepdim=True)
@@ -86,10 +87,18 @@ def crossbar(
     return acc.to(torch.int32).contiguous(), counts
 
 
-def histogram(u: torch.Tensor, codes: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-    """How often each bit-line sum is converted, by cycle and slice: int64 (I, J, V)."""
+def histogram(
+    u: torch.Tensor, codes: torch.Tensor, edges: torch.Tensor, geometry: Geometry
+) -> torch.Tensor:
+    """How often each bit-line sum occurs, by activity bucket, cycle and slice: int64 (B, I, J, V).
+
+    `edges`: fewest driven word-lines of each bucket, rising from 0, int32 (B,).
+    """
     values = geometry.highest - geometry.lowest + 1
-    bins = torch.zeros(geometry.cycles, geometry.slices, values, dtype=torch.int64, device=u.device)
-    for i, j, _, sums in bit_line_sums(u, codes, geometry):
-        bins[i, j] += torch.bincount((sums - geometry.lowest).flatten(), minlength=values)
+    shape = (len(edges), geometry.cycles, geometry.slices, values)
+    bins = torch.zeros(shape, dtype=torch.int64, device=u.device)
+    for i, j, _, activity, sums in bit_line_sums(u, codes, geometry):
+        bucket = (torch.bucketize(activity, edges.long(), right=True) - 1).expand_as(sums)
+        flat = (bucket * values + sums - geometry.lowest).flatten()
+        bins[:, i, j] += torch.bincount(flat, minlength=len(edges) * values).view(-1, values)
     return bins

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from hypothesis import strategies as st
 
-from reram_torch.mapping import Geometry
+from reram_torch.mapping import AdcTables, Geometry
 
 
 @dataclass
@@ -13,8 +13,7 @@ class Problem:
     geometry: Geometry
     u: torch.Tensor
     codes: torch.Tensor
-    levels: torch.Tensor
-    comparisons: torch.Tensor
+    tables: AdcTables
 
     @property
     def outputs(self):
@@ -67,6 +66,23 @@ def _tables(kind, count, geometry, generator):
 
 
 @st.composite
+def _choices_of_tables(draw, count, geometry):
+    """Edges of activity buckets, and which table serves each bucket, cycle and slice."""
+    later = draw(st.lists(st.integers(1, geometry.rows + 1), max_size=4, unique=True))
+    if draw(st.booleans()) and 1 not in later:
+        later.append(1)
+    edges = torch.tensor([0, *sorted(later)], dtype=torch.int32)
+    shape = (len(edges), geometry.cycles, geometry.slices)
+    seed = draw(st.integers(0, 2**32 - 1))
+    generator = torch.Generator().manual_seed(seed)
+    index = torch.randint(0, count, shape, dtype=torch.int32, generator=generator)
+    if 1 in later:  # nothing driven, nothing converted, in some cycles and slices
+        skipped = torch.rand(shape[1:], generator=generator) < 0.5
+        index[0][skipped] = -1
+    return edges, index
+
+
+@st.composite
 def problems(draw, most=60, tables=("lossless", "coarse", "wide"), one_bit=None):
     """Sizes M, K and N up to `most`; cells and DACs of one bit in most cases."""
     one_bit = draw(st.integers(0, 3)) > 0 if one_bit is None else one_bit
@@ -92,6 +108,7 @@ def problems(draw, most=60, tables=("lossless", "coarse", "wide"), one_bit=None)
     codes = torch.randint(-half, half, (G, N, K), dtype=torch.int8, generator=generator)
     if draw(st.integers(0, 5)) == 0:
         codes.fill_(draw(st.sampled_from([-half, half - 1, 0])))
-    count = draw(st.sampled_from([1, geometry.slices]))
-    table = _tables(draw(st.sampled_from(tables)), count, geometry, generator)
-    return Problem(geometry, u, codes, *table)
+    count = draw(st.sampled_from([1, geometry.slices, 5]))
+    levels, made = _tables(draw(st.sampled_from(tables)), count, geometry, generator)
+    table = AdcTables(levels, made, *draw(_choices_of_tables(count, geometry)))
+    return Problem(geometry, u, codes, table)

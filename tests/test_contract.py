@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from problems import Problem, problems
 
 from reram_torch import mapping, native, ops, reference
-from reram_torch.mapping import Geometry
+from reram_torch.mapping import AdcTables, Geometry
 
 needs_native = pytest.mark.skipif(not native.available(), reason="the native library is not built")
 
@@ -16,12 +16,19 @@ def isas():
     return native.ISAS[: best + 1]
 
 
+def lossless_tables(g: Geometry) -> AdcTables:
+    levels = torch.arange(g.lowest, g.highest + 1, dtype=torch.int32).unsqueeze(0)
+    zero = torch.zeros(1, dtype=torch.int32)
+    index = zero.expand(1, g.cycles, g.slices)
+    return AdcTables(levels, torch.full_like(levels, 8, dtype=torch.uint8), zero, index)
+
+
 def brute_force(p: Problem):
     """Section 2 of the contract, one Python integer at a time."""
     g = p.geometry
     M, G, K = p.u.shape
     acc = torch.zeros(M, G, p.outputs, dtype=torch.int64)
-    made = [0] * g.slices
+    made = [[0] * g.slices for _ in range(3)]
     for m in range(M):
         for group in range(G):
             for n in range(p.outputs):
@@ -49,11 +56,17 @@ def brute_force(p: Problem):
                                 )
                             if g.encoding == 1:
                                 sums = [sums[0] - sums[1]]
-                            table = j if len(p.levels) > 1 else 0
+                            active = sum((a >> i * g.dac_bits) % 2**g.dac_bits > 0 for a in u)
+                            bucket = sum(active >= edge for edge in p.tables.edges.tolist()) - 1
+                            table = int(p.tables.index[bucket, i, j])
                             for (sign, _), s in zip(parts, sums, strict=False):
-                                level = int(p.levels[table, s - g.lowest])
+                                if table < 0:
+                                    made[2][j] += 1
+                                    continue
+                                level = int(p.tables.levels[table, s - g.lowest])
                                 total += sign * level * 2 ** (i * g.dac_bits + j * g.cell_bits)
-                                made[j] += int(p.comparisons[table, s - g.lowest])
+                                made[0][j] += 1
+                                made[1][j] += int(p.tables.comparisons[table, s - g.lowest])
                 acc[m, group, n] = total
     return acc, made
 
@@ -62,19 +75,19 @@ def brute_force(p: Problem):
 @given(problems(most=6, tables=("lossless", "coarse")))
 def test_reference_follows_the_contract(p):
     acc, made = brute_force(p)
-    found, counts = reference.crossbar(p.u, p.codes, p.levels, p.comparisons, p.geometry)
+    found, counts = reference.crossbar(p.u, p.codes, p.tables, p.geometry)
     assert torch.equal(found.long(), acc)
-    assert counts[1].tolist() == made
+    assert counts.tolist() == made
 
 
 @settings(max_examples=60)
 @given(problems(most=80, tables=("lossless",)))
 def test_reference_is_lossless(p):
-    acc, counts = reference.crossbar(p.u, p.codes, p.levels, p.comparisons, p.geometry)
+    acc, counts = reference.crossbar(p.u, p.codes, p.tables, p.geometry)
     assert torch.equal(acc.long(), p.product())
     M, G, K = p.u.shape
     expected = p.geometry.conversions_per_slice(K, M, G * p.outputs)
-    assert counts[0].tolist() == [expected] * p.geometry.slices
+    assert (counts[0] + counts[2]).tolist() == [expected] * p.geometry.slices
 
 
 @settings(max_examples=50)
@@ -90,12 +103,12 @@ def test_cells_hold_the_codes(p):
 def check_native(p: Problem, monkeypatch, isa: str):
     monkeypatch.setenv("RERAM_TORCH_ISA", isa)
     try:
-        acc, counts = reference.crossbar(p.u, p.codes, p.levels, p.comparisons, p.geometry)
+        acc, counts = reference.crossbar(p.u, p.codes, p.tables, p.geometry)
     except ValueError:
         acc = None
     cells = mapping.program(p.codes, p.geometry)
     assert torch.equal(native.program(p.codes, p.geometry), cells)
-    arguments = p.u, cells, p.levels, p.comparisons, p.outputs, p.geometry
+    arguments = p.u, cells, p.tables, p.outputs, p.geometry
     if acc is None:  # both refuse what could overflow
         with pytest.raises(ValueError, match="overflow"):
             native.crossbar(*arguments, True)
@@ -106,8 +119,9 @@ def check_native(p: Problem, monkeypatch, isa: str):
     uncounted, none = native.crossbar(*arguments, False)
     assert torch.equal(uncounted, acc)
     assert not none.any()
-    bins = reference.histogram(p.u, p.codes, p.geometry)
-    assert torch.equal(native.histogram(p.u, cells, p.outputs, p.geometry), bins)
+    edges = p.tables.edges
+    bins = reference.histogram(p.u, p.codes, edges, p.geometry)
+    assert torch.equal(native.histogram(p.u, cells, edges, p.outputs, p.geometry), bins)
 
 
 @needs_native
@@ -137,7 +151,7 @@ def test_native_equals_reference_at_size(isa, monkeypatch):
 @given(problems(most=300, tables=("lossless",), one_bit=True))
 def test_native_is_lossless(p):
     cells = native.program(p.codes, p.geometry)
-    acc, _ = native.crossbar(p.u, cells, p.levels, p.comparisons, p.outputs, p.geometry, False)
+    acc, _ = native.crossbar(p.u, cells, p.tables, p.outputs, p.geometry, False)
     assert torch.equal(acc.long(), p.product())
 
 
@@ -146,9 +160,9 @@ def test_native_is_lossless(p):
 def test_the_operator_is_one_of_the_two(p):
     """What torch dispatches to, native where it is built, is the reference to the last integer."""
     cells = mapping.program(p.codes, p.geometry)
-    arguments = p.u, cells, p.levels, p.comparisons, p.outputs, p.geometry.as_list()
+    arguments = p.u, cells, *p.tables, p.outputs, p.geometry.as_list()
     try:
-        acc, counts = reference.crossbar(p.u, p.codes, p.levels, p.comparisons, p.geometry)
+        acc, counts = reference.crossbar(p.u, p.codes, p.tables, p.geometry)
     except ValueError:
         with pytest.raises(ValueError, match="overflow"):
             torch.ops.reram_torch.crossbar(*arguments, True)
@@ -162,13 +176,12 @@ def test_the_operator_is_one_of_the_two(p):
 def test_the_largest_sums_that_fit(encoding):
     """Every input and every weight at its extreme, just below the bound of the accumulator."""
     g = Geometry(128, 128, 1, 1, 8, 8, encoding)
-    levels = torch.arange(g.lowest, g.highest + 1, dtype=torch.int32).unsqueeze(0)
-    comparisons = torch.ones_like(levels, dtype=torch.uint8)
+    tables = lossless_tables(g)
     low, high = 1, 100_000
     while high - low > 1:  # the deepest reduction that is not refused
         K = (low + high) // 2
         try:
-            mapping.check_accumulator(g, K, levels)
+            mapping.check_accumulator(g, K, tables)
             low = K
         except ValueError:
             high = K
@@ -176,9 +189,7 @@ def test_the_largest_sums_that_fit(encoding):
         codes = torch.full((1, 2, low), code, dtype=torch.int8)
         u = torch.full((1, 1, low), 255, dtype=torch.uint8)
         cells = mapping.program(codes, g)
-        acc, _ = torch.ops.reram_torch.crossbar(
-            u, cells, levels, comparisons, 2, g.as_list(), False
-        )
+        acc, _ = torch.ops.reram_torch.crossbar(u, cells, *tables, 2, g.as_list(), False)
         assert acc.flatten().tolist() == [255 * code * low] * 2
     assert low > 32_000
 
@@ -186,16 +197,13 @@ def test_the_largest_sums_that_fit(encoding):
 def test_nothing_to_do():
     g = Geometry(128, 128, 1, 1, 8, 8, 0)
     codes = torch.ones(1, 3, 10, dtype=torch.int8)
-    levels = torch.arange(129, dtype=torch.int32).unsqueeze(0)
-    comparisons = torch.full((1, 129), 8, dtype=torch.uint8)
+    tables = lossless_tables(g)
     u = torch.zeros(0, 1, 10, dtype=torch.uint8)
     cells = mapping.program(codes, g)
-    acc, counts = torch.ops.reram_torch.crossbar(
-        u, cells, levels, comparisons, 3, g.as_list(), True
-    )
+    acc, counts = torch.ops.reram_torch.crossbar(u, cells, *tables, 3, g.as_list(), True)
     assert acc.shape == (0, 1, 3)
     assert not counts.any()
-    assert not torch.ops.reram_torch.histogram(u, cells, 3, g.as_list()).any()
+    assert not torch.ops.reram_torch.histogram(u, cells, tables.edges, 3, g.as_list()).any()
 
 
 @needs_native

@@ -334,3 +334,34 @@ def test_scales_survive_a_change_of_type():
     before = layer(x)
     layer.half().float()
     torch.testing.assert_close(layer(x), before, rtol=1e-2, atol=1e-2)
+
+
+def test_tables_by_activity_cycle_and_slice():
+    """A design for each bucket, cycle and slice; nothing converted where nothing is driven."""
+    config = config_of("differential", rows=32)
+    layer = rt.ReRAMLinear(70, 6, config=config)
+    x = torch.rand(9, 70) * (torch.rand(9, 70) < 0.3)
+    rt.calibrate(layer, x, show_progress=False)
+    exact = rt.UniformSAR(7)
+    index = torch.randint(0, 2, (3, 8, 8))
+    index[0] = -1
+    layer.set_adc([exact, rt.UniformSAR(8)], edges=(0, 1, 5), index=index.tolist())
+    with rt.PowerMeter(layer) as meter:
+        y = layer(x)
+    torch.testing.assert_close(y.double(), expected(layer, x), rtol=1e-5, atol=1e-5)
+    total = meter.report().total
+    assert total.skipped > 0
+    assert total.conversions + total.skipped == 9 * 6 * 3 * 64
+    assert 7 * total.conversions < total.comparisons < 8 * total.conversions
+    assert total.comparisons_per_conversion < 7.9
+    again = rt.ReRAMLinear(70, 6, config=config)
+    again.load_state_dict(layer.state_dict())
+    with rt.PowerMeter(again) as meter:
+        assert torch.equal(again(x), y)
+    assert meter.report().total == total
+    with pytest.raises(ValueError, match=r"index must be from 0 to 1"):
+        layer.set_adc([exact] * 2, edges=(0, 2), index=index[:2].tolist())
+    with pytest.raises(ValueError, match="edges must rise from 0"):
+        layer.set_adc([exact] * 2, edges=(1, 2), index=index[1:].tolist())
+    with pytest.raises(ValueError, match="index must be .* of shape"):
+        layer.set_adc([exact] * 2, edges=(0, 1), index=index.tolist())

@@ -25,7 +25,10 @@ def sample(encoding=0):
     x, weight, bias = torch.rand(5, 40), torch.randn(3, 40), torch.randn(3)
     values = 65 if encoding == 1 else 33
     levels = torch.arange(values, dtype=torch.int32).unsqueeze(0) - (32 if encoding == 1 else 0)
-    tables = levels, torch.full((1, values), 8, dtype=torch.uint8)
+    index = torch.zeros(2, 8, 8, dtype=torch.int32)
+    index[0] = -1
+    made = torch.full((1, values), 8, dtype=torch.uint8)
+    tables = levels, made, torch.tensor([0, 1], dtype=torch.int32), index
     encoded = OPS.encode_weight(weight, 1, g)
     u = torch.randint(0, 256, (5, 1, 40), dtype=torch.uint8)
     image, kernel = torch.rand(2, 4, 6, 7), torch.randn(6, 2, 3, 3)
@@ -37,7 +40,7 @@ def sample(encoding=0):
     return {
         "encode_weight": (weight.detach(), 1, g),
         "crossbar": (u, encoded[0], *tables, 3, g, True),
-        "histogram": (u, encoded[0], 3, g),
+        "histogram": (u, encoded[0], tables[2], 3, g),
         "linear": (x, weight, bias, *encoded, *tables, 1 / 255, 3, g, True),
         "conv2d": (
             image, kernel, None, *conv, *tables, 1 / 255, 0, g, False, [2, 1], [1, 0], [1, 2], 2,
@@ -81,24 +84,31 @@ def test_inductor_gives_the_same(calibrated, batches, tmp_path, monkeypatch):
         torch.testing.assert_close(compiled(x), calibrated(x), rtol=1e-5, atol=1e-5)
 
 
-def test_integer_operators_check_what_they_are_given():
-    u, cells, levels, comparisons, outputs, g, count = sample()["crossbar"]
+def test_integer_operators_check_what_they_are_given(backend):
+    good = dict(
+        zip(
+            ("u", "cells", "levels", "comparisons", "edges", "index", "outputs", "g", "count"),
+            sample()["crossbar"],
+            strict=True,
+        )
+    )
     cases = [
-        ((u.float(), cells, levels, comparisons, outputs, g, count), TypeError, "u must be uint8"),
-        ((u[0], cells, levels, comparisons, outputs, g, count), TypeError, "shape"),
-        ((u, cells[:, :1], levels, comparisons, outputs, g, count), ValueError, "cells"),
-        ((u, cells, levels[:, 1:], comparisons, outputs, g, count), ValueError, "levels"),
-        ((u, cells, levels, comparisons.int(), outputs, g, count), ValueError, "comparisons"),
-        ((u, cells, levels, comparisons, 300, g, count), ValueError, "cells"),
-        (
-            (u, cells, levels, comparisons.repeat(8, 1), outputs, g, count),
-            ValueError,
-            "one shape",
-        ),
+        ({"u": good["u"].float()}, TypeError, "u must be uint8"),
+        ({"u": good["u"][0]}, TypeError, "shape"),
+        ({"cells": good["cells"][:, :1]}, ValueError, "cells"),
+        ({"outputs": 300}, ValueError, "cells"),
+        ({"levels": good["levels"][:, 1:]}, ValueError, "levels"),
+        ({"comparisons": good["comparisons"].int()}, ValueError, "comparisons"),
+        ({"comparisons": good["comparisons"].repeat(8, 1)}, ValueError, "comparisons"),
+        ({"index": good["index"][:1]}, ValueError, "index"),
+        ({"edges": good["edges"].long()}, ValueError, "edges"),
+        ({"edges": good["edges"] + 1}, (ValueError, rt.NativeError), "edges|out of range"),
+        ({"index": good["index"] + 2}, (ValueError, rt.NativeError), "index|out of range"),
+        ({"index": good["index"] - 1}, (ValueError, rt.NativeError), "index|out of range"),
     ]
-    for arguments, error, match in cases:
+    for change, error, match in cases:
         with pytest.raises(error, match=match):
-            OPS.crossbar(*arguments)
+            OPS.crossbar(*{**good, **change}.values())
 
 
 def test_backend_can_be_seen_and_demanded(monkeypatch):
