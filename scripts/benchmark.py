@@ -1,6 +1,8 @@
-"""Times converted layers against the float layers of torch, interleaved in one process.
+"""Times converted layers and networks against torch's float ones, interleaved in one process.
 
-    python scripts/benchmark.py --threads 1 --json runs/benchmark.json
+    python scripts/benchmark.py --json runs/before.json
+    python scripts/benchmark.py --sets workloads resnet18 --adc activity --json runs/after.json
+    python scripts/benchmark.py --compare runs/before.json runs/after.json
 
 Ratios of medians are what to quote: absolute times depend on the machine and on its other work.
 """
@@ -12,24 +14,75 @@ import json
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 from torch import nn
 
 import reram_torch as rt
+from reram_torch import models
+from reram_torch.config import ENCODINGS
 from reram_torch.native import ISAS, isa
 
-# The workloads of the literature's comparison: layer and input shape.
-WORKLOADS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
-    "conv 64-64 3x3, 8x64x8x8": (lambda: nn.Conv2d(64, 64, 3, padding=1), (8, 64, 8, 8)),
-    "conv 256-256 3x3, 1x256x14x14": (
-        lambda: nn.Conv2d(256, 256, 3, padding=1),
-        (1, 256, 14, 14),
-    ),
-    "linear 512-1000, 64 rows": (lambda: nn.Linear(512, 1000), (64, 512)),
+# Fewest driven word-lines of each bucket, for tables that depend on activity.
+EDGES = (0, 1, 3, 5, 9, 13, 17, 25, 33, 49, 65, 97)
+ADCS = ("uniform", "slice", "activity")
+KEYS = ("workload", "encoding", "adc", "isa", "threads")
+
+
+def workloads() -> Iterator[tuple[str, nn.Module, torch.Tensor]]:
+    """The three layers of the literature's comparison on ReLU activations, one on dense input."""
+    conv = nn.Conv2d(64, 64, 3, padding=1)
+    yield "conv 64-64 3x3, 8x64x8x8", conv, torch.randn(8, 64, 8, 8).relu()
+    wide = nn.Conv2d(256, 256, 3, padding=1)
+    yield "conv 256-256 3x3, 1x256x14x14", wide, torch.randn(1, 256, 14, 14).relu()
+    yield "linear 512-1000, 64 rows", nn.Linear(512, 1000), torch.randn(64, 512).relu()
+    yield "conv 64-64 3x3, dense input", conv, torch.rand(8, 64, 8, 8)
+    depthwise = nn.Conv2d(96, 96, 3, padding=1, groups=96)
+    yield "depthwise 96 3x3, 1x96x56x56", depthwise, torch.randn(1, 96, 56, 56).relu()
+
+
+def network(name: str, size: int, batch: int) -> Iterator[tuple[str, nn.Module, torch.Tensor]]:
+    """A network's distinct convolutions on its own activations, then the whole network."""
+    net = models.build_model(name, 10 if name in models.ZOO else 1000).eval()
+    image = torch.randn(batch, 3, size, size)
+    seen: dict[tuple, tuple[nn.Module, torch.Tensor]] = {}
+
+    def keep(layer: nn.Conv2d, inputs: tuple[torch.Tensor, ...]) -> None:
+        shape = (tuple(layer.weight.shape), layer.stride, tuple(inputs[0].shape))
+        seen.setdefault(shape, (layer, inputs[0].clone()))
+
+    handles = [m.register_forward_pre_hook(keep) for m in net.modules() if isinstance(m, nn.Conv2d)]
+    with torch.no_grad():
+        net(image)
+    for handle in handles:
+        handle.remove()
+    for (weight, stride, shape), (layer, x) in seen.items():
+        k = "x".join(map(str, weight[2:]))
+        size_in = "x".join(map(str, shape))
+        yield f"{name} {weight[1]}-{weight[0]} {k}/{stride[0]}, {size_in}", layer, x
+    yield f"{name}, {batch} x {size}x{size}", net, image
+
+
+SETS: dict[str, Callable[[], Iterator[tuple[str, nn.Module, torch.Tensor]]]] = {
+    "workloads": workloads,
+    "resnet20": lambda: network("resnet20", 32, 8),
+    "resnet18": lambda: network("resnet18", 224, 1),
 }
+
+
+def set_adcs(net: nn.Module, adc: str) -> None:
+    """Twin-range tables per slice, or per slice and activity; `uniform` is there already."""
+    if adc == "uniform":
+        return
+    rt.design_adc(net, "twin_range", reduction=2.3)
+    for layer in rt.crossbar_layers(net).values() if adc == "activity" else ():
+        g = layer.geometry
+        index = torch.arange(len(EDGES) * g.slices).view(-1, 1, g.slices)
+        index = index.expand(-1, g.cycles, -1).clone()
+        index[0] = -1
+        layer.set_adc(layer.adc * len(EDGES), edges=EDGES, index=index.tolist())
 
 
 def median_times(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
@@ -44,68 +97,101 @@ def median_times(calls: dict[str, Callable[[], object]], repeats: int) -> dict[s
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def measure(name: str, encoding: str, repeats: int) -> dict:
-    """One workload: the float layer, the crossbar layer, and the crossbar layer counting."""
-    make, shape = WORKLOADS[name]
-    torch.manual_seed(0)
-    layer = make().eval()
-    x = torch.randn(shape).relu()
+def measure(
+    name: str, module: nn.Module, x: torch.Tensor, encoding: str, adc: str, repeats: int
+) -> dict:
+    """The float module, the converted one, the converted one counting, and its kernels alone."""
+    module = module.eval()
     config = rt.Config(weights=rt.WeightConfig(encoding=encoding))
-    net = rt.convert(nn.Sequential(layer), config).eval()
+    net = rt.convert(nn.Sequential(module), config).eval()
     rt.calibrate(net, x, show_progress=False)
-    rt.design_adc(net, "twin_range", reduction=2.3)
+    set_adcs(net, adc)
 
     def counted() -> None:
         with rt.PowerMeter(net):
             net(x)
 
+    calls = {"float": lambda: module(x), "crossbar": lambda: net(x), "counted": counted}
+    layers = list(rt.crossbar_layers(net).values())
     with torch.no_grad():
-        seconds = median_times(
-            {"float": lambda: layer(x), "crossbar": lambda: net(x), "counted": counted}, repeats
-        )
+        if len(layers) == 1:
+            [layer] = layers
+            u, encoded, tables = layer._codes(x), layer.encoded(), layer.tables()
+            outputs, g = layer.weight.shape[0] // u.shape[1], layer.geometry.as_list()
+            crossbar, histogram = torch.ops.reram_torch.crossbar, torch.ops.reram_torch.histogram
+            calls["kernel"] = lambda: crossbar(u, encoded.cells, *tables, outputs, g, False)
+            calls["histogram"] = lambda: histogram(u, encoded.cells, tables.edges, outputs, g)
+        seconds = median_times(calls, repeats)
         with rt.PowerMeter(net) as meter:
             net(x)
+    total = meter.report().total
     return {
         "workload": name,
         "encoding": encoding,
+        "adc": adc,
         "isa": isa(),
         "threads": torch.get_num_threads(),
         "seconds": seconds,
-        "ratio": seconds["crossbar"] / seconds["float"],
-        "ratio_counted": seconds["counted"] / seconds["float"],
-        "conversions_per_second": meter.report().conversions / seconds["crossbar"],
+        "ratio": {k: v / seconds["float"] for k, v in seconds.items() if k != "float"},
+        "sums_per_second": (total.conversions + total.skipped) / seconds["crossbar"],
     }
+
+
+def line(row: dict) -> str:
+    """One row of the table."""
+    ratio = {k: f"{row['ratio'][k]:.2f}x" if k in row["ratio"] else "" for k in
+             ("crossbar", "counted", "kernel", "histogram")}  # fmt: skip
+    return (
+        f"{row['workload']:42} {row['encoding']:12} {row['adc']:8} {row['isa']:8} "
+        f"{row['seconds']['float'] * 1e3:8.3f} {ratio['crossbar']:>8} {ratio['counted']:>8} "
+        f"{ratio['kernel']:>8} {ratio['histogram']:>9} {row['sums_per_second'] / 1e9:7.2f}"
+    )
+
+
+def compare(before: Path, after: Path) -> None:
+    """Prints the ratios to float of two result files side by side."""
+    old = {tuple(r[k] for k in KEYS): r for r in json.loads(before.read_text())}
+    print(f"{'workload':42} {'encoding':12} {'adc':8} {'isa':8} {'before':>8} {'after':>8}  change")
+    for row in json.loads(after.read_text()):
+        was = old.get(tuple(row[k] for k in KEYS))
+        if was:
+            a, b = was["ratio"]["crossbar"], row["ratio"]["crossbar"]
+            print(f"{row['workload']:42} {row['encoding']:12} {row['adc']:8} {row['isa']:8} "
+                  f"{a:7.2f}x {b:7.2f}x {b / a - 1:+7.1%}")  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sets", nargs="*", choices=SETS, default=["workloads"])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--isa", nargs="*", choices=ISAS, help="default: the best there is")
-    parser.add_argument("--encodings", nargs="*", default=["offset"])
+    parser.add_argument("--encodings", nargs="*", choices=ENCODINGS, default=["offset"])
+    parser.add_argument("--adc", nargs="*", choices=ADCS, default=["slice"])
     parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--json", type=Path, help="write the results here")
+    parser.add_argument("--json", type=Path, help="write the results here, after each row")
+    parser.add_argument("--compare", nargs=2, type=Path, metavar=("BEFORE", "AFTER"))
     args = parser.parse_args()
+    if args.compare:
+        compare(*args.compare)
+        return
     torch.set_num_threads(args.threads)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.threads])
-    print(f"{rt.backend()}, {args.threads} threads, torch {torch.__version__}")
-    print(f"{'workload':31} {'encoding':12} {'isa':8} {'float ms':>8} {'ratio':>7} "
-          f"{'counted':>7} {'G conv./s':>9}")  # fmt: skip
+    torch.manual_seed(0)
+    print(f"{rt.backend()}, {args.threads} threads, torch {torch.__version__}; times over float")
+    print(f"{'workload':42} {'encoding':12} {'adc':8} {'isa':8} {'float ms':>8} {'crossbar':>8} "
+          f"{'counted':>8} {'kernel':>8} {'histogram':>9} {'G sum/s':>7}")  # fmt: skip
+    cases = [case for name in args.sets for case in SETS[name]()]
     rows = []
-    for chosen in args.isa or [isa()]:
-        os.environ["RERAM_TORCH_ISA"] = chosen
+    for os.environ["RERAM_TORCH_ISA"] in args.isa or [isa()]:
         for encoding in args.encodings:
-            for name in WORKLOADS:
-                row = measure(name, encoding, args.repeats)
-                rows.append(row)
-                print(
-                    f"{name:31} {encoding:12} {row['isa']:8} {row['seconds']['float'] * 1e3:8.3f} "
-                    f"{row['ratio']:6.2f}x {row['ratio_counted']:6.2f}x "
-                    f"{row['conversions_per_second'] / 1e9:9.2f}"
-                )
-                if args.json:
-                    args.json.parent.mkdir(parents=True, exist_ok=True)
-                    args.json.write_text(json.dumps(rows, indent=2) + "\n")
+            for adc in args.adc:
+                for case in cases:
+                    rows.append(measure(*case, encoding, adc, args.repeats))
+                    print(line(rows[-1]), flush=True)
+                    if args.json:
+                        args.json.parent.mkdir(parents=True, exist_ok=True)
+                        args.json.write_text(json.dumps(rows, indent=2) + "\n")
 
 
 if __name__ == "__main__":
