@@ -14,6 +14,7 @@ constexpr int kColumns = 64;  // bit-lines of one block: the bits of a word
 constexpr int kSlices = 8;    // words of a word-line: one for each slice
 constexpr int kCycles = 8;    // input bits that a code can have
 constexpr int kMaxPasses = 2;
+constexpr int kNarrowPositions = 512;  // of a task of a narrow layer
 
 // Sizes that follow from a problem.
 struct Shape {
@@ -65,6 +66,10 @@ struct Job {
   // [sets][8] tables of the slices for each pass; null: the levels of this set need the general
   // path.
   const ByteTables* const* bytes[kMaxPasses] = {};
+  // For few bit-lines and many positions the roles change: 64 positions are the bits of a word, a
+  // word-line has a word for each cycle, and a slice of a bit-line is a unit. [J][8] tables of the
+  // cycles for each pass; null: not this way.
+  const ByteTables* const* narrow[kMaxPasses] = {};
   // Driven word-lines up to which sums fit the vector path, with 4 and 6 bits, and at all;
   // -1: never.
   int most4, most6, most;
@@ -107,6 +112,7 @@ uint64_t fingerprint(const unsigned char* data, int64_t bytes);
 
 struct Kernels {
   void (*convert)(const Job&, const Task&, const Scratch&, int32_t* acc);
+  void (*convert_narrow)(const Job&, const Task&, const Scratch&, int32_t* acc);
   void (*histogram)(const Job&, const Task&, const Scratch&);
 };
 

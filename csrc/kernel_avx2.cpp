@@ -2,7 +2,7 @@
 // look-ups are shuffles of sixteen entries at a time.
 #include <immintrin.h>
 
-#include "kernel_body.h"
+#include "kernel_narrow.h"
 
 namespace reram {
 namespace {
@@ -204,6 +204,6 @@ struct Avx2 {
 
 }  // namespace
 
-const Kernels kAvx2Kernels = {convert<Avx2>, histogram<Avx2>};
+const Kernels kAvx2Kernels = {convert<Avx2>, convert_narrow<Avx2>, histogram<Avx2>};
 
 }  // namespace reram

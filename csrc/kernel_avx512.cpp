@@ -2,7 +2,7 @@
 // sums become bytes by bit-matrix transposition.
 #include <immintrin.h>
 
-#include "kernel_body.h"
+#include "kernel_narrow.h"
 
 namespace reram {
 namespace {
@@ -242,6 +242,6 @@ struct Avx512 {
 
 }  // namespace
 
-const Kernels kAvx512Kernels = {convert<Avx512>, histogram<Avx512>};
+const Kernels kAvx512Kernels = {convert<Avx512>, convert_narrow<Avx512>, histogram<Avx512>};
 
 }  // namespace reram

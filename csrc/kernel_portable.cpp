@@ -1,5 +1,5 @@
 // Any machine. Also the plainest statement of what an instruction set supplies to kernel_body.h.
-#include "kernel_body.h"
+#include "kernel_narrow.h"
 
 namespace reram {
 namespace {
@@ -115,6 +115,6 @@ struct Portable {
 
 }  // namespace
 
-const Kernels kPortableKernels = {convert<Portable>, histogram<Portable>};
+const Kernels kPortableKernels = {convert<Portable>, convert_narrow<Portable>, histogram<Portable>};
 
 }  // namespace reram

@@ -66,11 +66,13 @@ def _tables(kind, count, geometry, generator):
 
 
 @st.composite
-def _choices_of_tables(draw, count, geometry):
+def _choices_of_tables(draw, count, geometry, buckets):
     """Edges of activity buckets, and which table serves each bucket, cycle and slice."""
-    later = draw(st.lists(st.integers(1, geometry.rows + 1), max_size=4, unique=True))
-    if draw(st.booleans()) and 1 not in later:
-        later.append(1)
+    later = []
+    if buckets and draw(st.booleans()):
+        later = draw(st.lists(st.integers(1, geometry.rows + 1), max_size=4, unique=True))
+        if draw(st.booleans()) and 1 not in later:
+            later.append(1)
     edges = torch.tensor([0, *sorted(later)], dtype=torch.int32)
     shape = (len(edges), geometry.cycles, geometry.slices)
     seed = draw(st.integers(0, 2**32 - 1))
@@ -83,8 +85,10 @@ def _choices_of_tables(draw, count, geometry):
 
 
 @st.composite
-def problems(draw, most=60, tables=("lossless", "coarse", "wide"), one_bit=None):
-    """Sizes M, K and N up to `most`; cells and DACs of one bit in most cases."""
+def problems(
+    draw, most=60, tables=("lossless", "coarse", "wide"), one_bit=None, outputs=None, buckets=True
+):
+    """Sizes M, K and N up to `most`, or N to `outputs`; one-bit cells and DACs in most cases."""
     one_bit = draw(st.integers(0, 3)) > 0 if one_bit is None else one_bit
     bits = st.just(1) if one_bit else st.integers(1, 4)
     geometry = Geometry(
@@ -98,7 +102,7 @@ def problems(draw, most=60, tables=("lossless", "coarse", "wide"), one_bit=None)
     )
     size = st.integers(1, most)
     G = draw(st.integers(1, 3))
-    M, K, N = draw(size), draw(size), draw(size)
+    M, K, N = draw(size), draw(size), draw(size if outputs is None else st.integers(1, outputs))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**32 - 1)))
     u = _inputs(
         draw(st.sampled_from(["dense", "sparse", "full", "all", "zero"])), (M, G, K), generator
@@ -110,5 +114,5 @@ def problems(draw, most=60, tables=("lossless", "coarse", "wide"), one_bit=None)
         codes.fill_(draw(st.sampled_from([-half, half - 1, 0])))
     count = draw(st.sampled_from([1, geometry.slices, 5]))
     levels, made = _tables(draw(st.sampled_from(tables)), count, geometry, generator)
-    table = AdcTables(levels, made, *draw(_choices_of_tables(count, geometry)))
+    table = AdcTables(levels, made, *draw(_choices_of_tables(count, geometry, buckets)))
     return Problem(geometry, u, codes, table)

@@ -147,6 +147,38 @@ def test_native_equals_reference_at_size(isa, monkeypatch):
 
 
 @needs_native
+@pytest.mark.parametrize("isa", isas())
+def test_native_equals_reference_for_few_bit_lines(isa, monkeypatch):
+    """Where positions and bit-lines exchange their roles."""
+
+    @settings(max_examples=60)
+    @given(problems(most=300, one_bit=True, outputs=9, buckets=False))
+    def check(p):
+        check_native(p, monkeypatch, isa)
+
+    check()
+
+
+@needs_native
+def test_strips_of_positions_of_a_narrow_layer():
+    """More positions than one task takes, on one thread and on two."""
+    g = Geometry(128, 128, 1, 1, 8, 8, 0)
+    u = torch.randint(0, 256, (1337, 2, 150), dtype=torch.uint8)
+    codes = torch.randint(-128, 128, (2, 3, 150), dtype=torch.int8)
+    expected = reference.crossbar(u, codes, lossless_tables(g), g)
+    cells = mapping.program(codes, g)
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            acc, counts = native.crossbar(u, cells, lossless_tables(g), 3, g, True)
+            assert torch.equal(acc, expected[0])
+            assert torch.equal(counts, expected[1])
+    finally:
+        torch.set_num_threads(before)
+
+
+@needs_native
 @settings(max_examples=25)
 @given(problems(most=300, tables=("lossless",), one_bit=True))
 def test_native_is_lossless(p):

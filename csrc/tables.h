@@ -1,0 +1,194 @@
+// The tables of a problem in the forms that the kernels look up.
+#pragma once
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "kernel.h"
+
+namespace reram {
+
+// Fills in a job's tables, and owns the memory behind them.
+class Tables {
+ public:
+  // Histograms need the buckets only.
+  Tables(Job& job, const int32_t* edges) : job_(job), sets_(job.p.buckets * job.shape.cycles) {
+    bucket_of_.resize(size_t(job.shape.height) + 1);
+    for (int64_t active = 0, bucket = 0; active <= job.shape.height; ++active) {
+      while (bucket + 1 < job.p.buckets && edges[bucket + 1] <= active) ++bucket;
+      bucket_of_[size_t(active)] = uint8_t(bucket);
+    }
+    job.bucket_of = bucket_of_.data();
+  }
+
+  // False if the tables could overflow the accumulator.
+  bool set(const int32_t* levels, const uint8_t* comparisons, const int32_t* edges,
+           const int32_t* index) {
+    job_.levels = levels;
+    job_.comparisons = comparisons;
+    job_.index = index;
+    if (!fits()) return false;
+    empty_acc_.assign(size_t(job_.shape.cycles), 0);
+    for (int i = 0; i < job_.shape.cycles; ++i)
+      for (int q = 0; q < job_.pass_count; ++q)
+        for (int j = 0; j < job_.shape.slices; ++j) {
+          const int64_t table = job_.table(job_.set(0, i), j);
+          if (table >= 0)
+            empty_acc_[size_t(i)] += uint32_t(job_.passes[q].sign) * uint32_t(levels[table])
+                                     << (j * job_.p.cell_bits);
+        }
+    job_.empty_acc = empty_acc_.data();
+    if (job_.most >= 0) pack(edges);
+    return true;
+  }
+
+ private:
+  // The least and the most that acc can be. Intermediate sums may wrap: they are unsigned, so only
+  // the final value has to fit.
+  bool fits() const {
+    const reram_problem& p = job_.p;
+    const Shape& shape = job_.shape;
+    std::vector<std::pair<int64_t, int64_t>> ranges(static_cast<size_t>(p.tables));
+    for (int k = 0; k < p.tables; ++k) {
+      const int32_t* first = job_.levels + k * shape.values();
+      const auto range = std::minmax_element(first, first + shape.values());
+      ranges[size_t(k)] = {*range.first, *range.second};
+    }
+    double least = 0, most = 0;  // exact: far fewer than 2^53
+    for (int q = 0; q < job_.pass_count; ++q)
+      for (int i = 0; i < shape.cycles; ++i)
+        for (int j = 0; j < shape.slices; ++j) {
+          int64_t low = INT64_MAX, high = INT64_MIN;
+          for (int b = 0; b < p.buckets; ++b) {
+            const int32_t table = job_.index[job_.set(b, i) * shape.slices + j];
+            const auto range = table < 0 ? std::pair<int64_t, int64_t>() : ranges[size_t(table)];
+            const int64_t x = job_.passes[q].sign * range.first;
+            const int64_t y = job_.passes[q].sign * range.second;
+            low = std::min({low, x, y});
+            high = std::max({high, x, y});
+          }
+          const double weight = double(int64_t(1) << (i * p.dac_bits + j * p.cell_bits));
+          least += double(low) * weight;
+          most += double(high) * weight;
+        }
+    const double ones = double((int64_t(1) << p.input_bits) - 1);
+    const double offset =
+        p.encoding == RERAM_OFFSET ? double(p.depth) * ones * double(1 << (p.weight_bits - 1)) : 0;
+    const double tiles = double(shape.tiles);
+    return least * tiles - offset >= -2147483648.0 && most * tiles <= 2147483647.0;
+  }
+
+  // Byte tables for the vector path, each over the sums that its bucket can have.
+  void pack(const int32_t* edges) {
+    const Shape& shape = job_.shape;
+    const size_t slices = size_t(shape.slices), per_pass = size_t(sets_) * slices;
+    bytes_.resize(per_pass * size_t(job_.pass_count) + 1);
+    vector_acc_.assign(size_t(sets_), 0);
+    for (int q = 0; q < job_.pass_count; ++q) {
+      pointers_[q].assign(size_t(sets_) * kSlices, &bytes_.back());  // no cells: all zero
+      for (int set = 0; set < sets_; ++set) {
+        const int bucket = set / shape.cycles;
+        const int32_t last = bucket + 1 < job_.p.buckets ? edges[bucket + 1] - 1 : shape.highest;
+        const int32_t reach = std::min({last, shape.highest, int32_t(job_.most)});
+        for (int j = 0; j < shape.slices; ++j) {
+          ByteTables& to = bytes_[size_t(q) * per_pass + size_t(set) * slices + size_t(j)];
+          const int64_t table = job_.table(set, j);
+          const ByteTables*& pointer = pointers_[q][size_t(set * kSlices + j)];
+          pointer = &to;
+          if (table < 0) continue;
+          int64_t base = 0;
+          if (!fill(to, job_.passes[q].sign, table, reach, base)) {
+            pointers_[0][size_t(set * kSlices)] = nullptr;
+            break;
+          }
+          vector_acc_[size_t(set)] += uint32_t(base) << j;
+        }
+      }
+      job_.bytes[q] = pointers_[q].data();
+    }
+    if (narrow_pays()) pack_narrow();
+    // A set that one pass cannot serve is refused by the first pointer of the first pass.
+    job_.vector_acc = vector_acc_.data();
+  }
+
+  // Whether exchanging positions and bit-lines saves work. A bit-line joins about half of all
+  // word-lines, more than inputs usually drive: its unit takes longer.
+  bool narrow_pays() const {
+    const reram_problem& p = job_.p;
+    const Shape& shape = job_.shape;
+    if (p.buckets > 1 || p.encoding == RERAM_DIFFERENTIAL || p.outputs > kColumns ||
+        shape.height > job_.most)
+      return false;
+    for (int set = 0; set < sets_; ++set)
+      if (!pointers_[0][size_t(set * kSlices)]) return false;
+    const int64_t units = (p.positions + kColumns - 1) / kColumns * p.outputs * shape.slices;
+    return 1.6 * double(units) < double(p.positions * shape.cycles);
+  }
+
+  void pack_narrow() {
+    for (int q = 0; q < job_.pass_count; ++q) {
+      narrow_[q].assign(size_t(job_.shape.slices) * kSlices, &bytes_.back());
+      for (int i = 0; i < job_.shape.cycles; ++i)
+        for (int j = 0; j < job_.shape.slices; ++j)
+          narrow_[q][size_t(j * kSlices + i)] = pointers_[q][size_t(i * kSlices + j)];
+      job_.narrow[q] = narrow_[q].data();
+    }
+  }
+
+  bool fill(ByteTables& to, int sign, int64_t table, int32_t reach, int64_t& base) const {
+    const int32_t from = job_.shape.lowest < 0 ? -reach : 0;
+    auto level = [&](int32_t v) { return int64_t(sign) * job_.levels[table + v]; };
+    int64_t low = INT64_MAX, high = INT64_MIN;
+    for (int32_t v = from; v <= reach; ++v) {
+      low = std::min(low, level(v));
+      high = std::max(high, level(v));
+    }
+    if (high - low > 255) return false;
+    base = low + 128;
+    for (int32_t v = from; v <= reach; ++v) {
+      to.level8[uint8_t(v)] = int8_t(level(v) - base);
+      to.comparisons8[uint8_t(v)] = job_.comparisons[table + v];
+    }
+    auto narrow = [&](int bits, int8_t* levels, uint8_t* made) {
+      const int half = from < 0 ? 1 << (bits - 1) : 0;
+      for (int v = -half; v < (1 << bits) - half; ++v) {
+        levels[v & ((1 << bits) - 1)] = to.level8[uint8_t(v)];
+        made[v & ((1 << bits) - 1)] = to.comparisons8[uint8_t(v)];
+      }
+    };
+    narrow(6, to.level6, to.comparisons6);
+    narrow(4, to.level4, to.comparisons4);
+    for (int k = 16; k < 64; ++k) {
+      to.level4[k] = to.level4[k - 16];
+      to.comparisons4[k] = to.comparisons4[k - 16];
+    }
+    return true;
+  }
+
+  Job& job_;
+  const int sets_;
+  std::vector<uint8_t> bucket_of_;
+  std::vector<uint32_t> empty_acc_, vector_acc_;
+  std::vector<ByteTables> bytes_;
+  std::vector<const ByteTables*> pointers_[kMaxPasses], narrow_[kMaxPasses];
+};
+
+inline bool valid_edges(const reram_problem& p, const int32_t* edges) {
+  if (!edges || edges[0] != 0) return false;
+  for (int b = 1; b < p.buckets; ++b)
+    if (edges[b] <= edges[b - 1]) return false;
+  return true;
+}
+
+inline bool valid_index(const reram_problem& p, const Shape& shape, const int32_t* edges,
+                        const int32_t* index) {
+  if (!index) return false;
+  const int64_t each = int64_t(shape.cycles) * shape.slices;
+  const bool may_skip = p.buckets > 1 && edges[1] == 1;
+  for (int64_t k = 0; k < p.buckets * each; ++k)
+    if (index[k] >= p.tables || index[k] < (may_skip && k < each ? -1 : 0)) return false;
+  return true;
+}
+
+}  // namespace reram
