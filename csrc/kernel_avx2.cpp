@@ -184,14 +184,15 @@ struct Avx2 {
   RERAM_ALWAYS static void histogram_unit(const Sweep& w, const Unit& unit) {
     uint64_t planes[N][kSlices];
     sum_planes<N, Signed>(w, unit, planes);
+    const int columns = popcount(w.columns);
     int64_t* bins = w.bins + int64_t(unit.set) * 256 * kSlices;
     for (int j = 0; j < kSlices; ++j) {
       alignas(32) uint8_t sums[kColumns];
       for (int half = 0; half < 2; ++half)
         _mm256_store_si256(reinterpret_cast<__m256i*>(sums + 32 * half), bytes<N>(planes, j, half));
-      for (int n = 0; n < kColumns; ++n) {
+      for (int n = 0; n < columns; ++n) {
         const int v = sums[n], value = Signed && v >> (N - 1) ? v + 256 - (1 << N) : v;
-        bins[value * kSlices + j] += int64_t(w.columns >> n & 1);
+        ++bins[value * kSlices + j];
       }
     }
   }

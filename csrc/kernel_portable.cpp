@@ -101,14 +101,14 @@ struct Portable {
 
   template <int N, bool Signed>
   static void histogram(const Sweep& w) {
+    const int columns = popcount(w.columns);
     for (int k = 0; k < w.count; ++k) {
       const Unit& unit = w.units[k];
       int8_t bytes[kSlices][kColumns];
       sums<Signed>(w, unit, bytes);
       int64_t* bins = w.bins + int64_t(unit.set) * 256 * kSlices;
       for (int j = 0; j < kSlices; ++j)
-        for (int n = 0; n < kColumns; ++n)
-          bins[uint8_t(bytes[j][n]) * kSlices + j] += int64_t(w.columns >> n & 1);
+        for (int n = 0; n < columns; ++n) ++bins[uint8_t(bytes[j][n]) * kSlices + j];
     }
   }
 };
