@@ -13,7 +13,8 @@ from torch import nn
 from reram_torch import ops
 from reram_torch.adc import UniformSAR
 from reram_torch.convert import crossbar_layers
-from reram_torch.layers import CrossbarLayer, ReRAMConv2d
+from reram_torch.crossbar_layer import CrossbarLayer
+from reram_torch.layers import ReRAMConv2d
 from reram_torch.mapping import AdcTables, Geometry
 from reram_torch.progress import progress
 from reram_torch.quantize import InputScale

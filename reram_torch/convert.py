@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from torch import nn
 
 from reram_torch.config import Config
+from reram_torch.crossbar_layer import CrossbarLayer
 from reram_torch.fold import Fold, fold_batch_norms, replace_modules
-from reram_torch.layers import CrossbarLayer, ReRAMConv2d, ReRAMLinear
+from reram_torch.layers import ReRAMConv2d, ReRAMLinear
 
 logger = logging.getLogger("reram_torch")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from reram_torch.adc import TwinRange, compile_tables
-from reram_torch.layers import CrossbarLayer
+from reram_torch.crossbar_layer import CrossbarLayer
 
 _BLUE, _ORANGE, _GREY, _GREEN = "#3b6fb6", "#d9822b", "#8a8f98", "#3f8f5f"
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from reram_torch.convert import crossbar_layers
-from reram_torch.layers import CrossbarLayer
+from reram_torch.crossbar_layer import CrossbarLayer
 from reram_torch.mapping import Geometry
 from reram_torch.validate import check_choice
 

@@ -137,22 +137,18 @@ def test_native_equals_reference(isa, monkeypatch):
 
 @needs_native
 @pytest.mark.parametrize("isa", isas())
-def test_native_equals_reference_at_size(isa, monkeypatch):
-    @settings(max_examples=25)
-    @given(problems(most=300, one_bit=True))
-    def check(p):
-        check_native(p, monkeypatch, isa)
-
-    check()
-
-
-@needs_native
-@pytest.mark.parametrize("isa", isas())
-def test_native_equals_reference_for_few_bit_lines(isa, monkeypatch):
-    """Where positions and bit-lines exchange their roles."""
-
-    @settings(max_examples=60)
-    @given(problems(most=300, one_bit=True, outputs=9, buckets=False))
+@pytest.mark.parametrize(
+    ("examples", "kind"),
+    [
+        (25, {}),
+        # Few bit-lines: positions and bit-lines exchange their roles.
+        (60, {"outputs": 9, "buckets": False}),
+    ],
+    ids=["wide", "narrow"],
+)
+def test_native_equals_reference_at_size(isa, examples, kind, monkeypatch):
+    @settings(max_examples=examples)
+    @given(problems(most=300, one_bit=True, **kind))
     def check(p):
         check_native(p, monkeypatch, isa)
 
