@@ -94,9 +94,10 @@ struct Unit {
   const uint16_t* lines;
 };
 
-// One thread's memory, allocated by the dispatcher. C = positions of a task at most.
+// One thread's memory, allocated by the dispatcher. C = positions of a task at most. A narrow layer
+// uses `inputs` as [R + 1, 8], `units` as [J, N], and `sums` as [strips of 64 positions, N, 64].
 struct Scratch {
-  uint8_t* row;        // [K + 64] codes of one position
+  uint8_t* row;        // [R] codes of one position in one tile
   uint64_t* inputs;    // [C, 8, W] bit planes of one tile's inputs
   Unit* units;         // [4, C * I] of one tile, by path
   uint16_t* lines;     // [C * I * (R + 4) + 128] their driven word-lines

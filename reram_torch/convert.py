@@ -140,8 +140,7 @@ def convert(
         for name in fold.folded:
             layer = net.get_submodule(name)
             made[id(layer)] = type(made[id(layer)]).from_float(layer, config)
-    replace_modules(net, made)
-    net = made.get(id(net), net)
+    net = replace_modules(net, made)
     net.conversion = Conversion(
         tuple(wanted), tuple(skipped), left_alone, fold.folded, fold.not_folded
     )
@@ -163,8 +162,7 @@ def revert(net: nn.Module, *, inplace: bool = False) -> nn.Module:
     names = list(crossbar_layers(net))
     net = net if inplace else copy.deepcopy(net)
     made = _make(net, names, lambda layer: layer.to_float())
-    replace_modules(net, made)
-    net = made.get(id(net), net)
+    net = replace_modules(net, made)
     for name in ("conversion", "calibration"):
         net.__dict__.pop(name, None)
     return net

@@ -10,12 +10,13 @@ from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 
-def replace_modules(net: nn.Module, by_id: dict[int, nn.Module]) -> None:
-    """Replaces submodules, given by the id of the old one, under every name that they have."""
+def replace_modules(net: nn.Module, by_id: dict[int, nn.Module]) -> nn.Module:
+    """Replaces modules, given by the id of the old one, under every name; returns the network."""
     for parent in list(net.modules()):
         for name, child in parent._modules.items():
             if id(child) in by_id:
                 setattr(parent, name, by_id[id(child)])
+    return by_id.get(id(net), net)
 
 
 class Fold(NamedTuple):
