@@ -4,9 +4,10 @@
  * called from several threads at once. Pointers are borrowed for the call; sizes are in elements.
  *
  * Arrays, row-major, for a problem with G groups, M positions, K word-lines in all (the depth),
- * N bit-lines (outputs) per group, I cycles, J slices and T = ceil(K / rows) tiles:
+ * N bit-lines (outputs) per group, I cycles, J slices and T = ceil(K / rows) tiles. M and K are each
+ * the product of three sizes, so that the windows of a convolution need no copy (no im2col):
  *
- *   u       uint8  [M, G, K]                 input codes, any strides (u_stride_*)
+ *   u       uint8  [M, G, K]                 input codes, any strides (u_stride_*), may overlap
  *   codes   int8   [G, N, K]                 signed weight codes, contiguous
  *   cells   uint64 [G, T, B, P, R + 1, 8]    programmed cells (reram_program), B = ceil(N / 64)
  *                                            blocks of 64 bit-lines. Word-line r of slice j is word
@@ -34,7 +35,7 @@
 extern "C" {
 #endif
 
-#define RERAM_ABI_VERSION 3
+#define RERAM_ABI_VERSION 4
 
 #if defined(_WIN32)
 #define RERAM_API __declspec(dllexport)
@@ -53,8 +54,11 @@ enum reram_status {
 };
 
 typedef struct reram_problem {
-  int64_t positions, groups, depth, outputs;
-  int64_t u_stride_position, u_stride_group, u_stride_depth;
+  int64_t positions[3]; /* M: images, rows and columns of a convolution's output; or M, 1, 1 */
+  int64_t groups;
+  int64_t depth[3]; /* K: channels of a group, rows and columns of the kernel; or K, 1, 1 */
+  int64_t outputs;
+  int64_t u_stride_position[3], u_stride_group, u_stride_depth[3];
   int32_t rows, cell_bits, dac_bits, weight_bits, input_bits;
   int32_t encoding; /* enum reram_encoding */
   int32_t tables, buckets;
