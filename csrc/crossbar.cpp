@@ -130,13 +130,15 @@ int32_t reram_histogram(const reram_problem* problem, const uint8_t* u, const ui
   try {
     Job job(*problem, u, cells);
     if (job.shape.positions && !u) return RERAM_BAD_ARGUMENT;
-    const Tables tables(job, edges);
+    Tables tables(job, edges);
+    tables.set_histogram(edges);
     const Windows windows(job);
-    const auto count = [&](const Task& task, const Scratch& s) {
-      kernels->histogram(job, task, s);
-    };
+    const auto work = job.bands ? kernels->histogram_narrow : kernels->histogram;
+    const auto count = [&](const Task& task, const Scratch& s) { work(job, task, s); };
     const auto spaces = run(job, false, true, 0, [](int64_t) {}, count);
-    for (const Workspace& space : spaces) add_bins(job, space.scratch, histogram);
+    for (const Workspace& space : spaces)
+      job.bands ? tables.add_bins(space.scratch.bins, histogram)
+                : add_bins(job, space.scratch, histogram);
   } catch (const std::bad_alloc&) {
     return RERAM_NO_MEMORY;
   }

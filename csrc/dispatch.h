@@ -19,7 +19,7 @@ const Kernels* kernels_of(int isa);
 template <class Prepare>
 void convert_all(const Job& job, const Kernels& kernels, int64_t pieces, const Prepare& prepare,
                  int32_t* acc, int64_t* counts) {
-  const auto work = job.narrow[0] ? kernels.convert_narrow : kernels.convert;
+  const auto work = job.is_narrow() ? kernels.convert_narrow : kernels.convert;
   const auto spaces =
       run(job, counts, false, pieces, prepare,
           [&](const Task& task, const Scratch& scratch) { work(job, task, scratch, acc); });

@@ -72,6 +72,15 @@ struct alignas(64) ByteTables {
   uint8_t comparisons8[256], comparisons6[64], comparisons4[64];
 };
 
+// Activity buckets of a narrow layer whose tables share the 256 values of a byte: the sums of each
+// have a place among them. At 0 lies what other bands convert: level 0 and no comparisons.
+struct alignas(64) Band {
+  uint8_t place[256];   // of the sum 0, by driven word-lines; repeated every 16 if fewer can be
+  uint8_t inside[256];  // 255 if the band converts, else 0; likewise
+  int fewest;           // driven word-lines
+  const ByteTables* const* tables[kMaxPasses];  // [J][8] of the cycles for each pass
+};
+
 // A problem with everything that the kernels look up.
 struct Job {
   Job(const reram_problem& p, const uint8_t* u, const uint64_t* cells);
@@ -82,6 +91,8 @@ struct Job {
     const int32_t table = index[set * shape.slices + slice];
     return table < 0 ? -1 : table * shape.values() - shape.lowest;
   }
+
+  bool is_narrow() const { return narrow[0] || bands; }
 
   const reram_problem& p;
   Shape shape;
@@ -102,6 +113,12 @@ struct Job {
   // word-line has a word for each cycle, and a slice of a bit-line is a unit. [J][8] tables of the
   // cycles for each pass; null: not this way.
   const ByteTables* const* narrow[kMaxPasses] = {};
+  // Of a narrow layer with differential cells or several activity buckets, and of any histogram of
+  // a narrow layer; null: not this way.
+  const Band* bands = nullptr;
+  int band_count = 0;
+  bool small_bands = false;  // 64 values suffice
+  uint32_t narrow_acc = 0;   // what a tile adds to every output to undo the base of the byte tables
   // Driven word-lines up to which sums fit the vector path, with 4 and 6 bits, and at all;
   // -1: never.
   int most4, most6, most;
@@ -123,11 +140,13 @@ struct Unit {
   int32_t position;
   uint16_t cycle, set;
   int32_t count;  // of its driven word-lines, padded to a multiple of four
+  int32_t start;  // of its sums: less the word-lines that a narrow unit subtracts
   const uint16_t* lines;
 };
 
 // One thread's memory, allocated by the dispatcher. C = positions of a task at most. A narrow layer
-// uses `inputs` as [R + 1, 8], `units` as [J, N], and `sums` as [strips of 64 positions, N, 64].
+// uses `inputs` as [signs, R + 1, 8], `units` as [J, N], `sums` as [strips of 64 positions, N, 64],
+// and `bins` as [bands, J, 256, 8].
 struct Scratch {
   const uint8_t** codes;  // [C] first input code of each position
   int64_t* places;        // [C] where its first output lies in `Finish::y`
@@ -149,6 +168,7 @@ struct Kernels {
   void (*convert)(const Job&, const Task&, const Scratch&, int32_t* acc);
   void (*convert_narrow)(const Job&, const Task&, const Scratch&, int32_t* acc);
   void (*histogram)(const Job&, const Task&, const Scratch&);
+  void (*histogram_narrow)(const Job&, const Task&, const Scratch&);
   // False if a number is NaN or infinite.
   bool (*quantize)(const float* x, int64_t count, const Quantizer&, uint8_t* codes);
 };

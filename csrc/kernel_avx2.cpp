@@ -118,7 +118,16 @@ struct Avx2 {
     return found;
   }
 
-  template <int N, bool Signed, bool Count>
+  // Where 32 sums of a slice lie in the tables of a band.
+  RERAM_ALWAYS static __m256i placed(const Sweep& w, const Unit& unit, int slice, int half,
+                                     __m256i sums) {
+    const __m256i place =
+        _mm256_add_epi8(load(w.places[slice] + 32 * half), _mm256_set1_epi8(char(unit.start)));
+    return _mm256_and_si256(_mm256_add_epi8(sums, place), load(w.inside[slice] + 32 * half));
+  }
+
+  // Sums of N planes, tables of 2^T values.
+  template <int N, int T, bool Signed, bool Banded, bool Count>
   RERAM_ALWAYS static void convert_unit(const Sweep& w, const Unit& unit, __m256i* totals) {
     uint64_t planes[N][kSlices];
     sum_planes<N, Signed>(w, unit, planes);
@@ -139,9 +148,13 @@ struct Avx2 {
       __m256i low = _mm256_setzero_si256(), high = _mm256_setzero_si256();
       for (int j = 0; j < kSlices; j += 2) {
         const ByteTables &a = *tables[j], &b = *tables[j + 1];
-        const __m256i s = bytes<N>(planes, j, half), t = bytes<N>(planes, j + 1, half);
-        const __m256i even = look_up<N>(a.level4, a.level6, a.level8, s);
-        const __m256i odd = look_up<N>(b.level4, b.level6, b.level8, t);
+        __m256i s = bytes<N>(planes, j, half), t = bytes<N>(planes, j + 1, half);
+        if (Banded) {
+          s = placed(w, unit, j, half, s);
+          t = placed(w, unit, j + 1, half, t);
+        }
+        const __m256i even = look_up<T>(a.level4, a.level6, a.level8, s);
+        const __m256i odd = look_up<T>(b.level4, b.level6, b.level8, t);
         const __m256i weights = _mm256_set1_epi16(short(1 << j | 1 << (j + 1 + 8)));
         low = _mm256_add_epi16(low, _mm256_maddubs_epi16(weights, _mm256_unpacklo_epi8(even, odd)));
         high =
@@ -149,8 +162,8 @@ struct Avx2 {
         if (Count) {
           const __m256i mask = load(exist + 32 * half);
           const __m256i zero = _mm256_setzero_si256();
-          const __m256i made = look_up<N>(a.comparisons4, a.comparisons6, a.comparisons8, s);
-          const __m256i more = look_up<N>(b.comparisons4, b.comparisons6, b.comparisons8, t);
+          const __m256i made = look_up<T>(a.comparisons4, a.comparisons6, a.comparisons8, s);
+          const __m256i more = look_up<T>(b.comparisons4, b.comparisons6, b.comparisons8, t);
           totals[j] =
               _mm256_add_epi64(totals[j], _mm256_sad_epu8(_mm256_and_si256(made, mask), zero));
           totals[j + 1] =
@@ -167,11 +180,12 @@ struct Avx2 {
     }
   }
 
-  template <int N, bool Signed, bool Count>
-  static void convert(const Sweep& w) {
+  template <int N, int T, bool Signed, bool Banded, bool Count>
+  static void convert_units(const Sweep& w) {
     __m256i totals[kSlices];
     for (int j = 0; j < kSlices; ++j) totals[j] = _mm256_setzero_si256();
-    for (int k = 0; k < w.count; ++k) convert_unit<N, Signed, Count>(w, w.units[k], totals);
+    for (int k = 0; k < w.count; ++k)
+      convert_unit<N, T, Signed, Banded, Count>(w, w.units[k], totals);
     if (!Count) return;
     for (int j = 0; j < kSlices; ++j) {
       alignas(32) int64_t parts[4];
@@ -180,21 +194,58 @@ struct Avx2 {
     }
   }
 
+  template <int N, bool Signed, bool Count>
+  static void convert(const Sweep& w) {
+    convert_units<N, N, Signed, false, Count>(w);
+  }
+
+  template <int N, int T, bool Count>
+  static void convert_band(const Sweep& w) {
+    convert_units<N, T, false, true, Count>(w);
+  }
+
+  RERAM_ALWAYS static void store(uint8_t* to, __m256i v) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), v);
+  }
+
+  template <int N>
+  static void band_bytes(const Sweep& w, const Unit& unit, uint8_t (*out)[kColumns]) {
+    uint64_t planes[N][kSlices];
+    sum_planes<N, false>(w, unit, planes);
+    for (int j = 0; j < kSlices; ++j)
+      for (int half = 0; half < 2; ++half)
+        store(out[j] + 32 * half, placed(w, unit, j, half, bytes<N>(planes, j, half)));
+  }
+
+  template <int N>
+  static void plain_bytes(const Sweep& w, const Unit& unit, uint8_t (*out)[kColumns]) {
+    uint64_t planes[N][kSlices];
+    sum_planes<N, false>(w, unit, planes);
+    for (int j = 0; j < kSlices; ++j)
+      for (int half = 0; half < 2; ++half) store(out[j] + 32 * half, bytes<N>(planes, j, half));
+  }
+
+  template <int T>
+  static void look_up_all(const uint8_t* table, const uint8_t (*index)[kColumns],
+                          uint8_t (*out)[kColumns]) {
+    for (int j = 0; j < kSlices; ++j)
+      for (int half = 0; half < kColumns; half += 32)
+        store(out[j] + half, look_up<T>(table, table, table, load(index[j] + half)));
+  }
+
   template <int N, bool Signed>
   RERAM_ALWAYS static void histogram_unit(const Sweep& w, const Unit& unit) {
     uint64_t planes[N][kSlices];
     sum_planes<N, Signed>(w, unit, planes);
-    const int columns = popcount(w.columns);
-    int64_t* bins = w.bins + int64_t(unit.set) * 256 * kSlices;
-    for (int j = 0; j < kSlices; ++j) {
-      alignas(32) uint8_t sums[kColumns];
-      for (int half = 0; half < 2; ++half)
-        _mm256_store_si256(reinterpret_cast<__m256i*>(sums + 32 * half), bytes<N>(planes, j, half));
-      for (int n = 0; n < columns; ++n) {
-        const int v = sums[n], value = Signed && v >> (N - 1) ? v + 256 - (1 << N) : v;
-        ++bins[value * kSlices + j];
+    const __m256i sign = _mm256_set1_epi8(char(1 << (N - 1)));
+    uint8_t sums[kSlices][kColumns];
+    for (int j = 0; j < kSlices; ++j)
+      for (int half = 0; half < 2; ++half) {
+        __m256i v = bytes<N>(planes, j, half);
+        if (Signed) v = _mm256_sub_epi8(_mm256_xor_si256(v, sign), sign);
+        store(sums[j] + 32 * half, v);
       }
-    }
+    count_bytes(sums, popcount(w.columns), w.bins + int64_t(unit.set) * 256 * kSlices);
   }
 
   template <int N, bool Signed>
@@ -205,6 +256,7 @@ struct Avx2 {
 
 }  // namespace
 
-const Kernels kAvx2Kernels = {convert<Avx2>, convert_narrow<Avx2>, histogram<Avx2>, quantize<Avx2>};
+const Kernels kAvx2Kernels = {convert<Avx2>, convert_narrow<Avx2>, histogram<Avx2>,
+                              histogram_narrow<Avx2>, quantize<Avx2>};
 
 }  // namespace reram

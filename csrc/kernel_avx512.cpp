@@ -149,11 +149,24 @@ struct Avx512 {
     return _mm512_mask_mov_epi8(low, _mm512_movepi8_mask(index), high);
   }
 
-  template <int N, bool Signed, bool Count>
+  // Where the sums of a unit lie in the tables of a band.
+  RERAM_ALWAYS static void place(const Sweep& w, const Unit& unit, __m512i* bytes) {
+    const __m512i start = _mm512_set1_epi8(char(unit.start));
+#pragma GCC unroll 8
+    for (int j = 0; j < kSlices; ++j) {
+      const __m512i place = _mm512_add_epi8(_mm512_loadu_si512(w.places[j]), start);
+      bytes[j] =
+          _mm512_and_si512(_mm512_add_epi8(bytes[j], place), _mm512_loadu_si512(w.inside[j]));
+    }
+  }
+
+  // Sums of N planes, tables of 2^T values.
+  template <int N, int T, bool Signed, bool Banded, bool Count>
   RERAM_ALWAYS static void convert_unit(const Sweep& w, const Unit& unit, __m512i* totals) {
     __m512i planes[N], bytes[kSlices];
     sum_planes<N, Signed>(w, unit, planes);
     slice_bytes<N, Signed>(planes, bytes);
+    if (Banded) place(w, unit, bytes);
     const ByteTables* const* tables = w.tables + unit.set * kSlices;
     // Levels of two slices side by side, times their significances: all eight fit 16 bits, since
     // 128 * (1 + 2 + ... + 128) < 2^15.
@@ -161,8 +174,8 @@ struct Avx512 {
 #pragma GCC unroll 4
     for (int j = 0; j < kSlices; j += 2) {
       const ByteTables &a = *tables[j], &b = *tables[j + 1];
-      const __m512i even = look_up<N>(a.level4, a.level6, a.level8, bytes[j]);
-      const __m512i odd = look_up<N>(b.level4, b.level6, b.level8, bytes[j + 1]);
+      const __m512i even = look_up<T>(a.level4, a.level6, a.level8, bytes[j]);
+      const __m512i odd = look_up<T>(b.level4, b.level6, b.level8, bytes[j + 1]);
       const __m512i weights = _mm512_set1_epi16(short(1 << j | 1 << (j + 1 + 8)));
       low = _mm512_add_epi16(low, _mm512_maddubs_epi16(weights, _mm512_unpacklo_epi8(even, odd)));
       high = _mm512_add_epi16(high, _mm512_maddubs_epi16(weights, _mm512_unpackhi_epi8(even, odd)));
@@ -181,19 +194,56 @@ struct Avx512 {
 #pragma GCC unroll 8
     for (int j = 0; j < kSlices; ++j) {
       const ByteTables& t = *tables[j];
-      const __m512i made = look_up<N>(t.comparisons4, t.comparisons6, t.comparisons8, bytes[j]);
+      const __m512i made = look_up<T>(t.comparisons4, t.comparisons6, t.comparisons8, bytes[j]);
       totals[j] = _mm512_add_epi64(
           totals[j], _mm512_sad_epu8(_mm512_maskz_mov_epi8(exist, made), _mm512_setzero_si512()));
     }
   }
 
-  template <int N, bool Signed, bool Count>
-  static void convert(const Sweep& w) {
+  template <int N, int T, bool Signed, bool Banded, bool Count>
+  static void convert_units(const Sweep& w) {
     __m512i totals[kSlices];
     for (int j = 0; j < kSlices; ++j) totals[j] = _mm512_setzero_si512();
-    for (int k = 0; k < w.count; ++k) convert_unit<N, Signed, Count>(w, w.units[k], totals);
+    for (int k = 0; k < w.count; ++k)
+      convert_unit<N, T, Signed, Banded, Count>(w, w.units[k], totals);
     if (Count)
       for (int j = 0; j < kSlices; ++j) w.counts[j] += _mm512_reduce_add_epi64(totals[j]);
+  }
+
+  template <int N, bool Signed, bool Count>
+  static void convert(const Sweep& w) {
+    convert_units<N, N, Signed, false, Count>(w);
+  }
+
+  template <int N, int T, bool Count>
+  static void convert_band(const Sweep& w) {
+    convert_units<N, T, false, true, Count>(w);
+  }
+
+  template <int N, bool Banded>
+  RERAM_ALWAYS static void store_bytes(const Sweep& w, const Unit& unit, uint8_t (*out)[kColumns]) {
+    __m512i planes[N], bytes[kSlices];
+    sum_planes<N, false>(w, unit, planes);
+    slice_bytes<N, false>(planes, bytes);
+    if (Banded) place(w, unit, bytes);
+    for (int j = 0; j < kSlices; ++j) _mm512_storeu_si512(out[j], bytes[j]);
+  }
+
+  template <int N>
+  static void band_bytes(const Sweep& w, const Unit& unit, uint8_t (*out)[kColumns]) {
+    store_bytes<N, true>(w, unit, out);
+  }
+
+  template <int N>
+  static void plain_bytes(const Sweep& w, const Unit& unit, uint8_t (*out)[kColumns]) {
+    store_bytes<N, false>(w, unit, out);
+  }
+
+  template <int T>
+  static void look_up_all(const uint8_t* table, const uint8_t (*index)[kColumns],
+                          uint8_t (*out)[kColumns]) {
+    for (int j = 0; j < kSlices; ++j)
+      _mm512_storeu_si512(out[j], look_up<T>(table, table, table, _mm512_loadu_si512(index[j])));
   }
 
   // Counts each value in all slices at once: where all of its bits agree with the planes.
@@ -235,6 +285,6 @@ struct Avx512 {
 }  // namespace
 
 const Kernels kAvx512Kernels = {convert<Avx512>, convert_narrow<Avx512>, histogram<Avx512>,
-                                quantize<Avx512>};
+                                histogram_narrow<Avx512>, quantize<Avx512>};
 
 }  // namespace reram

@@ -27,6 +27,8 @@ struct Sweep {
   uint32_t* sums;                   // [C, 64]
   int64_t* counts;                  // [8], or null
   int64_t* bins;                    // [sets, 256, 8]
+  // Of the sum 0 in the tables of a band, and whether they convert: [8, 64] by cycle and position.
+  const uint8_t (*places)[kColumns] = nullptr, (*inside)[kColumns] = nullptr;
 };
 
 inline int lowest_bit(uint64_t v) { return __builtin_ctzll(v); }
@@ -42,13 +44,20 @@ inline uint64_t transpose8(uint64_t v) {
 }
 
 // Sums of one slice from its planes (words of 64 bit-lines, `stride` apart), eight at a time.
-inline void slice_sums(const uint64_t* planes, int stride, int8_t* out) {
+inline void slice_sums(const uint64_t* planes, int stride, uint8_t* out) {
   for (int b = 0; b < 8; ++b) {
     uint64_t bits = 0;
     for (int p = 0; p < 8; ++p) bits |= (planes[p * stride] >> (8 * b) & 0xff) << (8 * p);
     bits = transpose8(bits);
     std::memcpy(out + 8 * b, &bits, 8);
   }
+}
+
+// Counts the sums of a unit, [8, 64], in bins [256, 8]. Bit-line by bit-line: one after another,
+// the eight slices of a bit-line never wait for the same bin.
+inline void count_bytes(const uint8_t (*sums)[kColumns], int columns, int64_t* bins) {
+  for (int n = 0; n < columns; ++n)
+    for (int j = 0; j < kSlices; ++j) ++bins[sums[j][n] * kSlices + j];
 }
 
 // Word-lines that the bits of `words` drive, bit k driving `from[k]`: writes 64 beyond the last at
@@ -162,7 +171,7 @@ Tile pack_tile(const Job& job, const Task& task, const Scratch& s, int64_t t) {
       const int set = job.set(job.bucket_of[driven], i);
       const Path path = path_of(job, driven, set);
       Unit& unit = s.units[path * count * shape.cycles + tile.counts[path]++];
-      unit = {int32_t(m), uint16_t(i), uint16_t(set), 0, lines};
+      unit = {int32_t(m), uint16_t(i), uint16_t(set), 0, 0, lines};
       if (path == kGeneral) continue;
       if (job.vector_acc) constant += job.vector_acc[set] << i;
       int n = Vec::lines(planes + i * shape.words, shape.words, line_of, lines);

@@ -11,30 +11,36 @@ namespace reram {
 namespace {
 
 // The word-lines that each bit-line of a tile joins, as units by slice: [J, N]. Returns the most.
+// A subtracted word-line is one whose input is inverted, less one.
 inline int narrow_units(const Job& job, const uint64_t* block, const Pass& pass, const Scratch& s) {
   const Shape& shape = job.shape;
   const int outputs = int(job.p.outputs);
   int most = 0;
   for (int j = 0; j < shape.slices; ++j) {
-    const uint64_t* cells = block + pass.plus * shape.sheet_words() + j;
     for (int n = 0; n < outputs; ++n) {
       Unit& unit = s.units[j * outputs + n];
-      uint16_t* lines = s.lines + (j * outputs + n) * (shape.height + 4);
-      int count = 0;
-      for (int64_t r = 0; r < shape.height; ++r) {
-        lines[count] = uint16_t(r);
-        count += int(cells[r * kSlices] >> n & 1);
-      }
+      uint16_t* lines = s.lines + (j * outputs + n) * (shape.signs * shape.height + 4);
+      auto join = [&](int sign, int64_t first, int count) {
+        const uint64_t* cells = block + sign * shape.sheet_words() + j;
+        for (int64_t r = 0; r < shape.height; ++r) {
+          lines[count] = uint16_t(first + r);
+          count += int(cells[r * kSlices] >> n & 1);
+        }
+        return count;
+      };
+      const int plus = join(pass.plus, 0, 0);
+      int count = pass.minus < 0 ? plus : join(pass.minus, shape.height + 1, plus);
+      const int minus = count - plus;
       most = count > most ? count : most;
       while (count % 4) lines[count++] = uint16_t(shape.height);
-      unit = {n, uint16_t(j), uint16_t(j), count, lines};
+      unit = {n, uint16_t(j), uint16_t(j), count, -minus, lines};
     }
   }
   return most;
 }
 
-// Bits of 64 positions' inputs to one tile, [R + 1, 8]; adds the inputs up for the offset, unless
-// `constant` is null.
+// Bits of 64 positions' inputs to one tile, [R + 1, 8], and the same inverted if any are
+// subtracted; adds the inputs up for the offset, unless `constant` is null.
 template <class Vec>
 void narrow_inputs(const Job& job, const Scratch& s, int64_t t, int first_position, int positions,
                    uint32_t* constant) {
@@ -54,9 +60,12 @@ void narrow_inputs(const Job& job, const Scratch& s, int64_t t, int first_positi
       copy_codes(codes + run[k], from[run[k]] + offset, run[k + 1] - run[k]);
     for (uint8_t& code : codes) code &= mask;
     Vec::transpose(codes, s.inputs + r * kSlices);
-    if (p.encoding == RERAM_OFFSET)
+    if (p.encoding == RERAM_OFFSET && constant)
       for (int m = 0; m < positions; ++m) constant[m] -= uint32_t(codes[m]) << (p.weight_bits - 1);
   }
+  const int64_t words = job.shape.sheet_words();
+  if (p.encoding == RERAM_DIFFERENTIAL)
+    for (int64_t k = 0; k < words; ++k) s.inputs[words + k] = ~s.inputs[k];
 }
 
 // Results of up to 64 positions: `sums` by bit-line and position.
@@ -83,45 +92,186 @@ void finish_strip(const Job& job, const Task& task, const Scratch& s, int first,
   }
 }
 
+// Comparisons of a slice are counted by cycle first.
+template <class Convert>
+inline void sweep_slices(const Job& job, const Scratch& s, Sweep w, const Convert& convert) {
+  for (int j = 0; j < job.shape.slices; ++j, w.units += w.count) {
+    int64_t by_cycle[kSlices] = {};
+    w.counts = s.counts ? by_cycle : nullptr;
+    convert(w);
+    for (int i = 0; i < job.shape.cycles && s.counts; ++i) s.counts[j] += by_cycle[i];
+  }
+}
+
+template <class Vec, bool Count>
+void convert_band(const Job& job, int path, const Sweep& w) {
+  if (path == kEight)
+    Vec::template convert_band<8, 8, Count>(w);
+  else if (!job.small_bands)
+    Vec::template convert_band<6, 8, Count>(w);
+  else if (path == kSix)
+    Vec::template convert_band<6, 6, Count>(w);
+  else
+    Vec::template convert_band<4, 6, Count>(w);
+}
+
+// How many word-lines of a tile drive each of 64 positions in each cycle.
 template <class Vec>
-void convert_narrow(const Job& job, const Task& task, const Scratch& s, int32_t* acc) {
-  const reram_problem& p = job.p;
-  const Shape& shape = job.shape;
-  const int outputs = int(p.outputs), count = int(task.m1 - task.m0);
-  const int64_t strip_sums = int64_t(outputs) * kColumns;
-  locate(job, task, s);
-  uint32_t base = 0;  // of the byte tables, for each tile
-  for (int i = 0; i < shape.cycles; ++i) base += job.vector_acc[i] << i;
-  uint32_t constant[kNarrowPositions] = {};
-  for (int m = 0; m < count; ++m) constant[m] = base * uint32_t(shape.tiles);
-  std::memset(s.sums, 0, size_t((count + kColumns - 1) / kColumns * strip_sums) * sizeof(uint32_t));
-  for (int64_t t = 0; t < shape.tiles; ++t) {
+void count_driven(const Job& job, const Scratch& s, Sweep w, uint8_t (*driven)[kColumns]) {
+  const int height = int(job.shape.height);
+  uint16_t lines[256 + 4];
+  for (int r = 0; r < height + 4; ++r) lines[r] = uint16_t(r < height ? r : height);
+  w.plus = s.inputs;
+  const Unit unit = {0, 0, 0, (height + 3) / 4 * 4, 0, lines};
+  if (height < 16)
+    Vec::template plain_bytes<4>(w, unit, driven);
+  else if (height < 64)
+    Vec::template plain_bytes<6>(w, unit, driven);
+  else
+    Vec::template plain_bytes<8>(w, unit, driven);
+}
+
+template <class Vec>
+void look_up_driven(const Job& job, const uint8_t* table, const uint8_t (*driven)[kColumns],
+                    uint8_t (*out)[kColumns]) {
+  if (job.shape.height < 16)
+    Vec::template look_up_all<4>(table, driven, out);
+  else if (job.shape.height < 64)
+    Vec::template look_up_all<6>(table, driven, out);
+  else
+    Vec::template look_up_all<8>(table, driven, out);
+}
+
+inline uint8_t largest(const uint8_t (*bytes)[kColumns]) {
+  uint8_t most[kColumns] = {};
+  for (int i = 0; i < kCycles; ++i)
+    for (int k = 0; k < kColumns; ++k) most[k] = bytes[i][k] > most[k] ? bytes[i][k] : most[k];
+  for (int k = 1; k < kColumns; ++k) most[0] = most[k] > most[0] ? most[k] : most[0];
+  return most[0];
+}
+
+// Calls `work(band, sweep)` for each band that converts any sum of a strip.
+template <class Vec, class Work>
+void each_band(const Job& job, const Scratch& s, Sweep w, const Work& work) {
+  alignas(64) uint8_t driven[kCycles][kColumns], places[kCycles][kColumns];
+  alignas(64) uint8_t inside[kCycles][kColumns];
+  std::memset(inside, 255, sizeof inside);
+  w.places = places;
+  w.inside = inside;
+  uint8_t most = 0;
+  if (job.p.buckets == 1) {
+    std::memset(places, job.bands[0].place[0], sizeof places);
+  } else {
+    count_driven<Vec>(job, s, w, driven);
+    most = largest(driven);
+  }
+  for (int k = 0; k < job.band_count && job.bands[k].fewest <= most; ++k) {
+    const Band& band = job.bands[k];
+    if (job.p.buckets > 1) look_up_driven<Vec>(job, band.place, driven, places);
+    if (job.band_count > 1) {
+      look_up_driven<Vec>(job, band.inside, driven, inside);
+      if (!largest(inside)) continue;
+    }
+    work(band, w);
+  }
+}
+
+// Conversions skipped since nothing was driven.
+inline void count_skipped(const Job& job, const Scratch& s, uint64_t positions) {
+  uint64_t driven[kCycles] = {};
+  for (int64_t k = 0; k < job.shape.height * kCycles; ++k) driven[k % kCycles] |= s.inputs[k];
+  for (int i = 0; i < job.shape.cycles; ++i) {
+    const int64_t idle = __builtin_popcountll(positions & ~driven[i]) * job.p.outputs;
+    for (int j = 0; j < job.shape.slices; ++j)
+      if (job.table(job.set(0, i), j) < 0) s.counts[kSlices + j] += idle;
+  }
+}
+
+inline uint64_t first_bits(int count) {
+  return count < kColumns ? (uint64_t(1) << count) - 1 : ~uint64_t(0);
+}
+
+template <class Vec>
+void convert_strip(const Job& job, const Scratch& s, int pass, int path, const Sweep& w) {
+  if (!job.bands) {
+    sweep_slices(job, s, w, [&](const Sweep& slice) {
+      slice.counts ? convert_path<Vec, false, true>(path, slice)
+                   : convert_path<Vec, false, false>(path, slice);
+    });
+    return;
+  }
+  if (s.counts) count_skipped(job, s, w.columns);
+  each_band<Vec>(job, s, w, [&](const Band& band, Sweep in_band) {
+    in_band.tables = band.tables[pass];
+    sweep_slices(job, s, in_band, [&](const Sweep& slice) {
+      slice.counts ? convert_band<Vec, true>(job, path, slice)
+                   : convert_band<Vec, false>(job, path, slice);
+    });
+  });
+}
+
+// Calls `work(pass, path, first position, sweep)` for all tiles, passes, and strips of a task.
+template <class Vec, class Work>
+void each_strip(const Job& job, const Task& task, const Scratch& s, uint32_t* constant,
+                const Work& work) {
+  const int count = int(task.m1 - task.m0);
+  for (int64_t t = 0; t < job.shape.tiles; ++t) {
     for (int q = 0; q < job.pass_count; ++q) {
       const int most = narrow_units(job, block_of(job, task, t, 0), job.passes[q], s);
-      const int path = most <= job.most4 ? kFour : most <= job.most6 ? kSix : kEight;
+      const int path = most < 16 ? kFour : most < 64 ? kSix : kEight;
       for (int m = 0; m < count; m += kColumns) {
         const int positions = count - m < kColumns ? count - m : kColumns;
-        narrow_inputs<Vec>(job, s, t, m, positions, q ? nullptr : constant + m);
-        for (int j = 0; j < shape.slices; ++j) {
-          int64_t by_cycle[kSlices] = {};
-          const Sweep w = {s.inputs,
-                           nullptr,
-                           s.units + j * outputs,
-                           outputs,
-                           job.narrow[q],
-                           positions == kColumns ? ~uint64_t(0) : (uint64_t(1) << positions) - 1,
-                           s.sums + m / kColumns * strip_sums,
-                           s.counts ? by_cycle : nullptr,
-                           nullptr};
-          w.counts ? convert_path<Vec, false, true>(path, w)
-                   : convert_path<Vec, false, false>(path, w);
-          for (int i = 0; i < shape.cycles && s.counts; ++i) s.counts[j] += by_cycle[i];
-        }
+        narrow_inputs<Vec>(job, s, t, m, positions, q || !constant ? nullptr : constant + m);
+        const Sweep sweep = {
+            s.inputs, nullptr, s.units, int(job.p.outputs), job.narrow[q], first_bits(positions),
+            nullptr,  nullptr, s.bins};
+        work(q, path, m, sweep);
       }
     }
   }
+}
+
+template <class Vec>
+void convert_narrow(const Job& job, const Task& task, const Scratch& s, int32_t* acc) {
+  const int count = int(task.m1 - task.m0);
+  const int64_t strip_sums = job.p.outputs * kColumns;
+  locate(job, task, s);
+  uint32_t constant[kNarrowPositions] = {};
+  for (int m = 0; m < count; ++m) constant[m] = job.narrow_acc * uint32_t(job.shape.tiles);
+  std::memset(s.sums, 0, size_t((count + kColumns - 1) / kColumns * strip_sums) * sizeof(uint32_t));
+  each_strip<Vec>(job, task, s, constant, [&](int pass, int path, int m, Sweep w) {
+    w.sums = s.sums + m / kColumns * strip_sums;
+    convert_strip<Vec>(job, s, pass, path, w);
+  });
   for (int m = 0; m < count; m += kColumns)
     finish_strip<Vec>(job, task, s, m, s.sums + m / kColumns * strip_sums, constant + m, acc);
+}
+
+template <class Vec>
+void histogram_units(const Job& job, int path, const Sweep& w, int64_t* bins) {
+  alignas(64) uint8_t bytes[kCycles][kColumns];
+  const int positions = __builtin_popcountll(w.columns);
+  for (int k = 0; k < w.count * job.shape.slices; ++k) {
+    const Unit& unit = w.units[k];
+    if (path == kFour)
+      Vec::template band_bytes<4>(w, unit, bytes);
+    else if (path == kSix)
+      Vec::template band_bytes<6>(w, unit, bytes);
+    else
+      Vec::template band_bytes<8>(w, unit, bytes);
+    count_bytes(bytes, positions, bins + int64_t(unit.set) * 256 * kSlices);
+  }
+}
+
+template <class Vec>
+void histogram_narrow(const Job& job, const Task& task, const Scratch& s) {
+  const int64_t band_bins = int64_t(job.shape.slices) * 256 * kSlices;
+  locate(job, task, s);
+  each_strip<Vec>(job, task, s, nullptr, [&](int, int path, int, const Sweep& w) {
+    each_band<Vec>(job, s, w, [&](const Band& band, const Sweep& in_band) {
+      histogram_units<Vec>(job, path, in_band, s.bins + (&band - job.bands) * band_bins);
+    });
+  });
 }
 
 }  // namespace

@@ -58,7 +58,7 @@ struct Portable {
 
   // Low bytes of the sums of a unit, by slice and bit-line.
   template <bool Signed>
-  static void sums(const Sweep& w, const Unit& unit, int8_t (*out)[kColumns]) {
+  static void sums(const Sweep& w, const Unit& unit, uint8_t (*out)[kColumns]) {
     Planes planes, minus;
     count(w.plus, unit.lines, unit.count, planes);
     if (Signed) {
@@ -75,40 +75,73 @@ struct Portable {
     for (int j = 0; j < kSlices; ++j) slice_sums(&planes[0][j], kSlices, out[j]);
   }
 
-  // Adds the weighed levels of the sweep to its accumulators, and its comparisons to its counts.
+  // Adds the weighed levels of a unit to its accumulators, and its comparisons to the counts.
+  template <bool Count>
+  static void add_unit(const Sweep& w, const Unit& unit, const uint8_t (*bytes)[kColumns]) {
+    uint32_t* into = w.sums + int64_t(unit.position) * kColumns;
+    int32_t levels[kColumns] = {};
+    for (int j = 0; j < kSlices; ++j) {
+      const ByteTables& table = *w.tables[unit.set * kSlices + j];
+      for (int n = 0; n < kColumns; ++n) levels[n] += table.level8[bytes[j][n]] * (1 << j);
+      if (Count) {
+        int64_t made = 0;
+        for (int n = 0; n < kColumns; ++n)
+          made += table.comparisons8[bytes[j][n]] & -int(w.columns >> n & 1);
+        w.counts[j] += made;
+      }
+    }
+    for (int n = 0; n < kColumns; ++n) into[n] += uint32_t(levels[n]) << unit.cycle;
+  }
+
+  // Units of a path of N planes; those of the wide layout may have signed sums.
   template <int N, bool Signed, bool Count>
   static void convert(const Sweep& w) {
     for (int k = 0; k < w.count; ++k) {
-      const Unit& unit = w.units[k];
-      int8_t bytes[kSlices][kColumns];
-      sums<Signed>(w, unit, bytes);
-      uint32_t* into = w.sums + int64_t(unit.position) * kColumns;
-      int32_t levels[kColumns] = {};
-      for (int j = 0; j < kSlices; ++j) {
-        const ByteTables& table = *w.tables[unit.set * kSlices + j];
-        for (int n = 0; n < kColumns; ++n)
-          levels[n] += table.level8[uint8_t(bytes[j][n])] * (1 << j);
-        if (Count) {
-          int64_t made = 0;
-          for (int n = 0; n < kColumns; ++n)
-            made += table.comparisons8[uint8_t(bytes[j][n])] & -int(w.columns >> n & 1);
-          w.counts[j] += made;
-        }
-      }
-      for (int n = 0; n < kColumns; ++n) into[n] += uint32_t(levels[n]) << unit.cycle;
+      uint8_t bytes[kSlices][kColumns];
+      sums<Signed>(w, w.units[k], bytes);
+      add_unit<Count>(w, w.units[k], bytes);
     }
+  }
+
+  // The same for units of a band, whose tables have 2^T values.
+  template <int N, int T, bool Count>
+  static void convert_band(const Sweep& w) {
+    for (int k = 0; k < w.count; ++k) {
+      uint8_t bytes[kSlices][kColumns];
+      band_bytes<N>(w, w.units[k], bytes);
+      add_unit<Count>(w, w.units[k], bytes);
+    }
+  }
+
+  // Where the sums of a unit lie in the tables of a band.
+  template <int N>
+  static void band_bytes(const Sweep& w, const Unit& unit, uint8_t (*out)[kColumns]) {
+    sums<false>(w, unit, out);
+    for (int j = 0; j < kSlices; ++j)
+      for (int n = 0; n < kColumns; ++n)
+        out[j][n] = uint8_t((out[j][n] + unit.start + w.places[j][n]) & w.inside[j][n]);
+  }
+
+  // The sums of a unit of N planes.
+  template <int N>
+  static void plain_bytes(const Sweep& w, const Unit& unit, uint8_t (*out)[kColumns]) {
+    sums<false>(w, unit, out);
+  }
+
+  // Entries of a table of 2^T bytes.
+  template <int T>
+  static void look_up_all(const uint8_t* table, const uint8_t (*index)[kColumns],
+                          uint8_t (*out)[kColumns]) {
+    for (int j = 0; j < kSlices; ++j)
+      for (int n = 0; n < kColumns; ++n) out[j][n] = table[index[j][n]];
   }
 
   template <int N, bool Signed>
   static void histogram(const Sweep& w) {
-    const int columns = popcount(w.columns);
     for (int k = 0; k < w.count; ++k) {
-      const Unit& unit = w.units[k];
-      int8_t bytes[kSlices][kColumns];
-      sums<Signed>(w, unit, bytes);
-      int64_t* bins = w.bins + int64_t(unit.set) * 256 * kSlices;
-      for (int j = 0; j < kSlices; ++j)
-        for (int n = 0; n < columns; ++n) ++bins[uint8_t(bytes[j][n]) * kSlices + j];
+      uint8_t bytes[kSlices][kColumns];
+      sums<Signed>(w, w.units[k], bytes);
+      count_bytes(bytes, popcount(w.columns), w.bins + int64_t(w.units[k].set) * 256 * kSlices);
     }
   }
 };
@@ -116,6 +149,6 @@ struct Portable {
 }  // namespace
 
 const Kernels kPortableKernels = {convert<Portable>, convert_narrow<Portable>, histogram<Portable>,
-                                  quantize<Portable>};
+                                  histogram_narrow<Portable>, quantize<Portable>};
 
 }  // namespace reram

@@ -135,7 +135,7 @@ int32_t reram_forward(const reram_problem* problem, const reram_layer* layer, co
       return RERAM_BAD_ARGUMENT;
     Tables tables(job, edges);
     if (!tables.set(levels, comparisons, edges, index)) return RERAM_OVERFLOW;
-    const Codes codes(p, *layer, job.narrow[0]);
+    const Codes codes(p, *layer, job.is_narrow());
     codes.serve(p);
     job.u = codes.data();
     const Windows windows(job);

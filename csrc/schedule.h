@@ -22,7 +22,7 @@ inline int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline int64_t task_positions(const Job& job) {
   const int64_t threads = job.p.threads, groups = job.p.groups, positions = job.shape.positions;
   if (positions == 0) return 1;
-  if (job.narrow[0]) {
+  if (job.is_narrow()) {
     const int64_t strip = up(positions, up(4 * threads, groups));
     return std::min<int64_t>(up(strip, kColumns) * kColumns, kNarrowPositions);
   }
@@ -82,16 +82,17 @@ class Workspace {
     take(scratch.codes, step);
     take(scratch.places, step);
     take(scratch.row, shape.words * 64);
-    take(scratch.inputs, std::max(step * kCycles * shape.words, shape.sheet_words()));
+    take(scratch.inputs, std::max(step * kCycles * shape.words, shape.signs * shape.sheet_words()));
     take(scratch.units, std::max(kPaths * units, kNarrow));
-    take(scratch.lines, std::max(units, kNarrow) * (shape.height + 4) + 128);
+    take(scratch.lines,
+         std::max(units * (shape.height + 4), kNarrow * (shape.signs * shape.height + 4)) + 128);
     take(scratch.constant, step);
     take(scratch.sums, std::max(shape.blocks * step, kNarrow) * kColumns);
     zeroed_ = total_;
     const int64_t sets = int64_t(shape.cycles) * job.p.buckets;
     if (counts) take(scratch.counts, 2 * kSlices);
     if (bins) take(scratch.histogram, sets * shape.slices * shape.values());
-    if (bins) take(scratch.bins, sets * 256 * kSlices);
+    if (bins) take(scratch.bins, std::max<int64_t>(sets, job.band_count * kSlices) * 256 * kSlices);
   }
 
   int64_t total_ = 0, zeroed_ = 0;

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "kernel.h"
+#include "bands.h"
 
 namespace reram {
 
@@ -39,8 +39,21 @@ class Tables {
                                      << (j * job_.p.cell_bits);
         }
     job_.empty_acc = empty_acc_.data();
-    if (job_.most >= 0) pack(edges);
+    if (job_.most < 0) return true;
+    const bool banded = job_.p.buckets > 1 || job_.shape.lowest < 0;
+    if (banded && narrow_pays(true) && bands_.plan(job_, edges) && bands_.fill(job_))
+      bands_.serve(job_);
+    else
+      pack(edges);
     return true;
+  }
+
+  // Prepares a histogram instead.
+  void set_histogram(const int32_t* edges) {
+    if (job_.most >= 0 && narrow_pays(true) && bands_.plan(job_, edges)) bands_.serve(job_);
+  }
+  void add_bins(const int64_t* bins, int64_t* histogram) const {
+    bands_.add_bins(job_, bins, histogram);
   }
 
  private:
@@ -108,26 +121,26 @@ class Tables {
       }
       job_.bytes[q] = pointers_[q].data();
     }
-    if (narrow_pays()) pack_narrow();
+    if (job_.p.buckets == 1 && shape.lowest == 0 && shape.height <= job_.most && narrow_pays(false))
+      pack_narrow();
     // A set that one pass cannot serve is refused by the first pointer of the first pass.
     job_.vector_acc = vector_acc_.data();
   }
 
   // Whether exchanging positions and bit-lines saves work. A bit-line joins about half of all
   // word-lines, more than inputs usually drive: its unit takes longer.
-  bool narrow_pays() const {
+  bool narrow_pays(bool banded) const {
     const reram_problem& p = job_.p;
     const Shape& shape = job_.shape;
-    if (p.buckets > 1 || p.encoding == RERAM_DIFFERENTIAL || p.outputs > kColumns ||
-        shape.height > job_.most)
-      return false;
-    for (int set = 0; set < sets_; ++set)
-      if (!pointers_[0][size_t(set * kSlices)]) return false;
+    if (p.outputs > kColumns) return false;
     const int64_t units = (shape.positions + kColumns - 1) / kColumns * p.outputs * shape.slices;
-    return 1.6 * double(units) < double(shape.positions * shape.cycles);
+    return (banded ? 2.0 : 1.6) * double(units) < double(shape.positions * shape.cycles);
   }
 
   void pack_narrow() {
+    for (int set = 0; set < sets_; ++set)
+      if (!pointers_[0][size_t(set * kSlices)]) return;
+    for (int i = 0; i < job_.shape.cycles; ++i) job_.narrow_acc += vector_acc_[size_t(i)] << i;
     for (int q = 0; q < job_.pass_count; ++q) {
       narrow_[q].assign(size_t(job_.shape.slices) * kSlices, &bytes_.back());
       for (int i = 0; i < job_.shape.cycles; ++i)
@@ -173,6 +186,7 @@ class Tables {
   std::vector<uint32_t> empty_acc_, vector_acc_;
   std::vector<ByteTables> bytes_;
   std::vector<const ByteTables*> pointers_[kMaxPasses], narrow_[kMaxPasses];
+  Bands bands_;
 };
 
 inline bool valid_edges(const reram_problem& p, const int32_t* edges) {

@@ -69,7 +69,9 @@ def _tables(kind, count, geometry, generator):
 def _choices_of_tables(draw, count, geometry, buckets):
     """Edges of activity buckets, and which table serves each bucket, cycle and slice."""
     later = []
-    if buckets and draw(st.booleans()):
+    if buckets == "many":
+        later = [1, 3, 5, 9, 13, 17, 25, 33, 49, 65, 97]
+    elif buckets and draw(st.booleans()):
         later = draw(st.lists(st.integers(1, geometry.rows + 1), max_size=4, unique=True))
         if draw(st.booleans()) and 1 not in later:
             later.append(1)
@@ -86,9 +88,16 @@ def _choices_of_tables(draw, count, geometry, buckets):
 
 @st.composite
 def problems(
-    draw, most=60, tables=("lossless", "coarse", "wide"), one_bit=None, outputs=None, buckets=True
+    draw,
+    most=60,
+    tables=("lossless", "coarse", "wide"),
+    one_bit=None,
+    outputs=None,
+    buckets=True,
+    encodings=(0, 1, 2),
 ):
-    """Sizes M, K and N up to `most`, or N to `outputs`; one-bit cells and DACs in most cases."""
+    """Sizes M, K and N up to `most`, or M from 65 and N to `outputs`; one-bit cells and DACs in most
+    cases; buckets none, any, or the `many` of practice."""
     one_bit = draw(st.integers(0, 3)) > 0 if one_bit is None else one_bit
     bits = st.just(1) if one_bit else st.integers(1, 4)
     geometry = Geometry(
@@ -98,11 +107,14 @@ def problems(
         dac_bits=draw(bits),
         weight_bits=draw(st.sampled_from([8, 8, 8, 1, 2, 5])),
         input_bits=draw(st.sampled_from([8, 8, 8, 1, 3, 4])),
-        encoding=draw(st.integers(0, 2)),
+        encoding=draw(st.sampled_from(encodings)),
     )
     size = st.integers(1, most)
     G = draw(st.integers(1, 3))
-    M, K, N = draw(size), draw(size), draw(size if outputs is None else st.integers(1, outputs))
+    if outputs is None:
+        M, K, N = draw(size), draw(size), draw(size)
+    else:
+        M, K, N = draw(st.integers(65, most)), draw(size), draw(st.integers(1, outputs))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**32 - 1)))
     u = _inputs(
         draw(st.sampled_from(["dense", "sparse", "full", "all", "zero"])), (M, G, K), generator

@@ -142,9 +142,18 @@ def test_native_equals_reference(isa, monkeypatch):
     [
         (25, {}),
         # Few bit-lines: positions and bit-lines exchange their roles.
-        (60, {"outputs": 9, "buckets": False}),
+        (40, {"outputs": 9, "buckets": False, "encodings": (0, 2)}),
+        (40, {"outputs": 9, "buckets": False, "encodings": (1,)}),
+        (40, {"outputs": 9, "tables": ("lossless", "coarse")}),
+        (40, {"outputs": 9, "tables": ("lossless", "coarse"), "buckets": "many"}),
     ],
-    ids=["wide", "narrow"],
+    ids=[
+        "wide",
+        "narrow, one bucket and histogram",
+        "narrow, differential and histogram",
+        "narrow, few buckets and histogram",
+        "narrow, many buckets and histogram",
+    ],
 )
 def test_native_equals_reference_at_size(isa, examples, kind, monkeypatch):
     @settings(max_examples=examples)
