@@ -10,6 +10,9 @@
 namespace reram {
 namespace {
 
+// Significances of two cycles side by side.
+constexpr uint16_t kCycleWeights[kSlices / 2] = {0x0201, 0x0804, 0x2010, 0x8040};
+
 // The word-lines that each bit-line of a tile joins, as units by slice: [J, N]. Returns the most.
 // A subtracted word-line is one whose input is inverted, less one.
 inline int narrow_units(const Job& job, const uint64_t* block, const Pass& pass, const Scratch& s) {
@@ -33,7 +36,7 @@ inline int narrow_units(const Job& job, const uint64_t* block, const Pass& pass,
       const int minus = count - plus;
       most = count > most ? count : most;
       while (count % 4) lines[count++] = uint16_t(shape.height);
-      unit = {n, uint16_t(j), uint16_t(j), count, -minus, lines};
+      unit = {n, count, uint16_t(j), 0, uint8_t(j), {uint16_t(count)}, -minus, lines};
     }
   }
   return most;
@@ -122,7 +125,7 @@ void count_driven(const Job& job, const Scratch& s, Sweep w, uint8_t (*driven)[k
   uint16_t lines[256 + 4];
   for (int r = 0; r < height + 4; ++r) lines[r] = uint16_t(r < height ? r : height);
   w.plus = s.inputs;
-  const Unit unit = {0, 0, 0, (height + 3) / 4 * 4, 0, lines};
+  const Unit unit = {0, height, 0, 0, 0, {uint16_t((height + 3) / 4 * 4)}, 0, lines};
   if (height < 16)
     Vec::template plain_bytes<4>(w, unit, driven);
   else if (height < 64)
@@ -222,9 +225,19 @@ void each_strip(const Job& job, const Task& task, const Scratch& s, uint32_t* co
       for (int m = 0; m < count; m += kColumns) {
         const int positions = count - m < kColumns ? count - m : kColumns;
         narrow_inputs<Vec>(job, s, t, m, positions, q || !constant ? nullptr : constant + m);
-        const Sweep sweep = {
-            s.inputs, nullptr, s.units, int(job.p.outputs), job.narrow[q], first_bits(positions),
-            nullptr,  nullptr, s.bins};
+        const Sweep sweep = {s.inputs,
+                             nullptr,
+                             0,
+                             1,
+                             1,
+                             s.units,
+                             int(job.p.outputs),
+                             kCycleWeights,
+                             job.narrow[q],
+                             first_bits(positions),
+                             nullptr,
+                             nullptr,
+                             s.bins};
         work(q, path, m, sweep);
       }
     }

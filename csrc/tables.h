@@ -39,7 +39,6 @@ class Tables {
                                      << (j * job_.p.cell_bits);
         }
     job_.empty_acc = empty_acc_.data();
-    if (job_.most < 0) return true;
     const bool banded = job_.p.buckets > 1 || job_.shape.lowest < 0;
     if (banded && narrow_pays(true) && bands_.plan(job_, edges) && bands_.fill(job_))
       bands_.serve(job_);
@@ -50,7 +49,7 @@ class Tables {
 
   // Prepares a histogram instead.
   void set_histogram(const int32_t* edges) {
-    if (job_.most >= 0 && narrow_pays(true) && bands_.plan(job_, edges)) bands_.serve(job_);
+    if (narrow_pays(true) && bands_.plan(job_, edges)) bands_.serve(job_);
   }
   void add_bins(const int64_t* bins, int64_t* histogram) const {
     bands_.add_bins(job_, bins, histogram);
@@ -104,7 +103,8 @@ class Tables {
       for (int set = 0; set < sets_; ++set) {
         const int bucket = set / shape.cycles;
         const int32_t last = bucket + 1 < job_.p.buckets ? edges[bucket + 1] - 1 : shape.highest;
-        const int32_t reach = std::min({last, shape.highest, int32_t(job_.most)});
+        const int32_t each = ((1 << job_.p.cell_bits) - 1) * ((1 << job_.p.dac_bits) - 1);
+        const int32_t reach = std::min(std::min(last, shape.highest / each) * each, job_.most);
         for (int j = 0; j < shape.slices; ++j) {
           ByteTables& to = bytes_[size_t(q) * per_pass + size_t(set) * slices + size_t(j)];
           const int64_t table = job_.table(set, j);
@@ -116,7 +116,7 @@ class Tables {
             pointers_[0][size_t(set * kSlices)] = nullptr;
             break;
           }
-          vector_acc_[size_t(set)] += uint32_t(base) << j;
+          vector_acc_[size_t(set)] += uint32_t(base) << (j * job_.p.cell_bits);
         }
       }
       job_.bytes[q] = pointers_[q].data();
@@ -132,7 +132,7 @@ class Tables {
   bool narrow_pays(bool banded) const {
     const reram_problem& p = job_.p;
     const Shape& shape = job_.shape;
-    if (p.outputs > kColumns) return false;
+    if (p.cell_bits > 1 || p.dac_bits > 1 || p.outputs > kColumns) return false;
     const int64_t units = (shape.positions + kColumns - 1) / kColumns * p.outputs * shape.slices;
     return (banded ? 2.0 : 1.6) * double(units) < double(shape.positions * shape.cycles);
   }

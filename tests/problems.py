@@ -5,7 +5,20 @@ from dataclasses import dataclass
 import torch
 from hypothesis import strategies as st
 
+from reram_torch import native
 from reram_torch.mapping import AdcTables, Geometry
+
+
+def isas():
+    best = native.ISAS.index(native.isa()) if native.available() else -1
+    return native.ISAS[: best + 1]
+
+
+def lossless_tables(g: Geometry) -> AdcTables:
+    levels = torch.arange(g.lowest, g.highest + 1, dtype=torch.int32).unsqueeze(0)
+    zero = torch.zeros(1, dtype=torch.int32)
+    index = zero.expand(1, g.cycles, g.slices)
+    return AdcTables(levels, torch.full_like(levels, 8, dtype=torch.uint8), zero, index)
 
 
 @dataclass
@@ -96,8 +109,8 @@ def problems(
     buckets=True,
     encodings=(0, 1, 2),
 ):
-    """Sizes M, K and N up to `most`, or M from 65 and N to `outputs`; one-bit cells and DACs in most
-    cases; buckets none, any, or the `many` of practice."""
+    """Sizes M, K and N up to `most`, or M from 65 and N to `outputs`; mostly one-bit cells and
+    DACs; activity buckets: none, any, or the `many` of practice."""
     one_bit = draw(st.integers(0, 3)) > 0 if one_bit is None else one_bit
     bits = st.just(1) if one_bit else st.integers(1, 4)
     geometry = Geometry(
