@@ -38,8 +38,8 @@ class Bands {
         bands_.back().inside[active] = 255;
       }
       used += low + high + 1;
+      bands_.back().bits = used <= 64 ? 6 : used <= 128 ? 7 : 8;
     }
-    small_ = bands_.size() == 1 && used <= 64;
     for (Band& band : bands_)
       for (int active = 16; active < 256 && shape.height < 16; ++active) {
         band.place[active] = band.place[active % 16];
@@ -81,7 +81,6 @@ class Bands {
   void serve(Job& job) const {
     job.bands = bands_.data();
     job.band_count = int(bands_.size());
-    job.small_bands = small_;
     job.narrow_acc = base_;
   }
 
@@ -181,7 +180,6 @@ class Bands {
   std::vector<Bucket> buckets_;
   std::vector<ByteTables> bytes_;
   std::vector<const ByteTables*> pointers_;
-  bool small_ = false;
   uint32_t base_ = 0;
 };
 

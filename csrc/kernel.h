@@ -79,6 +79,7 @@ struct alignas(64) Band {
   uint8_t place[256];   // of the sum 0, by driven word-lines; repeated every 16 if fewer can be
   uint8_t inside[256];  // 255 if the band converts, else 0; likewise
   int fewest;           // driven word-lines
+  int bits;             // of its values: 6, 7 or 8
   const ByteTables* const* tables[kMaxPasses];  // [J][8] of the cycles for each pass
 };
 
@@ -118,8 +119,7 @@ struct Job {
   // a narrow layer; null: not this way.
   const Band* bands = nullptr;
   int band_count = 0;
-  bool small_bands = false;  // 64 values suffice
-  uint32_t narrow_acc = 0;   // what a tile adds to every output to undo the base of the byte tables
+  uint32_t narrow_acc = 0;  // what a tile adds to every output to undo the base of the byte tables
   // Sums (in size) that fit the vector path, with 4 and 6 bits, and at all.
   int most4, most6, most;
   // Significances of two slices side by side, as bytes: those of slices without cells are 0.

@@ -114,23 +114,28 @@ struct Avx2 {
                            bytes<8>(planes, j, half));
   }
 
-  // A look-up in 2^N bytes, sixteen at a time: adding 112 with saturation clears the top bit only
-  // of indices within the current sixteen, and the shuffle gives zero for the others.
+  // A look-up in 2^N bytes: the low four bits of the index choose in each sixteen, the others, one
+  // after another, between halves of what is left.
   template <int N>
   RERAM_ALWAYS static __m256i look_up(const void* table4, const void* table6, const void* table8,
                                       __m256i index) {
     if (N == 4) return _mm256_shuffle_epi8(load(table4), index);
+    constexpr int kParts = 1 << (N - 4);
     const uint8_t* table = static_cast<const uint8_t*>(N == 6 ? table6 : table8);
-    __m256i found = _mm256_setzero_si256();
+    const __m256i low = _mm256_and_si256(index, _mm256_set1_epi8(15));
+    __m256i found[5], bits[4];  // of each level, what waits for its other half
+    for (int k = 0; k < N - 4; ++k) bits[k] = _mm256_slli_epi16(index, 3 - k);
+#pragma GCC unroll 16
+    for (int part = 0; part < kParts; ++part) {
+      __m256i here = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_load_si128(
+                                             reinterpret_cast<const __m128i*>(table + 16 * part))),
+                                         low);
+      int level = 0;
 #pragma GCC unroll 4
-    for (int from = 0; from < 1 << N; from += 16) {
-      const __m256i part = _mm256_broadcastsi128_si256(
-          _mm_load_si128(reinterpret_cast<const __m128i*>(table + from)));
-      const __m256i local = _mm256_adds_epu8(_mm256_sub_epi8(index, _mm256_set1_epi8(char(from))),
-                                             _mm256_set1_epi8(112));
-      found = _mm256_or_si256(found, _mm256_shuffle_epi8(part, local));
+      for (; part >> level & 1; ++level) here = _mm256_blendv_epi8(found[level], here, bits[level]);
+      found[level] = here;
     }
-    return found;
+    return found[N - 4];
   }
 
   // Where 32 sums of a slice lie in the tables of a band.
@@ -212,6 +217,12 @@ struct Avx2 {
   template <int N, bool Signed, bool Count>
   static void convert(const Sweep& w) {
     convert_units<N, N, Signed, false, Count>(w);
+  }
+
+  // Units of eight planes whose sums are below 128.
+  template <bool Count>
+  static void convert_seven(const Sweep& w) {
+    convert_units<8, 7, false, false, Count>(w);
   }
 
   template <int N, int T, bool Count>

@@ -159,6 +159,7 @@ struct Avx512 {
     const uint8_t* table = static_cast<const uint8_t*>(table8);
     const __m512i low =
         _mm512_permutex2var_epi8(_mm512_load_si512(table), index, _mm512_load_si512(table + 64));
+    if (N == 7) return low;
     const __m512i high = _mm512_permutex2var_epi8(_mm512_load_si512(table + 128), index,
                                                   _mm512_load_si512(table + 192));
     return _mm512_mask_mov_epi8(low, _mm512_movepi8_mask(index), high);
@@ -228,6 +229,12 @@ struct Avx512 {
   template <int N, bool Signed, bool Count>
   static void convert(const Sweep& w) {
     convert_units<N, N, Signed, false, Count>(w);
+  }
+
+  // Units of eight planes whose sums are below 128.
+  template <bool Count>
+  static void convert_seven(const Sweep& w) {
+    convert_units<8, 7, false, false, Count>(w);
   }
 
   template <int N, int T, bool Count>

@@ -10,6 +10,9 @@
 namespace reram {
 namespace {
 
+// Beside the paths of the wide layout: eight planes of sums below 128.
+constexpr int kSeven = kPaths;
+
 // Significances of two cycles side by side.
 constexpr uint16_t kCycleWeights[kSlices / 2] = {0x0201, 0x0804, 0x2010, 0x8040};
 
@@ -107,15 +110,21 @@ inline void sweep_slices(const Job& job, const Scratch& s, Sweep w, const Conver
 }
 
 template <class Vec, bool Count>
-void convert_band(const Job& job, int path, const Sweep& w) {
+void convert_band(int path, int bits, const Sweep& w) {
   if (path == kEight)
-    Vec::template convert_band<8, 8, Count>(w);
-  else if (!job.small_bands)
-    Vec::template convert_band<6, 8, Count>(w);
-  else if (path == kSix)
-    Vec::template convert_band<6, 6, Count>(w);
+    bits < 8 ? Vec::template convert_band<8, 7, Count>(w)
+             : Vec::template convert_band<8, 8, Count>(w);
+  else if (bits > 6)
+    bits < 8 ? Vec::template convert_band<6, 7, Count>(w)
+             : Vec::template convert_band<6, 8, Count>(w);
   else
-    Vec::template convert_band<4, 6, Count>(w);
+    path == kSix ? Vec::template convert_band<6, 6, Count>(w)
+                 : Vec::template convert_band<4, 6, Count>(w);
+}
+
+template <class Vec, bool Count>
+void convert_plain(int path, const Sweep& w) {
+  path == kSeven ? Vec::template convert_seven<Count>(w) : convert_path<Vec, false, Count>(path, w);
 }
 
 // How many word-lines of a tile drive each of 64 positions in each cycle.
@@ -198,8 +207,7 @@ template <class Vec>
 void convert_strip(const Job& job, const Scratch& s, int pass, int path, const Sweep& w) {
   if (!job.bands) {
     sweep_slices(job, s, w, [&](const Sweep& slice) {
-      slice.counts ? convert_path<Vec, false, true>(path, slice)
-                   : convert_path<Vec, false, false>(path, slice);
+      slice.counts ? convert_plain<Vec, true>(path, slice) : convert_plain<Vec, false>(path, slice);
     });
     return;
   }
@@ -207,10 +215,15 @@ void convert_strip(const Job& job, const Scratch& s, int pass, int path, const S
   each_band<Vec>(job, s, w, [&](const Band& band, Sweep in_band) {
     in_band.tables = band.tables[pass];
     sweep_slices(job, s, in_band, [&](const Sweep& slice) {
-      slice.counts ? convert_band<Vec, true>(job, path, slice)
-                   : convert_band<Vec, false>(job, path, slice);
+      slice.counts ? convert_band<Vec, true>(path, band.bits, slice)
+                   : convert_band<Vec, false>(path, band.bits, slice);
     });
   });
+}
+
+inline int narrow_path(const Job& job, int most) {
+  if (most < 64) return most < 16 ? kFour : kSix;
+  return most < 128 && !job.bands ? kSeven : kEight;
 }
 
 // Calls `work(pass, path, first position, sweep)` for all tiles, passes, and strips of a task.
@@ -221,7 +234,7 @@ void each_strip(const Job& job, const Task& task, const Scratch& s, uint32_t* co
   for (int64_t t = 0; t < job.shape.tiles; ++t) {
     for (int q = 0; q < job.pass_count; ++q) {
       const int most = narrow_units(job, block_of(job, task, t, 0), job.passes[q], s);
-      const int path = most < 16 ? kFour : most < 64 ? kSix : kEight;
+      const int path = narrow_path(job, most);
       for (int m = 0; m < count; m += kColumns) {
         const int positions = count - m < kColumns ? count - m : kColumns;
         narrow_inputs<Vec>(job, s, t, m, positions, q || !constant ? nullptr : constant + m);

@@ -83,6 +83,12 @@ struct Portable {
     }
   }
 
+  // Units of eight planes whose sums are below 128.
+  template <bool Count>
+  static void convert_seven(const Sweep& w) {
+    convert<8, false, Count>(w);
+  }
+
   // The same for units of a band, whose tables have 2^T values.
   template <int N, int T, bool Count>
   static void convert_band(const Sweep& w) {
