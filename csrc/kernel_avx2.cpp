@@ -267,7 +267,7 @@ struct Avx2 {
       }
       for (int k = 0; k < 2 && Count; ++k)
         totals[half][k] = _mm256_add_epi64(
-            totals[half][k], made<N>(*t[k], *t[k + 2], bytes[half][k], w.columns, w.few));
+            totals[half][k], made<N>(*t[k], *t[k + 2], bytes[half][k], w.columns, w.addends >= 4));
     }
     uint32_t* into = w.sums + int64_t(unit.position) * kColumns;
     const __m128i shift = _mm_cvtsi32_si128(unit.shift);

@@ -21,7 +21,7 @@ struct Sweep {
   const uint16_t* weights;          // of two slices side by side [4]
   const ByteTables* const* tables;  // [sets][8]
   uint64_t columns;                 // bits of the bit-lines that exist, the lowest
-  bool few;                         // no conversion takes more than 63 comparisons
+  int addends;                      // so many conversions' comparisons add up to a byte at most
   uint32_t* sums;                   // [C, 64]
   int64_t* counts;                  // [8], or null
   int64_t* bins;                    // [sets, 256, 8]
