@@ -170,15 +170,15 @@ struct Avx512 {
     const __m512i start = _mm512_set1_epi8(char(unit.start));
 #pragma GCC unroll 8
     for (int j = 0; j < kSlices; ++j) {
-      const __m512i place = _mm512_add_epi8(_mm512_loadu_si512(w.places[j]), start);
+      const __m512i place = _mm512_add_epi8(_mm512_loadu_si512(w.places + 64 * j), start);
       bytes[j] =
-          _mm512_and_si512(_mm512_add_epi8(bytes[j], place), _mm512_loadu_si512(w.inside[j]));
+          _mm512_and_si512(_mm512_add_epi8(bytes[j], place), _mm512_loadu_si512(w.inside + 64 * j));
     }
   }
 
   // Sums of N planes, tables of 2^T values.
   template <int N, int T, bool Signed, bool Banded, bool Count>
-  RERAM_ALWAYS static void convert_unit(const Sweep& w, const Unit& unit, __m512i* totals) {
+  RERAM_ALWAYS static void convert_unit(const Sweep& w, const Unit& unit, __m512i* made) {
     __m512i planes[N], bytes[kSlices];
     sum_planes<N, Signed>(w, unit, planes);
     slice_bytes<N, Signed>(planes, bytes);
@@ -205,25 +205,30 @@ struct Avx512 {
       const __m512i wide = _mm512_sll_epi32(_mm512_cvtepi16_epi32(parts[q]), cycle);
       _mm512_store_si512(into + 16 * q, _mm512_add_epi32(_mm512_load_si512(into + 16 * q), wide));
     }
-    if (!Count) return;
-    const __mmask64 exist = _cvtu64_mask64(w.columns);
 #pragma GCC unroll 8
-    for (int j = 0; j < kSlices; ++j) {
+    for (int j = 0; j < kSlices && Count; ++j) {
       const ByteTables& t = *tables[j];
-      const __m512i made = look_up<T>(t.comparisons4, t.comparisons6, t.comparisons8, bytes[j]);
-      totals[j] = _mm512_add_epi64(
-          totals[j], _mm512_sad_epu8(_mm512_maskz_mov_epi8(exist, made), _mm512_setzero_si512()));
+      made[j] = _mm512_add_epi8(
+          made[j], look_up<T>(t.comparisons4, t.comparisons6, t.comparisons8, bytes[j]));
     }
   }
 
   template <int N, int T, bool Signed, bool Banded, bool Count>
   static void convert_units(const Sweep& w) {
+    const __mmask64 exist = _cvtu64_mask64(w.columns);
+    const __m512i zero = _mm512_setzero_si512();
     __m512i totals[kSlices];
-    for (int j = 0; j < kSlices; ++j) totals[j] = _mm512_setzero_si512();
-    for (int k = 0; k < w.count; ++k)
-      convert_unit<N, T, Signed, Banded, Count>(w, w.units[k], totals);
-    if (Count)
-      for (int j = 0; j < kSlices; ++j) w.counts[j] += _mm512_reduce_add_epi64(totals[j]);
+    for (int j = 0; j < kSlices; ++j) totals[j] = zero;
+    for (int k = 0; k < w.count;) {
+      __m512i made[kSlices];  // as many units' as bytes hold
+      for (int j = 0; j < kSlices; ++j) made[j] = zero;
+      const int end = Count && w.count - k > w.addends ? k + w.addends : w.count;
+      for (; k < end; ++k) convert_unit<N, T, Signed, Banded, Count>(w, w.units[k], made);
+      for (int j = 0; j < kSlices && Count; ++j)
+        totals[j] = _mm512_add_epi64(totals[j],
+                                     _mm512_sad_epu8(_mm512_maskz_mov_epi8(exist, made[j]), zero));
+    }
+    for (int j = 0; j < kSlices && Count; ++j) w.counts[j] += _mm512_reduce_add_epi64(totals[j]);
   }
 
   template <int N, bool Signed, bool Count>
@@ -242,30 +247,27 @@ struct Avx512 {
     convert_units<N, T, false, true, Count>(w);
   }
 
-  template <int N, bool Banded>
-  RERAM_ALWAYS static void store_bytes(const Sweep& w, const Unit& unit, uint8_t (*out)[kColumns]) {
+  template <int N>
+  static void band_bytes(const Sweep& w, const Unit& unit, uint8_t (*out)[kColumns]) {
     __m512i planes[N], bytes[kSlices];
     sum_planes<N, false>(w, unit, planes);
     slice_bytes<N, false>(planes, bytes);
-    if (Banded) place(w, unit, bytes);
+    place(w, unit, bytes);
     for (int j = 0; j < kSlices; ++j) _mm512_storeu_si512(out[j], bytes[j]);
   }
 
   template <int N>
-  static void band_bytes(const Sweep& w, const Unit& unit, uint8_t (*out)[kColumns]) {
-    store_bytes<N, true>(w, unit, out);
-  }
-
-  template <int N>
-  static void plain_bytes(const Sweep& w, const Unit& unit, uint8_t (*out)[kColumns]) {
-    store_bytes<N, false>(w, unit, out);
+  static void driven_bytes(const Sweep& w, const Unit& unit, uint8_t* out) {
+    __m512i planes[N], bytes[kSlices];
+    sum_planes<N, false>(w, unit, planes);
+    slice_bytes<N, false>(planes, bytes);
+    for (int j = 0; j < kSlices; ++j) _mm512_storeu_si512(out + 64 * j, bytes[j]);
   }
 
   template <int T>
-  static void look_up_all(const uint8_t* table, const uint8_t (*index)[kColumns],
-                          uint8_t (*out)[kColumns]) {
-    for (int j = 0; j < kSlices; ++j)
-      _mm512_storeu_si512(out[j], look_up<T>(table, table, table, _mm512_loadu_si512(index[j])));
+  static void look_up_all(const uint8_t* table, const uint8_t* index, uint8_t* out) {
+    for (int k = 0; k < kSlices * kColumns; k += 64)
+      _mm512_storeu_si512(out + k, look_up<T>(table, table, table, _mm512_loadu_si512(index + k)));
   }
 
   // Counts each value in all slices at once: where all of its bits agree with the planes.

@@ -129,23 +129,22 @@ void convert_plain(int path, const Sweep& w) {
 
 // How many word-lines of a tile drive each of 64 positions in each cycle.
 template <class Vec>
-void count_driven(const Job& job, const Scratch& s, Sweep w, uint8_t (*driven)[kColumns]) {
+void count_driven(const Job& job, const Scratch& s, Sweep w, uint8_t* driven) {
   const int height = int(job.shape.height);
   uint16_t lines[256 + 4];
   for (int r = 0; r < height + 4; ++r) lines[r] = uint16_t(r < height ? r : height);
   w.plus = s.inputs;
   const Unit unit = {0, height, 0, 0, 0, {uint16_t((height + 3) / 4 * 4)}, 0, lines};
   if (height < 16)
-    Vec::template plain_bytes<4>(w, unit, driven);
+    Vec::template driven_bytes<4>(w, unit, driven);
   else if (height < 64)
-    Vec::template plain_bytes<6>(w, unit, driven);
+    Vec::template driven_bytes<6>(w, unit, driven);
   else
-    Vec::template plain_bytes<8>(w, unit, driven);
+    Vec::template driven_bytes<8>(w, unit, driven);
 }
 
 template <class Vec>
-void look_up_driven(const Job& job, const uint8_t* table, const uint8_t (*driven)[kColumns],
-                    uint8_t (*out)[kColumns]) {
+void look_up_driven(const Job& job, const uint8_t* table, const uint8_t* driven, uint8_t* out) {
   if (job.shape.height < 16)
     Vec::template look_up_all<4>(table, driven, out);
   else if (job.shape.height < 64)
@@ -154,10 +153,12 @@ void look_up_driven(const Job& job, const uint8_t* table, const uint8_t (*driven
     Vec::template look_up_all<8>(table, driven, out);
 }
 
-inline uint8_t largest(const uint8_t (*bytes)[kColumns]) {
+constexpr int kStripSums = kCycles * kColumns;
+
+inline uint8_t largest(const uint8_t* bytes) {
   uint8_t most[kColumns] = {};
-  for (int i = 0; i < kCycles; ++i)
-    for (int k = 0; k < kColumns; ++k) most[k] = bytes[i][k] > most[k] ? bytes[i][k] : most[k];
+  for (int k = 0; k < kStripSums; ++k)
+    most[k % kColumns] = bytes[k] > most[k % kColumns] ? bytes[k] : most[k % kColumns];
   for (int k = 1; k < kColumns; ++k) most[0] = most[k] > most[0] ? most[k] : most[0];
   return most[0];
 }
@@ -165,8 +166,7 @@ inline uint8_t largest(const uint8_t (*bytes)[kColumns]) {
 // Calls `work(band, sweep)` for each band that converts any sum of a strip.
 template <class Vec, class Work>
 void each_band(const Job& job, const Scratch& s, Sweep w, const Work& work) {
-  alignas(64) uint8_t driven[kCycles][kColumns], places[kCycles][kColumns];
-  alignas(64) uint8_t inside[kCycles][kColumns];
+  alignas(64) uint8_t driven[kStripSums], places[kStripSums], inside[kStripSums];
   std::memset(inside, 255, sizeof inside);
   w.places = places;
   w.inside = inside;
@@ -248,6 +248,7 @@ void each_strip(const Job& job, const Task& task, const Scratch& s, uint32_t* co
                              kCycleWeights,
                              job.narrow[q],
                              first_bits(positions),
+                             job.addends,
                              nullptr,
                              nullptr,
                              s.bins};
@@ -273,19 +274,12 @@ void convert_narrow(const Job& job, const Task& task, const Scratch& s, int32_t*
     finish_strip<Vec>(job, task, s, m, s.sums + m / kColumns * strip_sums, constant + m, acc);
 }
 
-template <class Vec>
-void histogram_units(const Job& job, int path, const Sweep& w, int64_t* bins) {
+template <class Vec, int N>
+void histogram_units(int count, const Sweep& w) {
   alignas(64) uint8_t bytes[kCycles][kColumns];
-  const int positions = __builtin_popcountll(w.columns);
-  for (int k = 0; k < w.count * job.shape.slices; ++k) {
-    const Unit& unit = w.units[k];
-    if (path == kFour)
-      Vec::template band_bytes<4>(w, unit, bytes);
-    else if (path == kSix)
-      Vec::template band_bytes<6>(w, unit, bytes);
-    else
-      Vec::template band_bytes<8>(w, unit, bytes);
-    count_bytes(bytes, positions, bins + int64_t(unit.set) * 256 * kSlices);
+  for (int k = 0; k < count; ++k) {
+    Vec::template band_bytes<N>(w, w.units[k], bytes);
+    count_bytes<8, false>(w, w.units[k], bytes);
   }
 }
 
@@ -294,8 +288,15 @@ void histogram_narrow(const Job& job, const Task& task, const Scratch& s) {
   const int64_t band_bins = int64_t(job.shape.slices) * 256 * kSlices;
   locate(job, task, s);
   each_strip<Vec>(job, task, s, nullptr, [&](int, int path, int, const Sweep& w) {
-    each_band<Vec>(job, s, w, [&](const Band& band, const Sweep& in_band) {
-      histogram_units<Vec>(job, path, in_band, s.bins + (&band - job.bands) * band_bins);
+    each_band<Vec>(job, s, w, [&](const Band& band, Sweep in_band) {
+      const int units = w.count * job.shape.slices;
+      in_band.bins += (&band - job.bands) * band_bins;
+      if (path == kFour)
+        histogram_units<Vec, 4>(units, in_band);
+      else if (path == kSix)
+        histogram_units<Vec, 6>(units, in_band);
+      else
+        histogram_units<Vec, 8>(units, in_band);
     });
   });
 }

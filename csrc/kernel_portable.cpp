@@ -105,29 +105,27 @@ struct Portable {
     sums<false>(w, unit, out);
     for (int j = 0; j < kSlices; ++j)
       for (int n = 0; n < kColumns; ++n)
-        out[j][n] = uint8_t((out[j][n] + unit.start + w.places[j][n]) & w.inside[j][n]);
+        out[j][n] = uint8_t((out[j][n] + unit.start + w.places[64 * j + n]) & w.inside[64 * j + n]);
   }
 
-  // The sums of a unit of N planes.
+  // The driven word-lines of a unit of N planes, in any order that `Sweep::places` shares.
   template <int N>
-  static void plain_bytes(const Sweep& w, const Unit& unit, uint8_t (*out)[kColumns]) {
-    sums<false>(w, unit, out);
+  static void driven_bytes(const Sweep& w, const Unit& unit, uint8_t* out) {
+    sums<false>(w, unit, reinterpret_cast<uint8_t (*)[kColumns]>(out));
   }
 
-  // Entries of a table of 2^T bytes.
+  // Entries of a table of 2^T bytes, for as many indices.
   template <int T>
-  static void look_up_all(const uint8_t* table, const uint8_t (*index)[kColumns],
-                          uint8_t (*out)[kColumns]) {
-    for (int j = 0; j < kSlices; ++j)
-      for (int n = 0; n < kColumns; ++n) out[j][n] = table[index[j][n]];
+  static void look_up_all(const uint8_t* table, const uint8_t* index, uint8_t* out) {
+    for (int k = 0; k < kSlices * kColumns; ++k) out[k] = table[index[k]];
   }
 
   template <int N, bool Signed>
   static void histogram(const Sweep& w) {
     for (int k = 0; k < w.count; ++k) {
-      uint8_t bytes[kSlices][kColumns];
+      alignas(64) uint8_t bytes[kSlices][kColumns];
       sums<Signed>(w, w.units[k], bytes);
-      count_bytes(bytes, popcount(w.columns), w.bins + int64_t(w.units[k].set) * 256 * kSlices);
+      count_bytes<8, Signed>(w, w.units[k], bytes);
     }
   }
 };

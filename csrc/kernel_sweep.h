@@ -20,12 +20,14 @@ struct Sweep {
   int count;
   const uint16_t* weights;          // of two slices side by side [4]
   const ByteTables* const* tables;  // [sets][8]
-  uint64_t columns;                 // bits of the bit-lines that exist
+  uint64_t columns;                 // bits of the bit-lines that exist, the lowest
+  int addends;                      // so many conversions' comparisons add up to a byte at most
   uint32_t* sums;                   // [C, 64]
   int64_t* counts;                  // [8], or null
   int64_t* bins;                    // [sets, 256, 8]
-  // Of the sum 0 in the tables of a band, and whether they convert: [8, 64] by cycle and position.
-  const uint8_t (*places)[kColumns] = nullptr, (*inside)[kColumns] = nullptr;
+  // Of the sum 0 in the tables of a band, and 255 where they convert: [512] by cycle and position,
+  // in the order of Vec.
+  const uint8_t *places = nullptr, *inside = nullptr;
 };
 
 inline int lowest_bit(uint64_t v) { return __builtin_ctzll(v); }
@@ -50,11 +52,16 @@ inline void slice_sums(const uint64_t* planes, int stride, uint8_t* out) {
   }
 }
 
-// Counts the sums of a unit, [8, 64], in bins [256, 8]. Bit-line by bit-line: one after another,
-// the eight slices of a bit-line never wait for the same bin.
-inline void count_bytes(const uint8_t (*sums)[kColumns], int columns, int64_t* bins) {
-  for (int n = 0; n < columns; ++n)
-    for (int j = 0; j < kSlices; ++j) ++bins[sums[j][n] * kSlices + j];
+// Adds the sums of a unit to the bins, N bits of each. The slices take turns, so that no two
+// consecutive increments are of the same bin.
+template <int N, bool Signed>
+inline void count_bytes(const Sweep& w, const Unit& unit, const uint8_t (*sums)[kColumns]) {
+  int64_t* bins = w.bins + int64_t(unit.set) * 256 * kSlices;
+  for (int n = 0; n < kColumns && w.columns >> n; ++n)
+    for (int j = 0; j < kSlices; ++j) {
+      const int v = sums[j][n], value = Signed && v >> (N - 1) ? v + 256 - (1 << N) : v;
+      ++bins[value * kSlices + j];
+    }
 }
 
 // Counts a unit's word-lines with cells of several bits or in cycles of several bits, by falling

@@ -130,10 +130,10 @@ def test_native_equals_reference(isa, monkeypatch):
     [
         (25, {}),
         # Few bit-lines: positions and bit-lines exchange their roles.
-        (40, {"outputs": 9, "buckets": False, "encodings": (0, 2)}),
-        (40, {"outputs": 9, "buckets": False, "encodings": (1,)}),
-        (40, {"outputs": 9, "tables": ("lossless", "coarse")}),
-        (40, {"outputs": 9, "tables": ("lossless", "coarse"), "buckets": "many"}),
+        (25, {"outputs": 9, "buckets": False, "encodings": (0, 2)}),
+        (25, {"outputs": 9, "buckets": False, "encodings": (1,)}),
+        (25, {"outputs": 9, "tables": ("lossless", "coarse")}),
+        (25, {"outputs": 9, "tables": ("lossless", "coarse"), "buckets": "many"}),
     ],
     ids=[
         "wide",
