@@ -2,8 +2,6 @@
 // either.
 #pragma once
 
-#include <type_traits>
-
 #include "cuda_body.h"
 
 namespace reram {
@@ -109,15 +107,23 @@ struct Convert {
     });
   }
 
-  RERAM_DEVICE void set_tables(const uint16_t* state, int i, int pass, int j) {
-    weight_ = uint32_t(pass ? -1 : 1) << (i * job_.p.dac_bits + j * job_.p.cell_bits);
+  RERAM_DEVICE void set_cycle(const uint16_t* state, int i) {
+    shift_ = i * job_.p.dac_bits;
     lanes([&](int lane) {
       RERAM_UNROLL for (int h = 0; h < 2; ++h) {
         const int bucket = uint8_t(state[quad_row(lane, 2 * h) * kSliceLanes + i]);
-        const int set = (bucket * job_.cycles + i) * job_.slices + j;
-        if (Resident) {
-          at_[lane].v[h] = s_.offsets[set];
-        } else {
+        set_[lane].v[h] = (bucket * job_.cycles + i) * job_.slices;
+      }
+    });
+  }
+
+  RERAM_DEVICE void set_slice(int pass, int j) {
+    weight_ = uint32_t(pass ? -1 : 1) << (shift_ + j * job_.p.cell_bits);
+    lanes([&](int lane) {
+      RERAM_UNROLL for (int h = 0; h < 2; ++h) {
+        const int set = set_[lane].v[h] + j;
+        start_[lane].v[h] = Resident ? s_.offsets[set] : 0;
+        if (!Resident) {
           const int32_t table = read_only(job_.index + set);
           at_[lane].v[h] = table < 0 ? -1 : int64_t(table) * job_.values - job_.lowest;
         }
@@ -126,18 +132,24 @@ struct Convert {
     });
   }
 
+  // Where sums start to count: at the sum 0 of a resident table, so that they come out as indices.
+  RERAM_DEVICE PerLane<Start>& start() { return start_; }
+
+  template <bool Whole>
   RERAM_DEVICE void take(int n, PerLane<Quad>& d) {
     lanes([&](int lane) {
       RERAM_UNROLL for (int e = 0; e < 4; ++e) {
-        const auto from = at_[lane].v[e / 2];
-        const auto at = from + d[lane].v[e];
-        const bool converted = Resident || from >= 0;
-        const int32_t* levels = Resident ? s_.levels : job_.levels;
-        const uint8_t* comparisons = Resident ? s_.comparisons : job_.comparisons;
-        if (converted) state_.acc[lane].v[n][e] += weight_ * uint32_t(levels[at]);
-        if (Count && converted &&
-            part_.holds(quad_row(lane, e), n * kFragment + quad_column(lane, e)))
-          made_here_[lane] += comparisons[at];
+        const bool exists =
+            Whole || part_.holds(quad_row(lane, e), n * kFragment + quad_column(lane, e));
+        uint32_t& acc = state_.acc[lane].v[n][e];
+        if (Resident) {
+          acc += weight_ * uint32_t(s_.levels[d[lane].v[e]]);
+          if (Count && exists) made_here_[lane] += s_.comparisons[d[lane].v[e]];
+        } else if (at_[lane].v[e / 2] >= 0) {
+          const int64_t at = at_[lane].v[e / 2] + d[lane].v[e];
+          acc += weight_ * uint32_t(read_only(job_.levels + at));
+          if (Count && exists) made_here_[lane] += read_only(job_.comparisons + at);
+        }
       }
     });
   }
@@ -152,7 +164,7 @@ struct Convert {
 
  private:
   struct Positions {
-    std::conditional_t<Resident, int32_t, int64_t> v[2];
+    int64_t v[2];
   };
 
   const Job& job_;
@@ -160,8 +172,10 @@ struct Convert {
   const Part& part_;
   State& state_;
   int64_t* made_;
+  int shift_ = 0;
   uint32_t weight_ = 0;
-  PerLane<Positions> at_;  // of the sum 0 in the tables, for a lane's two rows
+  PerLane<Start> set_, start_;  // for a lane's two rows
+  PerLane<Positions> at_;       // of the sum 0 in tables that are not resident
   PerLane<uint32_t> made_here_;
 };
 
@@ -169,9 +183,6 @@ struct Convert {
 template <bool Resident>
 struct Histogram {
   struct State {};
-  struct Positions {
-    int64_t v[2];
-  };
 
   static RERAM_DEVICE void prepare(const Job& job, const Shared& s, int thread, int threads) {
     const int bins = Resident ? job.p.buckets * job.cycles * job.values : 0;
@@ -201,30 +212,41 @@ struct Histogram {
     });
   }
 
-  RERAM_DEVICE void set_tables(const uint16_t* state, int i, int, int j) {
+  RERAM_DEVICE void set_cycle(const uint16_t* state, int i) {
+    cycle_ = i;
     lanes([&](int lane) {
-      RERAM_UNROLL for (int h = 0; h < 2; ++h) at_[lane].v[h] =
-          bin(uint8_t(state[quad_row(lane, 2 * h) * kSliceLanes + i]), i, j);
+      RERAM_UNROLL for (int h = 0; h < 2; ++h) bucket_[lane].v[h] =
+          uint8_t(state[quad_row(lane, 2 * h) * kSliceLanes + i]);
     });
   }
 
+  RERAM_DEVICE void set_slice(int, int j) {
+    lanes([&](int lane) {
+      RERAM_UNROLL for (int h = 0; h < 2; ++h) start_[lane].v[h] =
+          bin(bucket_[lane].v[h], cycle_, j);
+    });
+  }
+
+  RERAM_DEVICE PerLane<Start>& start() { return start_; }
+
+  template <bool Whole>
   RERAM_DEVICE void take(int n, PerLane<Quad>& d) {
     lanes([&](int lane) {
       RERAM_UNROLL for (int e = 0; e < 4;
-                        ++e) if (part_.holds(quad_row(lane, e),
-                                             n * kFragment + quad_column(lane, e)))
-          count(at_[lane].v[e / 2] + d[lane].v[e], 1);
+                        ++e) if (Whole || part_.holds(quad_row(lane, e),
+                                                      n * kFragment + quad_column(lane, e)))
+          count(d[lane].v[e], 1);
     });
   }
 
   RERAM_DEVICE void end_slice(int) {}
 
  private:
-  RERAM_DEVICE int64_t bin(int bucket, int i, int j) const {
-    const int64_t set = int64_t(bucket) * job_.cycles + i;
+  RERAM_DEVICE int bin(int bucket, int i, int j) const {
+    const int set = bucket * job_.cycles + i;
     return (Resident ? set : set * job_.slices + j) * job_.values - job_.lowest;
   }
-  RERAM_DEVICE void count(int64_t at, uint32_t times) const {
+  RERAM_DEVICE void count(int at, uint32_t times) const {
     if (Resident)
       add(s_.bins + at, times);
     else
@@ -234,7 +256,8 @@ struct Histogram {
   const Job& job_;
   const Shared& s_;
   const Part& part_;
-  PerLane<Positions> at_;
+  int cycle_ = 0;
+  PerLane<Start> bucket_, start_;  // for a lane's two rows
 };
 
 // The kernel: all items of a block.

@@ -13,26 +13,33 @@
 
 namespace reram {
 
+template <class Product, class Action>
+void launch_one_bit(Machine& machine, const Job& job) {
+  job.lowest < 0 ? machine.launch<OneBit<Product, true>, Action>(job)
+                 : machine.launch<OneBit<Product, false>, Action>(job);
+}
+
 template <class Action>
-void launch(Machine& machine, const Job& job, int32_t product) {
+void launch(Machine& machine, const Job& job) {
   if (job.p.cell_bits > 1 || job.p.dac_bits > 1 || job.chunks > 1)
-    machine.launch<AnyBits<TensorCores>, Action>(job);
-  else if (product == RERAM_POPCOUNT)
-    machine.launch<OneBit<Popcount>, Action>(job);
+    machine.launch<AnyBits, Action>(job);
   else
-    machine.launch<OneBit<TensorCores>, Action>(job);
+    launch_one_bit<TensorCores, Action>(machine, job);
 }
 
 inline void launch(Machine& machine, const Job& job, int32_t product) {
+  const bool one_bit = job.p.cell_bits == 1 && job.p.dac_bits == 1 && job.chunks == 1;
   if (job.histogram)
-    job.resident ? launch<Histogram<true>>(machine, job, product)
-                 : launch<Histogram<false>>(machine, job, product);
+    job.resident ? launch<Histogram<true>>(machine, job) : launch<Histogram<false>>(machine, job);
+  else if (product == RERAM_POPCOUNT && one_bit && job.resident)
+    job.counts ? launch_one_bit<Popcount, Convert<true, true>>(machine, job)
+               : launch_one_bit<Popcount, Convert<true, false>>(machine, job);
   else if (job.counts)
-    job.resident ? launch<Convert<true, true>>(machine, job, product)
-                 : launch<Convert<false, true>>(machine, job, product);
+    job.resident ? launch<Convert<true, true>>(machine, job)
+                 : launch<Convert<false, true>>(machine, job);
   else
-    job.resident ? launch<Convert<true, false>>(machine, job, product)
-                 : launch<Convert<false, false>>(machine, job, product);
+    job.resident ? launch<Convert<true, false>>(machine, job)
+                 : launch<Convert<false, false>>(machine, job);
 }
 
 // What crossbar and histogram share: `job` brings the arrays.

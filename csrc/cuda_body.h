@@ -82,17 +82,22 @@ RERAM_DEVICE int64_t position_offset(const reram_problem& p, int64_t m) {
          m % last * p.u_stride_position[2];
 }
 
-RERAM_DEVICE const uint32_t* plane_of(const Job& job, const uint32_t* planes, int row_group,
-                                      int plane, int chunk) {
-  return planes + ((row_group * job.p.input_bits + plane) * job.chunks + chunk) * kPlaneStride;
+RERAM_DEVICE int plane_at(const Job& job, int row_group, int plane, int chunk) {
+  return ((row_group * job.p.input_bits + plane) * job.chunks + chunk) * kPlaneStride;
+}
+
+// A word of the planes.
+RERAM_DEVICE uint32_t word_of(const Job& job, const Shared& s, int row, int plane, int chunk,
+                              int q) {
+  return s.planes[plane_at(job, row / kRowGroup, plane, chunk) + row % kRowGroup * kChunkWords + q];
 }
 
 struct Offsets {
   int64_t v[kChunkWords];
 };
 
-// One chunk of word-lines, a lane each, of the rows that this warp packs: a bit plane of 32
-// word-lines is a ballot.
+// One chunk of word-lines of the rows that this warp packs. A lane reads four codes; transposing
+// the 32 x 32 bits of a warp's codes makes them 8 planes of 4 words.
 RERAM_DEVICE void pack_chunk(const Job& job, const Shared& s, const Item& item, int64_t tile,
                              int chunk, int warp, int warps) {
   const int first = int(tile * job.p.rows), rows = job.row_groups * kRowGroup;
@@ -100,59 +105,48 @@ RERAM_DEVICE void pack_chunk(const Job& job, const Shared& s, const Item& item, 
   PerLane<Offsets> offset;
   lanes([&](int lane) {
     RERAM_UNROLL for (int q = 0; q < kChunkWords; ++q) {
-      const int k = chunk * kChunk + q * 32 + lane;
+      const int k = chunk * kChunk + q * kLanes + lane;
       offset[lane].v[q] = k < height ? depth_offset(job.p, uint32_t(first + k)) : 0;
     }
   });
   for (int row = warp; row < rows; row += warps) {
     const bool exists = item.first + row < job.positions;
-    PerLane<uint32_t> word, codes;  // codes: four, a byte each
+    PerLane<uint32_t> codes;
     lanes([&](int lane) {
-      codes[lane] = word[lane] = 0;
+      codes[lane] = 0;
       RERAM_UNROLL for (int q = 0; q < kChunkWords;
-                        ++q) if (exists && chunk * kChunk + q * 32 + lane < height) codes[lane] |=
-          uint32_t(read_only(job.u + s.base[row] + offset[lane].v[q])) << (8 * q);
+                        ++q) if (exists && chunk * kChunk + q * kLanes + lane < height)
+          codes[lane] |= uint32_t(read_only(job.u + s.base[row] + offset[lane].v[q])) << (8 * q);
     });
-    RERAM_UNROLL for (int k = 0; k < 32; ++k) {  // bit k % 8 of code k / 8
-      PerLane<bool> bit;
-      lanes([&](int lane) { bit[lane] = codes[lane] >> k & 1; });
-      const uint32_t bits = ballot(bit);
-      lanes([&](int lane) {
-        if (lane == k) word[lane] = bits;
-      });
-    }
+    transpose_bits(codes);
     lanes([&](int lane) {
       const int plane = lane % 8, q = lane / 8;
-      const uint32_t* to = plane_of(job, s.planes, row / kRowGroup, plane, chunk);
       if (plane < job.p.input_bits)
-        const_cast<uint32_t*>(to)[row % kRowGroup * kChunkWords + q] = word[lane];
+        s.planes[plane_at(job, row / kRowGroup, plane, chunk) + row % kRowGroup * kChunkWords + q] =
+            codes[lane];
     });
   }
 }
 
-// Set bits of a row in one plane.
-RERAM_DEVICE int row_bits(const Job& job, const Shared& s, int row, int plane) {
-  int bits = 0;
-  for (int chunk = 0; chunk < job.chunks; ++chunk) {
-    const uint32_t* words = plane_of(job, s.planes, row / kRowGroup, plane, chunk);
-    for (int q = 0; q < kChunkWords; ++q)
-      bits += popcount(words[row % kRowGroup * kChunkWords + q]);
-  }
-  return bits;
-}
+struct Stock {
+  int driven;      // word-lines
+  uint32_t total;  // of the codes' bits in these planes
+};
 
-// Word-lines that a cycle of `from` to `to` - 1 planes drives.
-RERAM_DEVICE int driven_lines(const Job& job, const Shared& s, int row, int from, int to) {
-  int bits = 0;
+// What a cycle of planes `from` to `to` - 1 applies of a row.
+RERAM_DEVICE Stock count(const Job& job, const Shared& s, int row, int from, int to) {
+  Stock stock = {};
   for (int chunk = 0; chunk < job.chunks; ++chunk)
-    for (int q = 0; q < kChunkWords; ++q) {
+    RERAM_UNROLL for (int q = 0; q < kChunkWords; ++q) {
       uint32_t any = 0;
-      for (int plane = from; plane < to; ++plane)
-        any |= plane_of(job, s.planes, row / kRowGroup, plane,
-                        chunk)[row % kRowGroup * kChunkWords + q];
-      bits += popcount(any);
+      for (int plane = from; plane < to; ++plane) {
+        const uint32_t word = word_of(job, s, row, plane, chunk, q);
+        stock.total += uint32_t(popcount(word)) << plane;
+        any |= word;
+      }
+      stock.driven += popcount(any);
     }
-  return bits;
+  return stock;
 }
 
 // Activity buckets of the rows that this warp packed, and what the digital side sums up itself.
@@ -164,12 +158,11 @@ RERAM_DEVICE void take_stock(const Job& job, const Shared& s, const Item& item, 
       const int row = warp + pair / job.cycles * warps, i = pair % job.cycles;
       const int from = i * job.p.dac_bits, end = from + job.p.dac_bits;
       const int to = end < job.p.input_bits ? end : job.p.input_bits;
-      const int driven = driven_lines(job, s, row, from, to);
-      s.state[row * kSliceLanes + i] = uint16_t(s.bucket_of[driven] | (driven ? kDriven : 0));
-      if (!driven && item.first + row < job.positions) add(s.undriven + i, 1u);
-      if (driven && job.p.encoding == RERAM_OFFSET)
-        for (int plane = from; plane < to; ++plane)
-          add(s.total + row, uint32_t(row_bits(job, s, row, plane)) << plane);
+      const Stock stock = count(job, s, row, from, to);
+      s.state[row * kSliceLanes + i] =
+          uint16_t(s.bucket_of[stock.driven] | (stock.driven ? kDriven : 0));
+      if (!stock.driven && item.first + row < job.positions) add(s.undriven + i, 1u);
+      if (stock.driven) add(s.total + row, stock.total);
     }
   });
 }
@@ -202,17 +195,27 @@ RERAM_DEVICE void begin_row(const Job& job, const Shared& s, const Item& item, i
 
 // --- products ---
 
+// Where a lane's two rows begin to count.
+struct Start {
+  int32_t v[2];
+};
+
+RERAM_DEVICE void begin_at(PerLane<Start>& start, PerLane<Quad>& d) {
+  lanes([&](int lane) {
+    RERAM_UNROLL for (int e = 0; e < 4; ++e) d[lane].v[e] = start[lane].v[e / 2];
+  });
+}
+
 // The words of a lane lie in memory as the instruction wants them: rows and columns of four words,
 // word lane % 4 of row or column lane / 4.
 struct TensorCores {
   using Rows = HalfRows;
   using Columns = uint32_t;
+  static RERAM_DEVICE int first_column(int lane) { return lane; }
   static RERAM_DEVICE void load_rows(PerLane<Rows>& a, const uint32_t* rows) {
     lanes([&](int lane) { a[lane] = {{rows[lane], rows[lane + 8 * kChunkWords]}}; });
   }
-  static RERAM_DEVICE void load_columns(PerLane<Columns>& b, const uint32_t* columns) {
-    lanes([&](int lane) { b[lane] = read_only(columns + lane); });
-  }
+  static RERAM_DEVICE Columns load_columns(const uint32_t* at) { return read_only(at); }
   static RERAM_DEVICE void product(PerLane<Rows>& a, PerLane<Columns>& b, PerLane<Quad>& d) {
     multiply(a, b, d);
   }
@@ -223,19 +226,18 @@ struct Popcount {
     uint32_t v[2][kChunkWords];
   };
   using Columns = Rows;
+  static RERAM_DEVICE int first_column(int lane) { return quad_column(lane, 0) * kChunkWords; }
   static RERAM_DEVICE void load_rows(PerLane<Rows>& a, const uint32_t* rows) {
     lanes([&](int lane) {
-      RERAM_UNROLL for (int h = 0; h < 2; ++h) RERAM_UNROLL for (int q = 0; q < kChunkWords; ++q)
-          a[lane]
-              .v[h][q] = rows[quad_row(lane, 2 * h) * kChunkWords + q];
+      RERAM_UNROLL for (int k = 0; k < 2 * kChunkWords; ++k) a[lane].v[k / 4][k % 4] =
+          rows[quad_row(lane, k / 4 * 2) * kChunkWords + k % 4];
     });
   }
-  static RERAM_DEVICE void load_columns(PerLane<Columns>& b, const uint32_t* columns) {
-    lanes([&](int lane) {
-      RERAM_UNROLL for (int h = 0; h < 2; ++h) RERAM_UNROLL for (int q = 0; q < kChunkWords; ++q)
-          b[lane]
-              .v[h][q] = read_only(columns + quad_column(lane, h) * kChunkWords + q);
-    });
+  static RERAM_DEVICE Columns load_columns(const uint32_t* at) {
+    Columns columns;
+    RERAM_UNROLL for (int k = 0; k < 2 * kChunkWords; ++k) columns.v[k / 4][k % 4] =
+        read_only(at + k);
+    return columns;
   }
   static RERAM_DEVICE void product(PerLane<Rows>& a, PerLane<Columns>& b, PerLane<Quad>& d) {
     lanes([&](int lane) {
@@ -246,76 +248,84 @@ struct Popcount {
   }
 };
 
-// Cells and DACs of one bit, a tile of one product.
-template <class Product>
+// Cells and DACs of one bit, a tile of one product. Signed: less the negative cells.
+template <class Product, bool Signed>
 struct OneBit {
   RERAM_DEVICE OneBit(const Job& job, const uint32_t* planes, const uint32_t* words)
-      : job_(job), planes_(planes), words_(words) {}
+      : planes_(planes), slice_words_(int(job.blocks) * kBlock * kChunkWords), slices_(job.slices) {
+    lanes([&](int lane) { words_[lane] = words + Product::first_column(lane); });
+  }
 
   RERAM_DEVICE void set_cycle(int i) { Product::load_rows(rows_, planes_ + i * kPlaneStride); }
   RERAM_DEVICE void set_slice(int pass, int j) {
-    const int64_t sheet = int64_t(job_.slices) * job_.blocks * kBlock * kChunkWords;
-    plus_ = words_ + pass * sheet + j * job_.blocks * kBlock * kChunkWords;
-    minus_ = job_.lowest < 0 ? plus_ + sheet : nullptr;
+    lanes([&](int lane) {
+      plus_[lane] = words_[lane] + (pass * slices_ + j) * slice_words_;
+      if (Signed) minus_[lane] = plus_[lane] + slices_ * slice_words_;
+    });
   }
-  RERAM_DEVICE void sums(int n, PerLane<Quad>& d) {
-    PerLane<typename Product::Columns> columns;
-    Product::load_columns(columns, plus_ + n * kFragmentWords);
-    lanes([&](int lane) { d[lane] = {}; });
-    Product::product(rows_, columns, d);
-    if (!minus_) return;
+  // d: the sums, from `start` on.
+  RERAM_DEVICE void sums(int n, PerLane<Start>& start, PerLane<Quad>& d) {
+    begin_at(start, d);
+    multiply_by(plus_, n, d);
+    if (!Signed) return;
     PerLane<Quad> less;
     lanes([&](int lane) { less[lane] = {}; });
-    Product::load_columns(columns, minus_ + n * kFragmentWords);
-    Product::product(rows_, columns, less);
+    multiply_by(minus_, n, less);
     lanes([&](int lane) {
       RERAM_UNROLL for (int e = 0; e < 4; ++e) d[lane].v[e] -= less[lane].v[e];
     });
   }
 
  private:
-  const Job& job_;
-  const uint32_t *planes_, *words_, *plus_ = nullptr, *minus_ = nullptr;
+  RERAM_DEVICE void multiply_by(PerLane<const uint32_t*>& words, int n, PerLane<Quad>& d) {
+    PerLane<typename Product::Columns> columns;
+    lanes(
+        [&](int lane) { columns[lane] = Product::load_columns(words[lane] + n * kFragmentWords); });
+    Product::product(rows_, columns, d);
+  }
+
+  const uint32_t* planes_;
+  int slice_words_, slices_;
+  PerLane<const uint32_t*> words_, plus_, minus_;
   PerLane<typename Product::Rows> rows_;
 };
 
 // Any geometry: one product for each bit of the cell, bit of the DAC, sign and chunk.
-template <class Product>
 struct AnyBits {
   RERAM_DEVICE AnyBits(const Job& job, const uint32_t* planes, const uint32_t* words)
       : job_(job), planes_(planes), words_(words) {}
 
   RERAM_DEVICE void set_cycle(int i) { cycle_ = i; }
   RERAM_DEVICE void set_slice(int pass, int j) { pass_ = pass, slice_ = j; }
-  RERAM_DEVICE void sums(int n, PerLane<Quad>& d) {
-    lanes([&](int lane) { d[lane] = {}; });
+  RERAM_DEVICE void sums(int n, PerLane<Start>& start, PerLane<Quad>& d) {
+    begin_at(start, d);
     const int signs = job_.lowest < 0 ? 2 : 1;
     for (int sign = 0; sign < signs; ++sign)
       for (int c = 0; c < job_.p.cell_bits; ++c)
         for (int b = 0; b < job_.p.dac_bits; ++b) {
           const int plane = cycle_ * job_.p.dac_bits + b;
           if (plane >= job_.p.input_bits) break;
-          add_bit((pass_ + sign) * job_.p.cell_bits + c, plane, n, sign, b + c, d);
+          PerLane<Quad> bits;
+          lanes([&](int lane) { bits[lane] = {}; });
+          multiply_by((pass_ + sign) * job_.p.cell_bits + c, plane, n, bits);
+          lanes([&](int lane) {
+            RERAM_UNROLL for (int e = 0; e < 4; ++e) d[lane].v[e] +=
+                (sign ? -bits[lane].v[e] : bits[lane].v[e]) * (1 << (b + c));
+          });
         }
   }
 
  private:
-  RERAM_DEVICE void add_bit(int sheet, int plane, int n, int sign, int shift, PerLane<Quad>& d) {
-    PerLane<Quad> bits;
-    lanes([&](int lane) { bits[lane] = {}; });
+  RERAM_DEVICE void multiply_by(int sheet, int plane, int n, PerLane<Quad>& d) {
     for (int chunk = 0; chunk < job_.chunks; ++chunk) {
-      PerLane<typename Product::Rows> rows;
-      PerLane<typename Product::Columns> columns;
-      Product::load_rows(rows, planes_ + (plane * job_.chunks + chunk) * kPlaneStride);
       const int64_t at = (int64_t(sheet) * job_.slices + slice_) * job_.chunks + chunk;
-      Product::load_columns(columns,
-                            words_ + at * job_.blocks * kBlock * kChunkWords + n * kFragmentWords);
-      Product::product(rows, columns, bits);
+      const uint32_t* words = words_ + (at * job_.blocks * kBlock + n * kFragment) * kChunkWords;
+      PerLane<HalfRows> rows;
+      PerLane<uint32_t> columns;
+      TensorCores::load_rows(rows, planes_ + (plane * job_.chunks + chunk) * kPlaneStride);
+      lanes([&](int lane) { columns[lane] = read_only(words + lane); });
+      multiply(rows, columns, d);
     }
-    lanes([&](int lane) {
-      RERAM_UNROLL for (int e = 0; e < 4; ++e) d[lane].v[e] +=
-          (sign ? -bits[lane].v[e] : bits[lane].v[e]) * (1 << shift);
-    });
   }
 
   const Job& job_;
@@ -325,16 +335,29 @@ struct AnyBits {
 
 // --- one tile of a warp ---
 
+// 64 bit-lines of one slice in one cycle. Whole: all of them and all positions exist, so that
+// nothing keeps the compiler from overlapping the products' latencies.
+template <bool Whole, class Sums, class Action>
+RERAM_DEVICE void sweep_slice(int fragments, Sums& sums, Action& action) {
+  RERAM_UNROLL for (int n = 0; n < kFragments; ++n) {
+    if (!Whole && n >= fragments) continue;  // a break would keep the results out of registers
+    PerLane<Quad> d;
+    sums.sums(n, action.start(), d);
+    action.template take<Whole>(n, d);
+  }
+}
+
 template <class Sums, class Action>
 RERAM_DEVICE void sweep(const Job& job, const Shared& s, const Item& item, const Part& part,
                         int64_t tile, int first_slice, int last_slice, Action& action) {
-  const uint32_t* words = job.words + ((item.group * job.tiles + tile) * job.sheets * job.slices *
-                                           job.chunks * job.blocks +
-                                       part.block) *
-                                          kBlock * kChunkWords;
-  Sums sums(job, plane_of(job, s.planes, part.row_group, 0, 0), words);
+  const int64_t words_of_a_tile =
+      int64_t(job.sheets) * job.slices * job.chunks * job.blocks * kBlock * kChunkWords;
+  Sums sums(job, s.planes + plane_at(job, part.row_group, 0, 0),
+            job.words + (item.group * job.tiles + tile) * words_of_a_tile +
+                part.block * kBlock * kChunkWords);
   const uint16_t* state = s.state + part.row_group * kRowGroup * kSliceLanes;
   const int fragments = (part.columns + kFragment - 1) / kFragment;
+  const bool whole = part.columns == kBlock && part.rows == kRowGroup;
   for (int i = 0; i < job.cycles; ++i) {
     PerLane<bool> driven;
     lanes([&](int lane) {
@@ -345,16 +368,15 @@ RERAM_DEVICE void sweep(const Job& job, const Shared& s, const Item& item, const
       continue;
     }
     sums.set_cycle(i);
+    action.set_cycle(state, i);
     for (int pass = 0; pass < job.passes; ++pass)
       for (int j = first_slice; j < last_slice; ++j) {
         sums.set_slice(pass, j);
-        action.set_tables(state, i, pass, j);
-        RERAM_UNROLL for (int n = 0; n < kFragments; ++n) {
-          if (n >= fragments) continue;  // not break: unrolling keeps results in registers
-          PerLane<Quad> d;
-          sums.sums(n, d);
-          action.take(n, d);
-        }
+        action.set_slice(pass, j);
+        if (whole)
+          sweep_slice<true>(fragments, sums, action);
+        else
+          sweep_slice<false>(fragments, sums, action);
         action.end_slice(j);
       }
   }

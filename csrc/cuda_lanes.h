@@ -67,6 +67,10 @@ struct Block {
 RERAM_DEVICE void warp_barrier() { __syncwarp(); }
 RERAM_DEVICE uint32_t ballot(PerLane<bool>& vote) { return __ballot_sync(~0u, vote.value); }
 RERAM_DEVICE uint32_t sum(PerLane<uint32_t>& x) { return __reduce_add_sync(~0u, x.value); }
+// The value of the lane whose number differs in one bit.
+RERAM_DEVICE PerLane<uint32_t> exchange(PerLane<uint32_t>& x, int bit) {
+  return {__shfl_xor_sync(~0u, x.value, bit)};
+}
 RERAM_DEVICE int popcount(uint32_t x) { return __popc(x); }
 RERAM_DEVICE void add(uint32_t* to, uint32_t x) { atomicAdd(to, x); }
 RERAM_DEVICE void add(int64_t* to, int64_t x) {
@@ -136,6 +140,11 @@ inline uint32_t sum(PerLane<uint32_t>& x) {
   for (uint32_t value : x.values) total += value;
   return total;
 }
+inline PerLane<uint32_t> exchange(PerLane<uint32_t>& x, int bit) {
+  PerLane<uint32_t> y;
+  for (int lane = 0; lane < kLanes; ++lane) y[lane] = x[lane ^ bit];
+  return y;
+}
 inline int popcount(uint32_t x) { return __builtin_popcount(x); }
 inline void add(uint32_t* to, uint32_t x) { *to += x; }
 inline void add(int64_t* to, int64_t x) { *to += x; }
@@ -169,5 +178,17 @@ inline void multiply(PerLane<HalfRows>& a, PerLane<uint32_t>& b, PerLane<Quad>& 
 }
 
 #endif
+
+// Bit k of lane l becomes bit l of lane k: halves of ever smaller squares change places.
+RERAM_DEVICE void transpose_bits(PerLane<uint32_t>& x) {
+  uint32_t low = 0x0000ffff;  // columns of the low half of each square
+  RERAM_UNROLL for (int size = 16; size; size /= 2, low ^= low << size) {
+    PerLane<uint32_t> y = exchange(x, size);
+    lanes([&](int lane) {
+      x[lane] = lane & size ? (x[lane] & ~low) | (y[lane] >> size & low)
+                            : (x[lane] & low) | (y[lane] << size & ~low);
+    });
+  }
+}
 
 }  // namespace reram

@@ -26,22 +26,18 @@ RERAM_DEVICE void program_line(const Job& job, const int8_t* codes, uint64_t* ce
       }
     }
   uint64_t* to = cells + (line / lines * job.sheets * lines + r) * kSliceLanes;
-  for (int sign = 0; sign < job.signs; ++sign)
-    for (int c = 0; c < p.cell_bits; ++c) {
-      uint64_t* at = to + (sign * p.cell_bits + c) * lines * kSliceLanes;
-      for (int j = 0; j < kSliceLanes; ++j) at[j] = 0;
-      RERAM_UNROLL for (int bit = 0; bit < 8; ++bit) if (bit % p.cell_bits == c)
-          at[bit / p.cell_bits] = words[sign][bit];
-    }
+  RERAM_UNROLL for (int sign = 0; sign < 2; ++sign) for (int c = 0;
+                                                         c < p.cell_bits && sign < job.signs; ++c) {
+    uint64_t* at = to + (sign * p.cell_bits + c) * lines * kSliceLanes;
+    for (int j = 0; j < kSliceLanes; ++j) at[j] = 0;
+    RERAM_UNROLL for (int bit = 0; bit < 8; ++bit) if (bit % p.cell_bits == c)
+        at[bit / p.cell_bits] = words[sign][bit];
+  }
 }
 
 inline int64_t program_lines(const Job& job) {
   return job.p.groups * job.tiles * job.blocks * (job.height + 1);
 }
-
-struct Pair {
-  uint32_t v[2];
-};
 
 // The cells of one chunk of 128 word-lines and one slice, a warp each: bits along bit-lines become
 // bits along word-lines. A pass of its own, since the many blocks that read a tile would each
@@ -55,25 +51,17 @@ RERAM_DEVICE void transpose(const Job& job, uint32_t* words, int64_t task) {
   uint32_t* to =
       words + ((((tile * P + sheet) * J + j) * C + chunk) * B + block) * kBlock * kChunkWords;
   for (int q = 0; q < kChunkWords; ++q) {
-    PerLane<uint64_t> word;
-    PerLane<Pair> turned;
+    PerLane<uint32_t> halves[2];  // 32 bit-lines each
     lanes([&](int lane) {
-      const int64_t line = chunk * kChunk + q * 32 + lane;
-      word[lane] = line < job.height ? read_only(from + line * kSliceLanes) : 0;
-      turned[lane] = {};
+      const int64_t line = chunk * kChunk + q * kLanes + lane;
+      const uint64_t word = line < job.height ? read_only(from + line * kSliceLanes) : 0;
+      halves[0][lane] = uint32_t(word);
+      halves[1][lane] = uint32_t(word >> 32);
     });
-    RERAM_UNROLL for (int n = 0; n < kBlock; ++n) {
-      PerLane<bool> bit;
-      lanes([&](int lane) { bit[lane] = word[lane] >> n & 1; });
-      const uint32_t bits = ballot(bit);
-      lanes([&](int lane) {
-        if (lane == n % kLanes) turned[lane].v[n / kLanes] = bits;
-      });
+    RERAM_UNROLL for (int half = 0; half < 2; ++half) {
+      transpose_bits(halves[half]);
+      lanes([&](int lane) { to[(half * kLanes + lane) * kChunkWords + q] = halves[half][lane]; });
     }
-    lanes([&](int lane) {
-      for (int half = 0; half < 2; ++half)
-        to[(half * kLanes + lane) * kChunkWords + q] = turned[lane].v[half];
-    });
   }
 }
 

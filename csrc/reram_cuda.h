@@ -15,7 +15,8 @@
 extern "C" {
 #endif
 
-/* How bit-line sums are made: on the tensor cores, or by counting bits in ordinary registers. Cells
+/* How bit-line sums are made: on the tensor cores, or by counting bits in ordinary registers; the
+ * latter only for conversions of one-bit cells and DACs with tables that fit shared memory. Cells
  * or DACs of several bits and tiles of more than 128 word-lines always use the tensor cores. */
 enum reram_product { RERAM_TENSOR_CORES = 0, RERAM_POPCOUNT = 1, RERAM_PRODUCT_COUNT = 2 };
 
