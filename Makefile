@@ -16,12 +16,12 @@ test: lint
 lint: $(SETUP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run -Werror csrc/*.cpp csrc/*.h
+	$(BIN)/clang-format --dry-run -Werror csrc/*.cpp csrc/*.cu csrc/*.h
 
 format: $(SETUP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i csrc/*.cpp csrc/*.h
+	$(BIN)/clang-format -i csrc/*.cpp csrc/*.cu csrc/*.h
 
 # The parity tests on a build that stops at the first bad access or undefined operation.
 SANITIZE := build/sanitize
