@@ -25,9 +25,39 @@ struct Shape {
   int64_t block_words() const { return sheets * sheet_words(); }
   int64_t group_words() const { return tiles * blocks * block_words(); }
 
+  int64_t positions, depth;       // M and K
   int64_t tiles, blocks, height;  // height: word-lines of the tallest tile
   int slices, cycles, signs, sheets, words;
   int32_t lowest, highest;  // of the bit-line sum
+};
+
+// Consecutive codes of a position in one tile: those that one copy gathers.
+struct Segment {
+  int64_t offset;       // of the first from the position's first code
+  uint16_t at, length;  // where they go
+};
+
+// How the inputs of a position become those of a tile. Codes are gathered in the order of their
+// addresses; which word-line each drives is told apart.
+struct Gather {
+  const int64_t* offsets;   // [K] of each word-line's code from the position's first
+  const Segment* segments;  // of all tiles
+  const int64_t* first;     // [T + 1] first segment of each tile
+  const uint16_t* lines;    // [T, stride] the word-line of each gathered code
+  int64_t stride;           // of lines: the height, rounded up to words
+};
+
+// Integers to a layer's outputs: y = scale * (acc - correction) + bias.
+struct Finish {
+  float* y;
+  const int64_t* strides;     // image, channel, row, column
+  const float *scale, *bias;  // [G, N]; the bias may be null
+  const int32_t* correction;  // [G, N]
+};
+
+// Float inputs to codes: clamp(round(x / scale) + zero, 0, most).
+struct Quantizer {
+  float scale, zero, most;
 };
 
 // One conversion of every bit-line in every cycle.
@@ -56,6 +86,8 @@ struct Job {
   const reram_problem& p;
   Shape shape;
   const uint8_t* u;
+  const Finish* finish = nullptr;  // null: integers are wanted
+  Gather gather = {};
   const uint64_t* cells;
   const int32_t* levels = nullptr;
   const uint8_t* comparisons = nullptr;
@@ -97,15 +129,17 @@ struct Unit {
 // One thread's memory, allocated by the dispatcher. C = positions of a task at most. A narrow layer
 // uses `inputs` as [R + 1, 8], `units` as [J, N], and `sums` as [strips of 64 positions, N, 64].
 struct Scratch {
-  uint8_t* row;        // [R] codes of one position in one tile
-  uint64_t* inputs;    // [C, 8, W] bit planes of one tile's inputs
-  Unit* units;         // [4, C * I] of one tile, by path
-  uint16_t* lines;     // [C * I * (R + 4) + 128] their driven word-lines
-  uint32_t* constant;  // [C] what is added to every output of a position
-  uint32_t* sums;      // [blocks of a task, C, 64] accumulators, in the order of Vec::column
-  int64_t* counts;     // [2, 8] comparisons and skipped conversions by slice, or null
-  int64_t* histogram;  // [sets, J, V], or null
-  int64_t* bins;       // [sets, 256, 8] by set, low byte of the sum, and slice, or null
+  const uint8_t** codes;  // [C] first input code of each position
+  int64_t* places;        // [C] where its first output lies in `Finish::y`
+  uint8_t* row;           // [64 W] codes of one position in one tile
+  uint64_t* inputs;       // [C, 8, W] bit planes of one tile's inputs
+  Unit* units;            // [4, C * I] of one tile, by path
+  uint16_t* lines;        // [C * I * (R + 4) + 128] their driven word-lines
+  uint32_t* constant;     // [C] what is added to every output of a position
+  uint32_t* sums;         // [blocks of a task, C, 64] accumulators, in the order of Vec::column
+  int64_t* counts;        // [2, 8] comparisons and skipped conversions by slice, or null
+  int64_t* histogram;     // [sets, J, V], or null
+  int64_t* bins;          // [sets, 256, 8] by set, low byte of the sum, and slice, or null
 };
 
 void program(const reram_problem& p, const int8_t* codes, uint64_t* cells);
@@ -115,6 +149,8 @@ struct Kernels {
   void (*convert)(const Job&, const Task&, const Scratch&, int32_t* acc);
   void (*convert_narrow)(const Job&, const Task&, const Scratch&, int32_t* acc);
   void (*histogram)(const Job&, const Task&, const Scratch&);
+  // False if a number is NaN or infinite.
+  bool (*quantize)(const float* x, int64_t count, const Quantizer&, uint8_t* codes);
 };
 
 extern const Kernels kPortableKernels;

@@ -24,8 +24,8 @@ struct Avx2 {
     }
   }
 
-  static int lines(const uint64_t* words, int count, uint16_t* out) {
-    return driven_lines(words, count, out);
+  static int lines(const uint64_t* words, int count, const uint16_t* from, uint16_t* out) {
+    return driven_lines(words, count, from, out);
   }
 
   // Within each 32 bit-lines, unpacking and widening leave the accumulators in this order.
@@ -205,6 +205,6 @@ struct Avx2 {
 
 }  // namespace
 
-const Kernels kAvx2Kernels = {convert<Avx2>, convert_narrow<Avx2>, histogram<Avx2>};
+const Kernels kAvx2Kernels = {convert<Avx2>, convert_narrow<Avx2>, histogram<Avx2>, quantize<Avx2>};
 
 }  // namespace reram

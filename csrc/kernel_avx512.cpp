@@ -19,22 +19,14 @@ struct Avx512 {
   // Unpacking within 128-bit lanes and widening leave the accumulators in this order.
   static int column(int k) { return (k % 32) / 8 * 16 + k / 32 * 8 + k % 8; }
 
-  // `driven_lines`, 64 word-lines at a time.
-  static int lines(const uint64_t* words, int count, uint16_t* out) {
-    alignas(64) static constexpr uint8_t kIota[64] = {
-        0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
-        22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43,
-        44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
+  // `driven_lines`, 32 word-lines at a time.
+  static int lines(const uint64_t* words, int count, const uint16_t* from, uint16_t* out) {
     int n = 0;
-    for (int k = 0; k < count; ++k) {
-      const __m512i packed =
-          _mm512_maskz_compress_epi8(_cvtu64_mask64(words[k]), _mm512_load_si512(kIota));
-      const __m512i base = _mm512_set1_epi16(short(64 * k));
-      const __m512i low = _mm512_cvtepu8_epi16(_mm512_castsi512_si256(packed));
-      const __m512i high = _mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64(packed, 1));
-      _mm512_storeu_si512(out + n, _mm512_add_epi16(low, base));
-      _mm512_storeu_si512(out + n + 32, _mm512_add_epi16(high, base));
-      n += popcount(words[k]);
+    for (int k = 0; k < 2 * count; ++k) {
+      const uint32_t driven = uint32_t(words[k / 2] >> (k % 2 * 32));
+      const __m512i all = _mm512_loadu_si512(from + 32 * k);
+      _mm512_storeu_si512(out + n, _mm512_maskz_compress_epi16(driven, all));
+      n += _mm_popcnt_u32(driven);
     }
     return n;
   }
@@ -242,6 +234,7 @@ struct Avx512 {
 
 }  // namespace
 
-const Kernels kAvx512Kernels = {convert<Avx512>, convert_narrow<Avx512>, histogram<Avx512>};
+const Kernels kAvx512Kernels = {convert<Avx512>, convert_narrow<Avx512>, histogram<Avx512>,
+                                quantize<Avx512>};
 
 }  // namespace reram

@@ -51,13 +51,36 @@ inline void slice_sums(const uint64_t* planes, int stride, int8_t* out) {
   }
 }
 
-// Word-lines that the bits of `words` drive: writes 64 beyond the last at most.
-inline int driven_lines(const uint64_t* words, int count, uint16_t* lines) {
+// Word-lines that the bits of `words` drive, bit k driving `from[k]`: writes 64 beyond the last at
+// most.
+inline int driven_lines(const uint64_t* words, int count, const uint16_t* from, uint16_t* lines) {
   int n = 0;
   for (int k = 0; k < count; ++k)
     for (uint64_t left = words[k]; left; left &= left - 1)
-      lines[n++] = uint16_t(64 * k + lowest_bit(left));
+      lines[n++] = from[64 * k + lowest_bit(left)];
   return n;
+}
+
+// A short copy; a call of memcpy would take longer.
+inline void copy_codes(uint8_t* to, const uint8_t* from, int64_t length) {
+  int64_t k = 0;
+  for (; k + 16 <= length; k += 16) std::memcpy(to + k, from + k, 16);
+  if (k + 8 <= length) {
+    std::memcpy(to + k, from + k, 8);
+    k += 8;
+  }
+  if (k + 4 <= length) {
+    std::memcpy(to + k, from + k, 4);
+    k += 4;
+  }
+  for (; k < length; ++k) to[k] = from[k];
+}
+
+// Codes of one position in one tile, in the order of their addresses.
+inline void gather_codes(const Job& job, int64_t t, const uint8_t* position, uint8_t* row) {
+  const Gather& g = job.gather;
+  for (int64_t k = g.first[t]; k < g.first[t + 1]; ++k)
+    copy_codes(row + g.segments[k].at, position + g.segments[k].offset, g.segments[k].length);
 }
 
 // The units of one tile.
@@ -73,6 +96,24 @@ inline Path path_of(const Job& job, int active, int set) {
   return active <= job.most ? kEight : kGeneral;
 }
 
+// Where the inputs and the outputs of a task's positions lie.
+inline void locate(const Job& job, const Task& task, const Scratch& s) {
+  const int64_t *size = job.p.positions, *u = job.p.u_stride_position;
+  const int64_t none[4] = {}, *y = job.finish ? job.finish->strides : none;
+  const uint8_t* first = job.u + task.group * job.p.u_stride_group;
+  int64_t column = task.m0 % size[2], row = task.m0 / size[2] % size[1];
+  int64_t image = task.m0 / size[2] / size[1];
+  for (int64_t m = 0; m < task.m1 - task.m0; ++m) {
+    s.codes[m] = first + image * u[0] + row * u[1] + column * u[2];
+    s.places[m] = image * y[0] + row * y[2] + column * y[3];
+    if (++column < size[2]) continue;
+    column = 0;
+    if (++row < size[1]) continue;
+    row = 0;
+    ++image;
+  }
+}
+
 // Bit planes of a tile's inputs for all positions of a task, and its units; adds to the constants
 // what the tile gives to all outputs of a position alike.
 template <class Vec>
@@ -80,29 +121,19 @@ Tile pack_tile(const Job& job, const Task& task, const Scratch& s, int64_t t) {
   const reram_problem& p = job.p;
   const Shape& shape = job.shape;
   const int64_t count = task.m1 - task.m0, first = t * p.rows;
-  const int64_t height = p.depth - first < p.rows ? p.depth - first : p.rows;
+  const int64_t height = shape.depth - first < p.rows ? shape.depth - first : p.rows;
+  const uint16_t* line_of = job.gather.lines + t * job.gather.stride;
+  std::memset(s.row + height, 0, size_t(64 * shape.words - height));
   const uint32_t input_mask = (1u << p.input_bits) - 1;
   Tile tile = {};
   uint16_t* lines = s.lines;
   for (int64_t m = 0; m < count; ++m) {
-    const uint8_t* row = job.u + (task.m0 + m) * p.u_stride_position +
-                         task.group * p.u_stride_group + first * p.u_stride_depth;
-    if (p.u_stride_depth != 1) {
-      for (int64_t k = 0; k < height; ++k) s.row[k] = row[k * p.u_stride_depth];
-      row = s.row;
-    }
+    gather_codes(job, t, s.codes[m], s.row);
     uint64_t* planes = s.inputs + m * kCycles * shape.words;
     int active[kCycles] = {};
     for (int w = 0; w < shape.words; ++w) {
-      const int64_t left = height - 64 * w;
-      uint64_t word[kCycles] = {};
-      if (left >= 64) {
-        Vec::transpose(row + 64 * w, word);
-      } else if (left > 0) {
-        uint8_t tail[64] = {};
-        std::memcpy(tail, row + 64 * w, size_t(left));
-        Vec::transpose(tail, word);
-      }
+      uint64_t word[kCycles];
+      Vec::transpose(s.row + 64 * w, word);
       for (int i = 0; i < kCycles; ++i) {
         if (!(input_mask >> i & 1)) word[i] = 0;
         planes[i * shape.words + w] = word[i];
@@ -134,7 +165,7 @@ Tile pack_tile(const Job& job, const Task& task, const Scratch& s, int64_t t) {
       unit = {int32_t(m), uint16_t(i), uint16_t(set), 0, lines};
       if (path == kGeneral) continue;
       if (job.vector_acc) constant += job.vector_acc[set] << i;
-      int n = Vec::lines(planes + i * shape.words, shape.words, lines);
+      int n = Vec::lines(planes + i * shape.words, shape.words, line_of, lines);
       while (n % 4) lines[n++] = uint16_t(shape.height);
       unit.count = n;
       lines += n;
@@ -147,9 +178,10 @@ Tile pack_tile(const Job& job, const Task& task, const Scratch& s, int64_t t) {
 // The sums of one unit, of any number of rows and bits: [8, 64]. Counters are bit-sliced, wide
 // enough for 4,096 word-lines of 15 * 15.
 template <class Vec>
-void general_sums(const Job& job, const Scratch& s, const Pass& pass, const Unit& unit,
+void general_sums(const Job& job, const Scratch& s, int64_t t, const Pass& pass, const Unit& unit,
                   const uint64_t* block, int32_t (*sums)[kColumns]) {
   const Shape& shape = job.shape;
+  const uint16_t* line_of = job.gather.lines + t * job.gather.stride;
   constexpr int kPlanes = 21;
   std::memset(sums, 0, sizeof(int32_t) * kSlices * kColumns);
   for (int side = 0; side < (pass.minus < 0 ? 1 : 2); ++side) {
@@ -162,7 +194,7 @@ void general_sums(const Job& job, const Scratch& s, const Pass& pass, const Unit
       const uint64_t* in = s.inputs + (int64_t(unit.position) * kCycles + bit) * shape.words;
       for (int k = 0; k < shape.words; ++k) {
         for (uint64_t left = in[k]; left; left &= left - 1) {
-          const int64_t line = 64 * k + lowest_bit(left);
+          const int64_t line = line_of[64 * k + lowest_bit(left)];
           for (int c = 0; c < job.p.cell_bits; ++c) {
             const uint64_t* cells =
                 block + (sign * job.p.cell_bits + c) * shape.sheet_words() + line * kSlices;
@@ -197,10 +229,11 @@ inline int block_columns(const reram_problem& p, int64_t block) {
 }
 
 template <class Vec>
-void convert_general(const Job& job, const Scratch& s, const Pass& pass, const uint64_t* block,
-                     int columns, const Unit& unit, uint32_t* sums_of_block) {
+void convert_general(const Job& job, const Scratch& s, int64_t t, const Pass& pass,
+                     const uint64_t* block, int columns, const Unit& unit,
+                     uint32_t* sums_of_block) {
   int32_t sums[kSlices][kColumns];
-  general_sums<Vec>(job, s, pass, unit, block, sums);
+  general_sums<Vec>(job, s, t, pass, unit, block, sums);
   uint32_t* into = sums_of_block + int64_t(unit.position) * kColumns;
   for (int j = 0; j < job.shape.slices; ++j) {
     const int64_t table = job.table(unit.set, j);
@@ -249,12 +282,51 @@ void convert_path(int path, const Sweep& w) {
 }
 
 template <class Vec>
+void store_block(const Job& job, const Task& task, int64_t b, const uint32_t* sums, int32_t* acc) {
+  const int columns = block_columns(job.p, b);
+  for (int64_t m = task.m0; m < task.m1; ++m, sums += kColumns) {
+    int32_t* out = acc + (m * job.p.groups + task.group) * job.p.outputs + b * kColumns;
+    for (int k = 0; k < kColumns; ++k)
+      if (Vec::column(k) < columns) out[Vec::column(k)] = int32_t(sums[k]);
+  }
+}
+
+// Outputs of the positions of a task, in place of their sums.
+template <class Vec>
+void finish_block(const Job& job, const Task& task, const Scratch& s, int64_t b, uint32_t* sums) {
+  const Finish& f = *job.finish;
+  const int columns = block_columns(job.p, b);
+  const int64_t first = task.group * job.p.outputs + b * kColumns, count = task.m1 - task.m0;
+  float scale[kColumns] = {}, bias[kColumns] = {};
+  uint32_t correction[kColumns] = {};
+  for (int k = 0; k < kColumns; ++k) {
+    const int n = Vec::column(k);
+    if (n >= columns) continue;
+    scale[k] = f.scale[first + n];
+    if (f.bias) bias[k] = f.bias[first + n];
+    correction[k] = uint32_t(f.correction[first + n]);
+  }
+  for (int64_t m = 0; m < count; ++m)
+    for (int k = 0; k < kColumns; ++k) {
+      uint32_t& sum = sums[m * kColumns + k];
+      const float y = float(int32_t(sum - correction[k])) * scale[k] + bias[k];
+      std::memcpy(&sum, &y, sizeof y);
+    }
+  for (int k = 0; k < kColumns; ++k) {
+    if (Vec::column(k) >= columns) continue;
+    float* y = f.y + (first + Vec::column(k)) * f.strides[1];
+    for (int64_t m = 0; m < count; ++m) std::memcpy(y + s.places[m], sums + m * kColumns + k, 4);
+  }
+}
+
+template <class Vec>
 void convert(const Job& job, const Task& task, const Scratch& s, int32_t* acc) {
   const reram_problem& p = job.p;
   const Shape& shape = job.shape;
   const int64_t count = task.m1 - task.m0, block_sums = count * kColumns;
   std::memset(s.sums, 0, size_t((task.b1 - task.b0) * block_sums) * sizeof(uint32_t));
   std::memset(s.constant, 0, size_t(count) * sizeof(uint32_t));
+  locate(job, task, s);
   for (int64_t t = 0; t < shape.tiles; ++t) {
     const Tile tile = pack_tile<Vec>(job, task, s, t);
     for (int64_t b = task.b0; b < task.b1; ++b) {
@@ -274,7 +346,7 @@ void convert(const Job& job, const Task& task, const Scratch& s, int32_t* acc) {
                          : convert_path<Vec, false, false>(path, w);
             },
             [&](const Unit& unit) {
-              convert_general<Vec>(job, s, pass, block, columns, unit, sums);
+              convert_general<Vec>(job, s, t, pass, block, columns, unit, sums);
             });
       }
       for (int i = 0; i < shape.cycles && s.counts; ++i) {
@@ -288,14 +360,31 @@ void convert(const Job& job, const Task& task, const Scratch& s, int32_t* acc) {
     }
   }
   for (int64_t b = task.b0; b < task.b1; ++b) {
-    const int columns = block_columns(p, b);
-    for (int64_t m = 0; m < count; ++m) {
-      int32_t* out = acc + ((task.m0 + m) * p.groups + task.group) * p.outputs + b * kColumns;
-      const uint32_t* sum = s.sums + (b - task.b0) * block_sums + m * kColumns;
-      for (int k = 0; k < kColumns; ++k)
-        if (Vec::column(k) < columns) out[Vec::column(k)] = int32_t(sum[k] + s.constant[m]);
-    }
+    uint32_t* sums = s.sums + (b - task.b0) * block_sums;
+    for (int64_t m = 0; m < count; ++m)
+      for (int k = 0; k < kColumns; ++k) sums[m * kColumns + k] += s.constant[m];
+    job.finish ? finish_block<Vec>(job, task, s, b, sums)
+               : store_block<Vec>(job, task, b, sums, acc);
   }
+}
+
+// Adding and subtracting 1.5 * 2^23 rounds to the nearest whole number, halves to even, as torch
+// does; codes end far below it.
+template <class Vec>
+bool quantize(const float* x, int64_t count, const Quantizer& q, uint8_t* codes) {
+  constexpr float kRound = 12582912, kFar = 1024, kLargest = 3.40282347e38f;
+  int bad = 0;
+  for (int64_t k = 0; k < count; ++k) {
+    bad |= !(x[k] <= kLargest) | !(x[k] >= -kLargest);
+    float v = x[k] / q.scale;
+    v = v > -kFar ? v : -kFar;
+    v = v < kFar ? v : kFar;
+    v = (v + kRound) - kRound + q.zero;
+    v = v > 0 ? v : 0;
+    v = v < q.most ? v : q.most;
+    codes[k] = uint8_t(int(v));
+  }
+  return !bad;
 }
 
 template <class Vec, bool Signed>
@@ -312,6 +401,7 @@ template <class Vec>
 void histogram(const Job& job, const Task& task, const Scratch& s) {
   const Shape& shape = job.shape;
   const int64_t values = shape.values();
+  locate(job, task, s);
   for (int64_t t = 0; t < shape.tiles; ++t) {
     const Tile tile = pack_tile<Vec>(job, task, s, t);
     for (int64_t b = task.b0; b < task.b1; ++b) {
@@ -332,7 +422,7 @@ void histogram(const Job& job, const Task& task, const Scratch& s) {
             },
             [&](const Unit& unit) {
               int32_t sums[kSlices][kColumns];
-              general_sums<Vec>(job, s, pass, unit, block, sums);
+              general_sums<Vec>(job, s, t, pass, unit, block, sums);
               for (int j = 0; j < shape.slices; ++j)
                 for (int n = 0; n < columns; ++n) ++bins(unit.set, j)[sums[j][n]];
             });

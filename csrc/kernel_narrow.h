@@ -36,21 +36,50 @@ inline int narrow_units(const Job& job, const uint64_t* block, const Pass& pass,
 // Bits of 64 positions' inputs to one tile, [R + 1, 8]; adds the inputs up for the offset, unless
 // `constant` is null.
 template <class Vec>
-void narrow_inputs(const Job& job, const Task& task, const Scratch& s, int64_t t, int64_t m0,
-                   int positions, uint32_t* constant) {
+void narrow_inputs(const Job& job, const Scratch& s, int64_t t, int first_position, int positions,
+                   uint32_t* constant) {
   const reram_problem& p = job.p;
-  const int64_t first = t * p.rows;
-  const int64_t height = p.depth - first < p.rows ? p.depth - first : p.rows;
+  const int64_t first = t * p.rows, depth = job.shape.depth;
+  const int64_t height = depth - first < p.rows ? depth - first : p.rows;
   const uint8_t mask = uint8_t((1u << p.input_bits) - 1);
+  const uint8_t* const* from = s.codes + first_position;
+  int run[kColumns + 1] = {}, runs = 0;  // of positions side by side in memory
+  for (int m = 1; m <= positions; ++m)
+    if (m == positions || from[m] != from[m - 1] + 1) run[++runs] = m;
   std::memset(s.inputs, 0, size_t(job.shape.sheet_words()) * sizeof(uint64_t));
   for (int64_t r = 0; r < height; ++r) {
-    const uint8_t* from = job.u + (first + r) * p.u_stride_depth + task.group * p.u_stride_group +
-                          m0 * p.u_stride_position;
+    const int64_t offset = job.gather.offsets[first + r];
     uint8_t codes[kColumns] = {};
-    for (int m = 0; m < positions; ++m) codes[m] = from[m * p.u_stride_position] & mask;
+    for (int k = 0; k < runs; ++k)
+      copy_codes(codes + run[k], from[run[k]] + offset, run[k + 1] - run[k]);
+    for (uint8_t& code : codes) code &= mask;
     Vec::transpose(codes, s.inputs + r * kSlices);
     if (p.encoding == RERAM_OFFSET)
       for (int m = 0; m < positions; ++m) constant[m] -= uint32_t(codes[m]) << (p.weight_bits - 1);
+  }
+}
+
+// Results of up to 64 positions: `sums` by bit-line and position.
+template <class Vec>
+void finish_strip(const Job& job, const Task& task, const Scratch& s, int first, uint32_t* sums,
+                  const uint32_t* constant, int32_t* acc) {
+  const int outputs = int(job.p.outputs), left = int(task.m1 - task.m0) - first;
+  for (int n = 0; n < outputs; ++n, sums += kColumns) {
+    const int64_t channel = task.group * outputs + n;
+    int32_t sorted[kColumns];
+    for (int k = 0; k < kColumns; ++k)
+      sorted[Vec::column(k)] = int32_t(sums[k] + constant[Vec::column(k)]);
+    const int count = left < kColumns ? left : kColumns;
+    if (const Finish* f = job.finish) {
+      const uint32_t correction = uint32_t(f->correction[channel]);
+      const float scale = f->scale[channel], bias = f->bias ? f->bias[channel] : 0;
+      float* y = f->y + channel * f->strides[1];
+      for (int m = 0; m < count; ++m)
+        y[s.places[first + m]] = float(int32_t(uint32_t(sorted[m]) - correction)) * scale + bias;
+    } else {
+      int32_t* out = acc + (task.m0 + first) * job.p.groups * outputs + channel;
+      for (int m = 0; m < count; ++m) out[m * job.p.groups * outputs] = sorted[m];
+    }
   }
 }
 
@@ -60,9 +89,10 @@ void convert_narrow(const Job& job, const Task& task, const Scratch& s, int32_t*
   const Shape& shape = job.shape;
   const int outputs = int(p.outputs), count = int(task.m1 - task.m0);
   const int64_t strip_sums = int64_t(outputs) * kColumns;
+  locate(job, task, s);
   uint32_t base = 0;  // of the byte tables, for each tile
   for (int i = 0; i < shape.cycles; ++i) base += job.vector_acc[i] << i;
-  uint32_t constant[kNarrowPositions];
+  uint32_t constant[kNarrowPositions] = {};
   for (int m = 0; m < count; ++m) constant[m] = base * uint32_t(shape.tiles);
   std::memset(s.sums, 0, size_t((count + kColumns - 1) / kColumns * strip_sums) * sizeof(uint32_t));
   for (int64_t t = 0; t < shape.tiles; ++t) {
@@ -71,7 +101,7 @@ void convert_narrow(const Job& job, const Task& task, const Scratch& s, int32_t*
       const int path = most <= job.most4 ? kFour : most <= job.most6 ? kSix : kEight;
       for (int m = 0; m < count; m += kColumns) {
         const int positions = count - m < kColumns ? count - m : kColumns;
-        narrow_inputs<Vec>(job, task, s, t, task.m0 + m, positions, q ? nullptr : constant + m);
+        narrow_inputs<Vec>(job, s, t, m, positions, q ? nullptr : constant + m);
         for (int j = 0; j < shape.slices; ++j) {
           int64_t by_cycle[kSlices] = {};
           const Sweep w = {s.inputs,
@@ -90,15 +120,8 @@ void convert_narrow(const Job& job, const Task& task, const Scratch& s, int32_t*
       }
     }
   }
-  for (int m = 0; m < count; m += kColumns) {
-    for (int k = 0; k < kColumns; ++k) {
-      const int at = m + Vec::column(k);
-      if (at >= count) continue;
-      int32_t* out = acc + ((task.m0 + at) * p.groups + task.group) * p.outputs;
-      const uint32_t* sums = s.sums + m / kColumns * strip_sums + k;
-      for (int n = 0; n < outputs; ++n) out[n] = int32_t(sums[n * kColumns] + constant[at]);
-    }
-  }
+  for (int m = 0; m < count; m += kColumns)
+    finish_strip<Vec>(job, task, s, m, s.sums + m / kColumns * strip_sums, constant + m, acc);
 }
 
 }  // namespace

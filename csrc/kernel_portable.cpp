@@ -28,8 +28,8 @@ struct Portable {
   // Which bit-line of a block the k-th accumulator belongs to.
   static int column(int k) { return k; }
 
-  static int lines(const uint64_t* words, int count, uint16_t* out) {
-    return driven_lines(words, count, out);
+  static int lines(const uint64_t* words, int count, const uint16_t* from, uint16_t* out) {
+    return driven_lines(words, count, from, out);
   }
 
   // Carry-save counters of `n` word-lines, a multiple of four.
@@ -115,6 +115,7 @@ struct Portable {
 
 }  // namespace
 
-const Kernels kPortableKernels = {convert<Portable>, convert_narrow<Portable>, histogram<Portable>};
+const Kernels kPortableKernels = {convert<Portable>, convert_narrow<Portable>, histogram<Portable>,
+                                  quantize<Portable>};
 
 }  // namespace reram

@@ -10,8 +10,8 @@ void program(const reram_problem& p, const int8_t* codes, uint64_t* cells) {
   std::memset(cells, 0, size_t(p.groups * shape.group_words()) * sizeof(uint64_t));
   for (int64_t g = 0; g < p.groups; ++g) {
     for (int64_t n = 0; n < p.outputs; ++n) {
-      const int8_t* row = codes + (g * p.outputs + n) * p.depth;
-      for (int64_t k = 0; k < p.depth; ++k) {
+      const int8_t* row = codes + (g * p.outputs + n) * shape.depth;
+      for (int64_t k = 0; k < shape.depth; ++k) {
         uint64_t* line = cells + g * shape.group_words() +
                          (k / p.rows * shape.blocks + n / kColumns) * shape.block_words() +
                          k % p.rows * kSlices;

@@ -4,8 +4,8 @@
  * called from several threads at once. Pointers are borrowed for the call; sizes are in elements.
  *
  * Arrays, row-major, for a problem with G groups, M positions, K word-lines in all (the depth),
- * N bit-lines (outputs) per group, I cycles, J slices and T = ceil(K / rows) tiles. M and K are each
- * the product of three sizes, so that the windows of a convolution need no copy (no im2col):
+ * N bit-lines (outputs) per group, I cycles, J slices and T = ceil(K / rows) tiles. M and K are
+ * each the product of three sizes, so that the windows of a convolution need no copy (no im2col):
  *
  *   u       uint8  [M, G, K]                 input codes, any strides (u_stride_*), may overlap
  *   codes   int8   [G, N, K]                 signed weight codes, contiguous
@@ -50,7 +50,8 @@ enum reram_status {
   RERAM_BAD_ARGUMENT = 1, /* a null pointer, a negative size, a geometry out of range */
   RERAM_BAD_ISA = 2,      /* this machine or this build lacks the instruction set */
   RERAM_OVERFLOW = 3,     /* the tables could overflow the 32-bit accumulator at this depth */
-  RERAM_NO_MEMORY = 4
+  RERAM_NO_MEMORY = 4,
+  RERAM_NOT_FINITE = 5 /* an input is NaN or infinite */
 };
 
 typedef struct reram_problem {
@@ -66,6 +67,18 @@ typedef struct reram_problem {
   int32_t threads; /* at most this many, >= 1 */
 } reram_problem;
 
+/* What a layer adds to a problem: float images in, float images out. `problem` holds the sizes of
+ * the windows; its u_strides are not used. A linear layer is a convolution of M images of one
+ * pixel. */
+typedef struct reram_layer {
+  int64_t image_rows, image_columns;
+  int64_t x_strides[4], y_strides[4]; /* image, channel, row, column; x is contiguous along its
+                                         channels or along its columns */
+  int32_t stride[2], padding[2], dilation[2]; /* of rows and of columns */
+  float input_scale;                          /* codes are clamp(round(x / scale) + zero, 0, .) */
+  int32_t input_zero;
+} reram_layer;
+
 RERAM_API int32_t reram_abi_version(void);
 
 /* The widest instruction set that both this build and this processor have. */
@@ -76,6 +89,15 @@ RERAM_API int32_t reram_crossbar(const reram_problem* problem, const uint8_t* u,
                                  const uint64_t* cells, const int32_t* levels,
                                  const uint8_t* comparisons, const int32_t* edges,
                                  const int32_t* index, int32_t* acc, int64_t* counts);
+
+/* A whole layer in one pass: quantize, pad with the code of zero, convert, and
+ * y = scale * (acc - correction) + bias, with scale, correction and bias (or NULL) of shape [G, N].
+ */
+RERAM_API int32_t reram_forward(const reram_problem* problem, const reram_layer* layer,
+                                const float* x, const uint64_t* cells, const int32_t* levels,
+                                const uint8_t* comparisons, const int32_t* edges,
+                                const int32_t* index, const float* scale, const int32_t* correction,
+                                const float* bias, float* y, int64_t* counts);
 
 /* Adds the bit-line sums of this input to `histogram`. */
 RERAM_API int32_t reram_histogram(const reram_problem* problem, const uint8_t* u,

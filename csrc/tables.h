@@ -73,8 +73,9 @@ class Tables {
           most += double(high) * weight;
         }
     const double ones = double((int64_t(1) << p.input_bits) - 1);
-    const double offset =
-        p.encoding == RERAM_OFFSET ? double(p.depth) * ones * double(1 << (p.weight_bits - 1)) : 0;
+    const double offset = p.encoding == RERAM_OFFSET
+                              ? double(shape.depth) * ones * double(1 << (p.weight_bits - 1))
+                              : 0;
     const double tiles = double(shape.tiles);
     return least * tiles - offset >= -2147483648.0 && most * tiles <= 2147483647.0;
   }
@@ -122,8 +123,8 @@ class Tables {
       return false;
     for (int set = 0; set < sets_; ++set)
       if (!pointers_[0][size_t(set * kSlices)]) return false;
-    const int64_t units = (p.positions + kColumns - 1) / kColumns * p.outputs * shape.slices;
-    return 1.6 * double(units) < double(p.positions * shape.cycles);
+    const int64_t units = (shape.positions + kColumns - 1) / kColumns * p.outputs * shape.slices;
+    return 1.6 * double(units) < double(shape.positions * shape.cycles);
   }
 
   void pack_narrow() {

@@ -3,6 +3,7 @@
 from importlib.metadata import version
 
 from reram_torch.adc import TwinRange, UniformSAR
+from reram_torch.backends import backend
 from reram_torch.calibrate import calibrate, lossless_adc
 from reram_torch.config import (
     Config,
@@ -17,7 +18,6 @@ from reram_torch.convert import Conversion, convert, crossbar_layers, revert
 from reram_torch.design import AdcSearch, design_adc
 from reram_torch.layers import ReRAMConv2d, ReRAMLinear
 from reram_torch.native import NativeError
-from reram_torch.ops import backend
 from reram_torch.power import LayerReport, PowerMeter, PowerReport
 
 __version__ = version("reram_torch")

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from reram_torch import ops
+from reram_torch import backends
 from reram_torch.adc import UniformSAR
 from reram_torch.convert import crossbar_layers
 from reram_torch.crossbar_layer import CrossbarLayer
 from reram_torch.layers import ReRAMConv2d
-from reram_torch.mapping import AdcTables, Geometry
+from reram_torch.mapping import AdcTables, Geometry, sizes
 from reram_torch.progress import progress
 from reram_torch.quantize import InputScale
 from reram_torch.validate import check_choice, check_finite
@@ -268,14 +268,14 @@ class _BitLineObserver:
         )
         self.statistics = Statistics(
             torch.zeros(g.cycles, g.slices, len(sums), dtype=torch.int64),
-            fingerprint=ops.fingerprint(layer.weight),
+            fingerprint=backends.fingerprint(layer.weight),
         )
 
     def __call__(self, layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
         g = layer.geometry.as_list()
         u = layer._codes(x)
         encoded = layer.encoded()
-        outputs = layer.weight.shape[0] // u.shape[1]
+        outputs = layer.weight.shape[0] // sizes(u)[1]
         bins = torch.ops.reram_torch.histogram(u, encoded.cells, self.tables.edges, outputs, g)
         y, _ = layer._simulate(x, self.tables, False)
         # Back from outputs to shift-add results, channels last: sum_k u_k q_k.

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from reram_torch import ops
+import reram_torch.ops  # noqa: F401 - registers the operators
+from reram_torch import backends
 from reram_torch.adc import AdcDesign, compile_tables, design_from_dict, design_to_dict
 from reram_torch.config import Config
 from reram_torch.mapping import AdcTables, Geometry, check_accumulator, check_tables
@@ -131,9 +132,9 @@ class CrossbarLayer(nn.Module):
         weight = self.weight.detach()
         if torch.compiler.is_compiling():
             return self._encode(weight)
-        key = ops.fingerprint(weight)
+        key = backends.fingerprint(weight)
         if key is not None:
-            key = (key, weight.dtype, ops.backend())
+            key = (key, weight.dtype, backends.backend())
             if self._encoded is not None and self._encoded[0] == key:
                 return self._encoded[1]
         encoded = self._encode(weight)
@@ -178,7 +179,7 @@ class CrossbarLayer(nn.Module):
         raise NotImplementedError
 
     def _codes(self, x: torch.Tensor) -> torch.Tensor:
-        """Input codes as word-lines see them, uint8 (M, G, K)."""
+        """Input codes as word-lines see them, uint8: (M, G, K), or windows in seven dimensions."""
         raise NotImplementedError
 
     def _float(self, x: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from reram_torch import ops
+from reram_torch import backends
 from reram_torch.adc import AdcDesign
 from reram_torch.calibrate import Calibration, collect, evaluating, lossless_adc
 from reram_torch.config import SearchConfig
@@ -96,7 +96,7 @@ class _Problem:
         changed = [
             n
             for n, m in self.layers.items()
-            if m._statistics.fingerprint != ops.fingerprint(m.weight)
+            if m._statistics.fingerprint != backends.fingerprint(m.weight)
         ]
         if changed:
             raise RuntimeError(

@@ -11,13 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from reram_torch import ops
 from reram_torch.calibrate import evaluating
 from reram_torch.convert import crossbar_layers
 from reram_torch.crossbar_layer import CrossbarLayer
 from reram_torch.layers import ReRAMConv2d
 from reram_torch.progress import progress
-from reram_torch.quantize import weight_codes
+from reram_torch.quantize import input_codes, weight_codes
 
 
 @dataclass(frozen=True)
@@ -101,11 +100,11 @@ def _integer_layer(layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
     if isinstance(layer, ReRAMConv2d):
         padded, padding = layer._padded(x)
         # Codes less the zero point: padding with nothing is then padding with zero.
-        u = ops.input_codes(padded, scale, zero, bits).double() - zero
+        u = input_codes(padded, scale, zero, bits).double() - zero
         acc = F.conv2d(u, codes, None, layer.stride, padding, layer.dilation, layer.groups)
         shape = (-1, 1, 1)
     else:
-        u = ops.input_codes(x, scale, zero, bits).double() - zero
+        u = input_codes(x, scale, zero, bits).double() - zero
         acc = F.linear(u, codes)
         shape = (-1,)
     y = acc.to(torch.int64) * (encoded.scale * scale).view(shape)

@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from reram_torch import ops
+from reram_torch import layer_ops
 from reram_torch.config import Config
 from reram_torch.crossbar_layer import CrossbarLayer, carry_over
+from reram_torch.quantize import input_codes
 
 
 class ReRAMLinear(CrossbarLayer, nn.Linear):
@@ -55,7 +56,7 @@ class ReRAMLinear(CrossbarLayer, nn.Linear):
 
     def _codes(self, x):
         scale, zero = self._input_scale
-        codes = ops.input_codes(x, scale, zero, self.config.inputs.bits)
+        codes = input_codes(x, scale, zero, self.config.inputs.bits)
         return codes.reshape(-1, 1, self.in_features)
 
     def _float(self, x):
@@ -132,8 +133,10 @@ class ReRAMConv2d(CrossbarLayer, nn.Conv2d):
     def _codes(self, x):
         padded, padding = self._padded(x)
         scale, zero = self._input_scale
-        codes = ops.input_codes(padded, scale, zero, self.config.inputs.bits)
-        return ops.unfold_codes(
+        codes = input_codes(padded, scale, zero, self.config.inputs.bits)
+        if self.out_channels // self.groups >= layer_ops.WIDE_OUTPUTS:
+            codes = codes.contiguous(memory_format=torch.channels_last)
+        return layer_ops.windows(
             codes, self.kernel_size, self.stride, padding, self.dilation, self.groups, zero
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +17,13 @@ LANES = 8  # words of a word-line, one for each slice
 def ceil_div(a: int, b: int) -> int:
     """A / b, rounded up."""
     return -(-a // b)
+
+
+def sizes(u: torch.Tensor) -> tuple[int, int, int]:
+    """M, G and K of input codes: (M, G, K), or windows (M0, M1, M2, G, K0, K1, K2) of codes."""
+    if u.dim() == 3:
+        return tuple(u.shape)
+    return math.prod(u.shape[:3]), u.shape[3], math.prod(u.shape[4:])
 
 
 @dataclass(frozen=True)
@@ -120,6 +128,17 @@ class AdcTables(NamedTuple):
     comparisons: torch.Tensor
     edges: torch.Tensor
     index: torch.Tensor
+
+
+def check_cells(
+    geometry: Geometry, cells: torch.Tensor, groups: int, outputs: int, depth: int
+) -> None:
+    """Raises ValueError if programmed cells have a wrong type or shape."""
+    expected = geometry.cells_shape(groups, outputs, depth)
+    if cells.dtype != torch.int64 or tuple(cells.shape) != expected:
+        raise ValueError(
+            f"cells must be int64 of shape {expected}, not {cells.dtype} of {tuple(cells.shape)}"
+        )
 
 
 def check_table_shapes(geometry: Geometry, tables: AdcTables) -> None:

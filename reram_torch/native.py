@@ -3,46 +3,90 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
+from reram_torch import mapping
 from reram_torch.mapping import AdcTables, Geometry
+from reram_torch.validate import check_finite
 
-ABI_VERSION = 3
+ABI_VERSION = 4
 ISAS = ("portable", "avx2", "avx512")
 ERRORS = {
     1: "an argument is out of range",
     2: "this machine lacks the instruction set",
     4: "out of memory",
 }
-_OVERFLOW = 3
+_OVERFLOW, _NOT_FINITE = 3, 5
 
 
 class _Problem(ctypes.Structure):
     """`reram_problem` of csrc/reram_crossbar.h."""
 
     _fields_ = [
-        *((name, ctypes.c_int64) for name in ("positions", "groups", "depth", "outputs")),
-        *((f"u_stride_{name}", ctypes.c_int64) for name in ("position", "group", "depth")),
-        *(
-            (name, ctypes.c_int32)
-            for name in (
-                "rows",
-                "cell_bits",
-                "dac_bits",
-                "weight_bits",
-                "input_bits",
-                "encoding",
-                "tables",
-                "buckets",
-                "isa",
-                "threads",
-            )
-        ),
+        ("positions", ctypes.c_int64 * 3),
+        ("groups", ctypes.c_int64),
+        ("depth", ctypes.c_int64 * 3),
+        ("outputs", ctypes.c_int64),
+        ("u_stride_position", ctypes.c_int64 * 3),
+        ("u_stride_group", ctypes.c_int64),
+        ("u_stride_depth", ctypes.c_int64 * 3),
+        ("rows", ctypes.c_int32),
+        ("cell_bits", ctypes.c_int32),
+        ("dac_bits", ctypes.c_int32),
+        ("weight_bits", ctypes.c_int32),
+        ("input_bits", ctypes.c_int32),
+        ("encoding", ctypes.c_int32),
+        ("tables", ctypes.c_int32),
+        ("buckets", ctypes.c_int32),
+        ("isa", ctypes.c_int32),
+        ("threads", ctypes.c_int32),
     ]
+
+
+class _Layer(ctypes.Structure):
+    """`reram_layer` of csrc/reram_crossbar.h."""
+
+    _fields_ = [
+        ("image_rows", ctypes.c_int64),
+        ("image_columns", ctypes.c_int64),
+        ("x_strides", ctypes.c_int64 * 4),
+        ("y_strides", ctypes.c_int64 * 4),
+        ("stride", ctypes.c_int32 * 2),
+        ("padding", ctypes.c_int32 * 2),
+        ("dilation", ctypes.c_int32 * 2),
+        ("input_scale", ctypes.c_float),
+        ("input_zero", ctypes.c_int32),
+    ]
+
+
+class LayerArguments(NamedTuple):
+    """What `forward` needs to know of a layer beside its weights and ADCs.
+
+    Attributes:
+        groups, kernel, stride, padding, dilation: as for `torch.nn.Conv2d`.
+        input_scale, input_zero: s_x and z.
+        scale: s_w * s_x by channel, float32 (C_out,).
+        correction: z * sum_k q_w by channel, int32 (C_out,).
+        bias: float32 (C_out,), or None.
+    """
+
+    groups: int
+    kernel: Sequence[int]
+    stride: Sequence[int]
+    padding: Sequence[int]
+    dilation: Sequence[int]
+    input_scale: float
+    input_zero: int
+    scale: torch.Tensor
+    correction: torch.Tensor
+    bias: torch.Tensor | None
 
 
 class NativeError(RuntimeError):
@@ -84,6 +128,7 @@ def _library() -> ctypes.CDLL:
         raise NativeError(f"{path} was built from another version of the package: reinstall it")
     pointer, problem = ctypes.c_void_p, ctypes.POINTER(_Problem)
     library.reram_crossbar.argtypes = [problem, *[pointer] * 8]
+    library.reram_forward.argtypes = [problem, ctypes.POINTER(_Layer), *[pointer] * 11]
     library.reram_histogram.argtypes = [problem, *[pointer] * 4]
     library.reram_program.argtypes = [problem, *[pointer] * 2]
     library.reram_fingerprint.argtypes = [pointer, ctypes.c_int64]
@@ -114,15 +159,32 @@ def isa() -> str:
 
 
 def _problem(
-    geometry: Geometry, u: torch.Tensor, outputs: int, tables: int = 1, buckets: int = 1
+    geometry: Geometry,
+    positions: Sequence[int],
+    groups: int,
+    depth: Sequence[int],
+    outputs: int,
+    strides: Sequence[int] = (0,) * 7,
+    tables: int = 1,
+    buckets: int = 1,
 ) -> _Problem:
-    M, G, K = u.shape
-    g = geometry
+    g, three = geometry, ctypes.c_int64 * 3
     return _Problem(
-        M, G, K, outputs, u.stride(0), u.stride(1), u.stride(2),
+        three(*positions), groups, three(*depth), outputs,
+        three(*strides[:3]), strides[3], three(*strides[4:]),
         g.rows, g.cell_bits, g.dac_bits, g.weight_bits, g.input_bits, g.encoding,
         tables, buckets, ISAS.index(isa()), torch.get_num_threads(),
     )  # fmt: skip
+
+
+def _problem_of(
+    u: torch.Tensor, geometry: Geometry, outputs: int, tables: int = 1, buckets: int = 1
+) -> _Problem:
+    """The problem of input codes (M, G, K), or of windows of codes in seven dimensions."""
+    if u.dim() == 3:
+        u = u[:, None, None, :, :, None, None]
+    positions, groups, depth = u.shape[:3], u.shape[3], u.shape[4:]
+    return _problem(geometry, positions, groups, depth, outputs, u.stride(), tables, buckets)
 
 
 def _check(status: int, depth: int = 0) -> None:
@@ -146,18 +208,15 @@ def crossbar(
         ValueError: the accumulator could overflow.
         NativeError: the kernel refused its arguments.
     """
-    M, G, K = u.shape
+    M, G, K = mapping.sizes(u)
     acc = torch.empty(M, G, outputs, dtype=torch.int32)
     counts = torch.zeros(3, geometry.slices, dtype=torch.int64)
-    cells, levels, comparisons, edges, index = (t.contiguous() for t in (cells, *tables))
+    cells, *tables = (t.contiguous() for t in (cells, *tables))
     status = _library().reram_crossbar(
-        _problem(geometry, u, outputs, len(levels), len(edges)),
+        _problem_of(u, geometry, outputs, len(tables[0]), len(tables[2])),
         u.data_ptr(),
         cells.data_ptr(),
-        levels.data_ptr(),
-        comparisons.data_ptr(),
-        edges.data_ptr(),
-        index.data_ptr(),
+        *(t.data_ptr() for t in tables),
         acc.data_ptr(),
         counts[1].data_ptr() if count else None,
     )
@@ -165,6 +224,61 @@ def crossbar(
     if count:
         counts[0] = geometry.conversions_per_slice(K, M, G * outputs) - counts[2]
     return acc, counts
+
+
+def forward(
+    x: torch.Tensor,
+    cells: torch.Tensor,
+    tables: AdcTables,
+    layer: LayerArguments,
+    geometry: Geometry,
+    count: bool,
+    y: torch.Tensor,
+) -> torch.Tensor:
+    """A whole layer, float32 images to float32 images: fills `y`, returns the counts.
+
+    Args:
+        x: (B, C, H, W), float32.
+        cells, tables, geometry: as for `crossbar`.
+        layer: the rest of what the layer is.
+        count: whether to count; counts stay zero otherwise.
+        y: (B, N, OH, OW), float32, any strides.
+
+    Raises:
+        ValueError: `x` holds NaN or infinity, or the accumulator could overflow.
+        NativeError: the kernel refused its arguments.
+    """
+    if x.stride(3) != 1 and x.stride(1) != 1:
+        x = x.contiguous()
+    images, channels, rows, columns = x.shape
+    groups, outputs = layer.groups, y.shape[1] // layer.groups
+    positions, depth = (images, *y.shape[2:]), (channels // groups, *layer.kernel)
+    counts = torch.zeros(3, geometry.slices, dtype=torch.int64)
+    cells, *tables = (t.contiguous() for t in (cells, *tables))
+    two, four = ctypes.c_int32 * 2, ctypes.c_int64 * 4
+    status = _library().reram_forward(
+        _problem(
+            geometry, positions, groups, depth, outputs,
+            tables=len(tables[0]), buckets=len(tables[2]),
+        ),
+        _Layer(
+            rows, columns, four(*x.stride()), four(*y.stride()), two(*layer.stride),
+            two(*layer.padding), two(*layer.dilation), layer.input_scale, layer.input_zero,
+        ),
+        x.data_ptr(), cells.data_ptr(), *(t.data_ptr() for t in tables),
+        layer.scale.data_ptr(), layer.correction.data_ptr(),
+        None if layer.bias is None else layer.bias.data_ptr(), y.data_ptr(),
+        counts[1].data_ptr() if count else None,
+    )  # fmt: skip
+    if status == _NOT_FINITE:
+        check_finite("input", x)
+    _check(status, math.prod(depth))
+    if count:
+        made = geometry.conversions_per_slice(
+            math.prod(depth), math.prod(positions), groups * outputs
+        )
+        counts[0] = made - counts[2]
+    return counts
 
 
 def histogram(
@@ -176,7 +290,7 @@ def histogram(
     bins = torch.zeros(shape, dtype=torch.int64)
     cells, edges = cells.contiguous(), edges.contiguous()
     status = _library().reram_histogram(
-        _problem(geometry, u, outputs, buckets=len(edges)),
+        _problem_of(u, geometry, outputs, buckets=len(edges)),
         u.data_ptr(),
         cells.data_ptr(),
         edges.data_ptr(),
@@ -191,7 +305,7 @@ def program(codes: torch.Tensor, geometry: Geometry) -> torch.Tensor:
     G, N, K = codes.shape
     codes = codes.contiguous()
     cells = torch.empty(geometry.cells_shape(G, N, K), dtype=torch.int64)
-    problem = _problem(geometry, codes.new_empty(0, G, K), N)
+    problem = _problem(geometry, (0, 1, 1), G, (K, 1, 1), N)
     _check(_library().reram_program(problem, codes.data_ptr(), cells.data_ptr()))
     return cells
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import torch
 
-from reram_torch.mapping import AdcTables, Geometry, check_accumulator, encode
+from reram_torch.mapping import AdcTables, Geometry, check_accumulator, encode, sizes
 
 
 def bit_line_sums(
@@ -52,7 +52,7 @@ def crossbar(
     """Bit-line sums, conversion and shift-add of a layer.
 
     Args:
-        u: input codes, uint8 (M, G, K).
+        u: input codes, uint8 (M, G, K), or windows of codes in seven dimensions.
         codes: signed weight codes, (G, N, K), from -2^(b-1) to 2^(b-1) - 1.
         tables: of the ADCs.
         geometry: of the layer.
@@ -65,6 +65,7 @@ def crossbar(
     Raises:
         ValueError: the accumulator could overflow.
     """
+    u = u.reshape(sizes(u))
     M, G, K = u.shape
     N = codes.shape[1]
     check_accumulator(geometry, K, tables)
@@ -94,6 +95,7 @@ def histogram(
 
     `edges`: fewest driven word-lines of each bucket, rising from 0, int32 (B,).
     """
+    u = u.reshape(sizes(u))
     values = geometry.highest - geometry.lowest + 1
     shape = (len(edges), geometry.cycles, geometry.slices, values)
     bins = torch.zeros(shape, dtype=torch.int64, device=u.device)

@@ -23,6 +23,7 @@ from torch import nn
 import reram_torch as rt
 from reram_torch import models
 from reram_torch.config import ENCODINGS
+from reram_torch.mapping import sizes
 from reram_torch.native import ISAS, isa
 
 # Fewest driven word-lines of each bucket, for tables that depend on activity.
@@ -117,7 +118,7 @@ def measure(
         if len(layers) == 1:
             [layer] = layers
             u, encoded, tables = layer._codes(x), layer.encoded(), layer.tables()
-            outputs, g = layer.weight.shape[0] // u.shape[1], layer.geometry.as_list()
+            outputs, g = layer.weight.shape[0] // sizes(u)[1], layer.geometry.as_list()
             crossbar, histogram = torch.ops.reram_torch.crossbar, torch.ops.reram_torch.histogram
             calls["kernel"] = lambda: crossbar(u, encoded.cells, *tables, outputs, g, False)
             calls["histogram"] = lambda: histogram(u, encoded.cells, tables.edges, outputs, g)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from problems import Problem, problems
 
-from reram_torch import mapping, native, ops, reference
+from reram_torch import backends, mapping, native, reference
 from reram_torch.mapping import AdcTables, Geometry
 
 needs_native = pytest.mark.skipif(not native.available(), reason="the native library is not built")
@@ -237,15 +237,15 @@ def test_nothing_to_do():
 @needs_native
 def test_fingerprint_tells_content():
     x = torch.randn(1000)
-    print_of = ops.fingerprint(x)
-    assert print_of == ops.fingerprint(x.clone())
+    print_of = backends.fingerprint(x)
+    assert print_of == backends.fingerprint(x.clone())
     for change in (lambda t: t.neg_(), lambda t: t[0].add_(1e-6), lambda t: t[[0, 1]].neg_()):
         y = x.clone()
         change(y)
         if not torch.equal(x, y):
-            assert ops.fingerprint(y) != print_of
-    assert ops.fingerprint(x.flip(0)) != print_of
-    assert ops.fingerprint(x[:-1]) != print_of
+            assert backends.fingerprint(y) != print_of
+    assert backends.fingerprint(x.flip(0)) != print_of
+    assert backends.fingerprint(x[:-1]) != print_of
     pairs = x.clone()
     pairs[[1, 17, 33]] *= -1  # top bits of words in one lane of the hash
-    assert ops.fingerprint(pairs) != print_of
+    assert backends.fingerprint(pairs) != print_of

@@ -1,0 +1,159 @@
+// Whole layers: float images to codes, windows of codes to crossbars, integers to float images.
+#include <atomic>
+
+#include "dispatch.h"
+
+namespace reram {
+namespace {
+
+// The input codes of a layer, padded: [images, rows, columns, channels], or with channels before
+// rows for a narrow layer, which reads a word-line's codes of many positions at once.
+class Codes {
+ public:
+  Codes(const reram_problem& p, const reram_layer& l, bool narrow)
+      : l_(l),
+        images_(p.positions[0]),
+        channels_(p.groups * p.depth[0]),
+        rows_(l.image_rows + 2 * int64_t(l.padding[0])),
+        columns_(l.image_columns + 2 * int64_t(l.padding[1])) {
+    const int64_t plane = rows_ * columns_;
+    channel_stride_ = narrow ? plane : 1;
+    column_stride_ = narrow ? 1 : channels_;
+    row_stride_ = columns_ * column_stride_;
+    codes_.reset(new uint8_t[size_t(images_ * channels_ * plane)]);
+  }
+
+  // Lets a problem read these codes.
+  void serve(reram_problem& p) const {
+    p.u_stride_position[0] = channels_ * rows_ * columns_;
+    p.u_stride_position[1] = l_.stride[0] * row_stride_;
+    p.u_stride_position[2] = l_.stride[1] * column_stride_;
+    p.u_stride_group = p.depth[0] * channel_stride_;
+    p.u_stride_depth[0] = channel_stride_;
+    p.u_stride_depth[1] = l_.dilation[0] * row_stride_;
+    p.u_stride_depth[2] = l_.dilation[1] * column_stride_;
+  }
+  const uint8_t* data() const { return codes_.get(); }
+
+  int64_t lines() const { return images_ * rows_; }
+  int64_t line_codes() const { return columns_ * channels_; }
+
+  // Fills one line of one image, padding included. False if an input is not finite.
+  bool fill(const float* x, int64_t line, const Kernels& kernels, const Quantizer& q) const {
+    const int64_t image = line / rows_, row = line % rows_ - l_.padding[0];
+    uint8_t* to = codes_.get() + image * channels_ * rows_ * columns_ + line % rows_ * row_stride_;
+    const bool outside = row < 0 || row >= l_.image_rows;
+    const int64_t left = outside ? columns_ : l_.padding[1], right = outside ? 0 : left;
+    for (int64_t c = 0; c < (channel_stride_ == 1 ? 1 : channels_); ++c) {
+      const int64_t width = channel_stride_ == 1 ? channels_ : 1;
+      uint8_t* start = to + c * channel_stride_;
+      std::fill_n(start, left * width, uint8_t(q.zero));
+      std::fill_n(start + (columns_ - right) * width, right * width, uint8_t(q.zero));
+    }
+    if (outside) return true;
+    x += image * l_.x_strides[0] + row * l_.x_strides[2];
+    to += left * column_stride_;
+    return l_.x_strides[1] == 1 && channels_ > 1 ? from_pixels(x, to, kernels, q)
+                                                 : from_planes(x, to, kernels, q);
+  }
+
+ private:
+  // x is contiguous along its channels.
+  bool from_pixels(const float* x, uint8_t* to, const Kernels& kernels, const Quantizer& q) const {
+    if (channel_stride_ == 1 && (l_.x_strides[3] == channels_ || l_.image_columns == 1))
+      return kernels.quantize(x, l_.image_columns * channels_, q, to);
+    std::vector<uint8_t> pixel(static_cast<size_t>(channels_));
+    bool finite = true;
+    for (int64_t k = 0; k < l_.image_columns; ++k) {
+      finite &= kernels.quantize(x + k * l_.x_strides[3], channels_, q, pixel.data());
+      for (int64_t c = 0; c < channels_; ++c)
+        to[k * column_stride_ + c * channel_stride_] = pixel[size_t(c)];
+    }
+    return finite;
+  }
+
+  // x is contiguous along its columns.
+  bool from_planes(const float* x, uint8_t* to, const Kernels& kernels, const Quantizer& q) const {
+    const int64_t width = l_.image_columns;
+    bool finite = true;
+    if (column_stride_ == 1) {
+      for (int64_t c = 0; c < channels_; ++c)
+        finite &= kernels.quantize(x + c * l_.x_strides[1], width, q, to + c * channel_stride_);
+      return finite;
+    }
+    std::vector<uint8_t> line(static_cast<size_t>(channels_ * width));
+    for (int64_t c = 0; c < channels_; ++c)
+      finite &= kernels.quantize(x + c * l_.x_strides[1], width, q, line.data() + c * width);
+    for (int64_t k = 0; k < width; ++k)
+      for (int64_t c = 0; c < channels_; ++c) to[k * channels_ + c] = line[size_t(c * width + k)];
+    return finite;
+  }
+
+  const reram_layer& l_;
+  int64_t images_, channels_, rows_, columns_;
+  int64_t channel_stride_, column_stride_, row_stride_;
+  std::unique_ptr<uint8_t[]> codes_;
+};
+
+bool valid(const reram_problem& p, const reram_layer& l) {
+  constexpr int64_t kMost = 1 << 24;
+  if (!(l.input_scale > 0) || !within(l.input_zero, 0, (1 << p.input_bits) - 1)) return false;
+  const int64_t sizes[] = {l.image_rows, l.image_columns};
+  double codes = double(p.positions[0]) * double(p.groups) * double(p.depth[0]);
+  for (int d = 0; d < 2; ++d) {
+    if (!within(sizes[d], 1, kMost) || !within(l.stride[d], 1, kMost) ||
+        !within(l.dilation[d], 1, kMost) || !within(l.padding[d], 0, kMost))
+      return false;
+    const int64_t padded = sizes[d] + 2 * int64_t(l.padding[d]);
+    const int64_t last =
+        (p.positions[d + 1] - 1) * l.stride[d] + (p.depth[d + 1] - 1) * l.dilation[d];
+    if (p.positions[d + 1] > kMost || last >= padded) return false;
+    codes *= double(padded);
+  }
+  const bool planes = l.x_strides[3] == 1 || l.image_columns == 1;
+  return codes < 1e15 && (planes || l.x_strides[1] == 1);
+}
+
+}  // namespace
+}  // namespace reram
+
+using namespace reram;
+
+int32_t reram_forward(const reram_problem* problem, const reram_layer* layer, const float* x,
+                      const uint64_t* cells, const int32_t* levels, const uint8_t* comparisons,
+                      const int32_t* edges, const int32_t* index, const float* scale,
+                      const int32_t* correction, const float* bias, float* y, int64_t* counts) {
+  if (!problem || !layer || !valid(*problem) || !valid(*problem, *layer)) return RERAM_BAD_ARGUMENT;
+  if (!cells || !levels || !comparisons || !scale || !correction) return RERAM_BAD_ARGUMENT;
+  const Kernels* kernels = kernels_of(problem->isa);
+  if (!kernels) return RERAM_BAD_ISA;
+  try {
+    reram_problem p = *problem;
+    Job job(p, nullptr, cells);
+    if (job.shape.positions && (!x || !y)) return RERAM_BAD_ARGUMENT;
+    if (!valid_edges(p, edges) || !valid_index(p, job.shape, edges, index))
+      return RERAM_BAD_ARGUMENT;
+    Tables tables(job, edges);
+    if (!tables.set(levels, comparisons, edges, index)) return RERAM_OVERFLOW;
+    const Codes codes(p, *layer, job.narrow[0]);
+    codes.serve(p);
+    job.u = codes.data();
+    const Windows windows(job);
+    const Finish finish = {y, layer->y_strides, scale, bias, correction};
+    job.finish = &finish;
+    const Quantizer q = {layer->input_scale, float(layer->input_zero),
+                         float((1 << p.input_bits) - 1)};
+    // Lines of a piece: enough codes that taking a piece costs nothing beside it.
+    const int64_t step = std::max<int64_t>(1, 8192 / codes.line_codes());
+    std::atomic<bool> finite{true};
+    const auto prepare = [&](int64_t piece) {
+      for (int64_t k = piece * step; k < std::min((piece + 1) * step, codes.lines()); ++k)
+        if (!codes.fill(x, k, *kernels, q)) finite = false;
+    };
+    convert_all(job, *kernels, up(codes.lines(), step), prepare, nullptr, counts);
+    if (!finite) return RERAM_NOT_FINITE;
+  } catch (const std::bad_alloc&) {
+    return RERAM_NO_MEMORY;
+  }
+  return RERAM_OK;
+}

@@ -1,0 +1,138 @@
+// The division of work among threads, and the memory of each.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <system_error>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+#include "kernel.h"
+
+namespace reram {
+
+inline int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Positions of a task: enough to reuse a tile's cells, few enough that the accumulators and the
+// lists of driven word-lines stay in L2, and that every thread finds work until the end.
+inline int64_t task_positions(const Job& job) {
+  const int64_t threads = job.p.threads, groups = job.p.groups, positions = job.shape.positions;
+  if (positions == 0) return 1;
+  if (job.narrow[0]) {
+    const int64_t strip = up(positions, up(4 * threads, groups));
+    return std::min<int64_t>(up(strip, kColumns) * kColumns, kNarrowPositions);
+  }
+  constexpr int64_t kMost = 64, kLeast = 8, kCache = 1 << 19;
+  const int64_t sums = job.shape.blocks * kColumns * 4;
+  const int64_t lines = job.shape.cycles * job.shape.height * 2;
+  const int64_t most = std::min(std::max(kCache / (sums + lines), kLeast), kMost);
+  const int64_t wanted = threads > 1 ? up(4 * threads, groups) : 1;
+  const int64_t strips = std::max(up(positions, most), std::min(wanted, up(positions, kLeast)));
+  return up(positions, strips);
+}
+
+inline std::vector<Task> divide(const Job& job) {
+  const int64_t step = task_positions(job), positions = job.shape.positions;
+  // Bit-lines are divided only where positions are too few, since each part packs the inputs anew.
+  const int64_t strips = std::max<int64_t>(job.p.groups * up(positions, step), 1);
+  const int64_t parts = std::min(job.shape.blocks, up(job.p.threads, strips));
+  const int64_t width = up(job.shape.blocks, parts);
+  std::vector<Task> tasks;
+  for (int64_t g = 0; g < job.p.groups; ++g)
+    for (int64_t m = 0; m < positions; m += step)
+      for (int64_t b = 0; b < job.shape.blocks; b += width)
+        tasks.push_back(
+            {g, m, std::min(m + step, positions), b, std::min(b + width, job.shape.blocks)});
+  return tasks;
+}
+
+// Owns one thread's scratch memory.
+class Workspace {
+ public:
+  Workspace(const Job& job, bool counts, bool bins) {
+    lay_out(job, counts, bins, nullptr);
+    memory_.reset(static_cast<char*>(std::aligned_alloc(64, size_t(total_))));
+    if (!memory_) throw std::bad_alloc();
+    lay_out(job, counts, bins, memory_.get());
+    std::fill(memory_.get() + zeroed_, memory_.get() + total_, char(0));
+  }
+  Scratch scratch = {};
+
+ private:
+  struct Free {
+    void operator()(char* memory) const { std::free(memory); }
+  };
+
+  void lay_out(const Job& job, bool counts, bool bins, char* base) {
+    total_ = 0;
+    auto take = [&](auto*& pointer, int64_t count) {
+      using Element = std::remove_reference_t<decltype(*pointer)>;
+      if (base) pointer = reinterpret_cast<Element*>(base + total_);
+      total_ += up(count * int64_t(sizeof(Element)), 64) * 64;
+    };
+    const Shape& shape = job.shape;
+    const int64_t step = task_positions(job), units = step * shape.cycles;
+    // A narrow layer's: units of all slices, and bit-lines of all strips of 64 positions.
+    constexpr int64_t kNarrow = kNarrowPositions;
+    static_assert(kNarrowPositions == kSlices * kColumns, "serves both");
+    take(scratch.codes, step);
+    take(scratch.places, step);
+    take(scratch.row, shape.words * 64);
+    take(scratch.inputs, std::max(step * kCycles * shape.words, shape.sheet_words()));
+    take(scratch.units, std::max(kPaths * units, kNarrow));
+    take(scratch.lines, std::max(units, kNarrow) * (shape.height + 4) + 128);
+    take(scratch.constant, step);
+    take(scratch.sums, std::max(shape.blocks * step, kNarrow) * kColumns);
+    zeroed_ = total_;
+    const int64_t sets = int64_t(shape.cycles) * job.p.buckets;
+    if (counts) take(scratch.counts, 2 * kSlices);
+    if (bins) take(scratch.histogram, sets * shape.slices * shape.values());
+    if (bins) take(scratch.bins, sets * 256 * kSlices);
+  }
+
+  int64_t total_ = 0, zeroed_ = 0;
+  std::unique_ptr<char, Free> memory_;
+};
+
+// Runs `prepare(piece)` for all pieces, then `work(task, scratch)` for all tasks. Whole numbers are
+// added up, so the result does not depend on which thread took which task.
+template <class Prepare, class Work>
+std::vector<Workspace> run(const Job& job, bool counts, bool bins, int64_t pieces,
+                           const Prepare& prepare, const Work& work) {
+  const std::vector<Task> tasks = divide(job);
+  // A thread costs tens of microseconds: give each at least about four million bit-line sums.
+  const double sums = double(job.shape.positions) * double(job.p.groups) * double(job.p.outputs) *
+                      double(job.shape.tiles) * job.shape.cycles * job.shape.slices *
+                      job.pass_count;
+  const int64_t useful = std::max<int64_t>(1, int64_t(sums / 4e6));
+  const int64_t threads =
+      std::min({int64_t(job.p.threads), useful, std::max<int64_t>(1, int64_t(tasks.size()))});
+  std::vector<Workspace> spaces;
+  spaces.reserve(size_t(threads));
+  for (int64_t k = 0; k < threads; ++k) spaces.emplace_back(job, counts, bins);
+  std::atomic<int64_t> piece{0}, prepared{0};
+  std::atomic<size_t> next{0};
+  auto loop = [&](const Scratch& scratch) {
+    for (int64_t k = piece++; k < pieces; k = piece++, ++prepared) prepare(k);
+    while (prepared < pieces) std::this_thread::yield();
+    for (size_t k = next++; k < tasks.size(); k = next++) work(tasks[k], scratch);
+  };
+  std::vector<std::thread> others;
+  others.reserve(size_t(threads - 1));
+  for (int64_t k = 1; k < threads; ++k) {
+    try {
+      others.emplace_back(loop, std::cref(spaces[size_t(k)].scratch));
+    } catch (const std::system_error&) {
+      break;  // no more threads to be had: those that run take all tasks
+    }
+  }
+  loop(spaces[0].scratch);
+  for (std::thread& other : others) other.join();
+  return spaces;
+}
+
+}  // namespace reram

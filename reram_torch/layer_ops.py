@@ -1,0 +1,271 @@
+"""Whole layers as operators: quantize, `crossbar`, dequantize; straight-through gradients.
+
+The forward pass is the exact simulation. The backward pass is the gradient of the float layer on
+dequantized values, zero where an input was clipped. On the CPU the native library does a layer in
+one pass, to the same floats; what it does not cover (float64, very deep reductions) and the other
+devices go through the `crossbar` operator.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from reram_torch import mapping, native
+from reram_torch.backends import use_native
+from reram_torch.mapping import AdcTables, Geometry
+from reram_torch.quantize import dequantized_input, dequantized_weight, input_codes
+from reram_torch.validate import check_finite
+
+# Reductions beyond this are corrected for the zero point in 64 bits: below it, results (at most
+# twice 255 * 255 * K in size for any sane table) and corrections (255 * 128 * K) fit 32 together.
+WIDE_DEPTH = 8192
+# From so many outputs in a group the kernels read a position's channels, not a channel's positions.
+WIDE_OUTPUTS = 40
+
+
+def counts_like(x: torch.Tensor, geometry: list[int]) -> torch.Tensor:
+    """Room for counts, (3, J)."""
+    return x.new_empty((3, Geometry(*geometry).slices), dtype=torch.int64)
+
+
+def windows(
+    u: torch.Tensor,
+    kernel: tuple[int, int],
+    stride: list[int],
+    padding: list[int],
+    dilation: list[int],
+    groups: int,
+    zero: int,
+) -> torch.Tensor:
+    """The windows of a convolution over input codes, as a view: no code is copied but for padding.
+
+    Args:
+        u: uint8 (B, C, H, W).
+        kernel: kh, kw.
+        stride, padding, dilation, groups: of the convolution.
+        zero: the code that padding holds.
+
+    Returns:
+        uint8 (B, OH, OW, G, C / G, kh, kw), overlapping.
+    """
+    if any(padding):
+        u = F.pad(u, (padding[1], padding[1], padding[0], padding[0]), value=zero)
+    B, C, H, W = u.shape
+    OH, OW = (
+        (size - d * (k - 1) - 1) // s + 1
+        for size, k, s, d in zip((H, W), kernel, stride, dilation, strict=True)
+    )
+    b, c, h, w = u.stride()
+    return u.as_strided(
+        (B, OH, OW, groups, C // groups, *kernel),
+        (b, h * stride[0], w * stride[1], c * (C // groups), c, h * dilation[0], w * dilation[1]),
+    )
+
+
+def empty_output(x, weight, stride, padding, dilation, dtype) -> torch.Tensor:
+    """Room for a convolution's output, in the memory format of its input as torch's own."""
+    size = []
+    for d in (0, 1):
+        reach = dilation[d] * (weight.shape[2 + d] - 1) + 1
+        size.append((x.shape[2 + d] + 2 * padding[d] - reach) // stride[d] + 1)
+    last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    return torch.empty(
+        (x.shape[0], weight.shape[0], *size),
+        dtype=dtype,
+        device=x.device,
+        memory_format=torch.channels_last if last else torch.contiguous_format,
+    )
+
+
+def dequantize(acc, channel, scale, code_sums, bias, input_scale, input_zero, depth, out):
+    """Shift-add results to outputs.
+
+    Args:
+        acc: shift-add results, arranged as `out`.
+        channel: shape of a per-channel tensor against `out`.
+        scale: s_w by channel; `code_sums`, `bias`: likewise.
+        code_sums: sum_k q_w.
+        bias: of the layer, or None.
+        input_scale: s_x.
+        input_zero: z.
+        depth: K.
+        out: where to write, in the type of `scale`.
+    """
+    if depth > WIDE_DEPTH:
+        acc = acc.long()
+    if input_zero:
+        acc = acc - input_zero * code_sums.view(channel).to(acc.dtype)
+    torch.mul(acc, (scale * input_scale).view(channel), out=out)
+    if bias is not None:
+        out += bias.to(out.dtype).view(channel)
+    return out
+
+
+def _native_serves(weight: torch.Tensor, scale: torch.Tensor) -> bool:
+    depth = weight[0].numel()
+    return use_native() and scale.dtype == torch.float32 and depth <= WIDE_DEPTH
+
+
+# --- linear ---
+
+
+def linear(
+    x, weight, bias, cells, scale, code_sums, levels, comparisons, edges, index,
+    input_scale, input_zero, geometry, count,
+):  # fmt: skip
+    """The operator `linear` by way of `crossbar`."""
+    check_finite("input", x)
+    N, K = weight.shape
+    u = input_codes(x, input_scale, input_zero, Geometry(*geometry).input_bits)
+    acc, counts = torch.ops.reram_torch.crossbar(
+        u.reshape(-1, 1, K), cells, levels, comparisons, edges, index, N, geometry, count
+    )
+    y = dequantize(
+        acc.view(-1, N), (N,), scale, code_sums, bias, input_scale, input_zero, K,
+        x.new_empty((acc.shape[0], N), dtype=scale.dtype),
+    )  # fmt: skip
+    return y.view(*x.shape[:-1], N).to(x.dtype), counts
+
+
+def linear_cpu(
+    x, weight, bias, cells, scale, code_sums, levels, comparisons, edges, index,
+    input_scale, input_zero, geometry, count,
+):  # fmt: skip
+    """The operator `linear` on the CPU: one native call where it serves."""
+    tables = AdcTables(levels, comparisons, edges, index)
+    if not _native_serves(weight, scale):
+        return linear(
+            x, weight, bias, cells, scale, code_sums, *tables, input_scale, input_zero, geometry,
+            count,
+        )  # fmt: skip
+    N, K = weight.shape
+    y, counts = _forward(
+        x.reshape(-1, K, 1, 1), weight[:, :, None, None], bias, cells, scale, code_sums, tables,
+        input_scale, input_zero, geometry, count, (1, 1), (0, 0), (1, 1), 1,
+    )  # fmt: skip
+    return y.view(*x.shape[:-1], N), counts
+
+
+def linear_fake(
+    x, weight, bias, cells, scale, code_sums, levels, comparisons, edges, index,
+    input_scale, input_zero, geometry, count,
+):  # fmt: skip
+    """Shapes of the operator `linear`."""
+    return x.new_empty((*x.shape[:-1], weight.shape[0])), counts_like(x, geometry)
+
+
+# --- conv2d ---
+
+
+def conv2d(
+    x, weight, bias, cells, scale, code_sums, levels, comparisons, edges, index,
+    input_scale, input_zero, geometry, count, stride, padding, dilation, groups,
+):  # fmt: skip
+    """The operator `conv2d` by way of `crossbar`."""
+    check_finite("input", x)
+    N, depth = weight.shape[0], weight[0].numel()
+    u = windows(
+        input_codes(x, input_scale, input_zero, Geometry(*geometry).input_bits),
+        tuple(weight.shape[2:]), stride, padding, dilation, groups, input_zero,
+    )  # fmt: skip
+    acc, counts = torch.ops.reram_torch.crossbar(
+        u, cells, levels, comparisons, edges, index, N // groups, geometry, count
+    )
+    out = empty_output(x, weight, stride, padding, dilation, scale.dtype)
+    acc = acc.view(out.shape[0], *out.shape[2:], N).permute(0, 3, 1, 2)
+    y = dequantize(acc, (N, 1, 1), scale, code_sums, bias, input_scale, input_zero, depth, out)
+    return y.to(x.dtype), counts
+
+
+def conv2d_cpu(
+    x, weight, bias, cells, scale, code_sums, levels, comparisons, edges, index,
+    input_scale, input_zero, geometry, count, stride, padding, dilation, groups,
+):  # fmt: skip
+    """The operator `conv2d` on the CPU: one native call where it serves."""
+    tables = AdcTables(levels, comparisons, edges, index)
+    if not _native_serves(weight, scale):
+        return conv2d(
+            x, weight, bias, cells, scale, code_sums, *tables, input_scale, input_zero, geometry,
+            count, stride, padding, dilation, groups,
+        )  # fmt: skip
+    return _forward(
+        x, weight, bias, cells, scale, code_sums, tables, input_scale, input_zero, geometry, count,
+        stride, padding, dilation, groups,
+    )  # fmt: skip
+
+
+def conv2d_fake(
+    x, weight, bias, cells, scale, code_sums, levels, comparisons, edges, index,
+    input_scale, input_zero, geometry, count, stride, padding, dilation, groups,
+):  # fmt: skip
+    """Shapes of the operator `conv2d`."""
+    y = empty_output(x, weight, stride, padding, dilation, x.dtype)
+    return y, counts_like(x, geometry)
+
+
+def _forward(
+    x, weight, bias, cells, scale, code_sums, tables, input_scale, input_zero, geometry, count,
+    stride, padding, dilation, groups,
+):  # fmt: skip
+    g = Geometry(*geometry)
+    mapping.check_cells(g, cells, groups, weight.shape[0] // groups, weight[0].numel())
+    mapping.check_table_shapes(g, tables)  # the native library checks the values
+    y = empty_output(x, weight, stride, padding, dilation, torch.float32)
+    layer = native.LayerArguments(
+        groups, tuple(weight.shape[2:]), stride, padding, dilation, input_scale, input_zero,
+        scale * input_scale, (code_sums * input_zero).flatten(),
+        None if bias is None else bias.float().contiguous(),
+    )  # fmt: skip
+    counts = native.forward(x.float(), cells, tables, layer, g, count, y)
+    return y.to(x.dtype), counts
+
+
+# --- straight-through gradients ------------------------------------------------------------------
+
+
+def setup_context(ctx, inputs, output):
+    """Keeps what both backward passes need."""
+    x, weight, bias, *_ = inputs
+    ctx.save_for_backward(x, weight)
+    ctx.has_bias = bias is not None
+    input_scale, input_zero, geometry, _, *ctx.convolution = inputs[10:]
+    ctx.input = input_scale, input_zero, Geometry(*geometry).input_bits
+    ctx.weight_bits = Geometry(*geometry).weight_bits
+    ctx.set_materialize_grads(False)
+
+
+def linear_backward(ctx, grad, _):
+    """Gradients of `linear`'s arguments."""
+    nothing = [None] * 11
+    if grad is None:
+        return None, None, None, *nothing
+    x, weight = ctx.saved_tensors
+    values, inside = dequantized_input(x, *ctx.input)
+    grad_x = grad_w = grad_b = None
+    if ctx.needs_input_grad[0]:
+        grad_x = (grad @ dequantized_weight(weight, ctx.weight_bits)) * inside
+    rows = grad.reshape(-1, grad.shape[-1])
+    if ctx.needs_input_grad[1]:
+        grad_w = rows.T @ values.reshape(-1, values.shape[-1])
+    if ctx.has_bias and ctx.needs_input_grad[2]:
+        grad_b = rows.sum(0)
+    return grad_x, grad_w, grad_b, *nothing
+
+
+def conv2d_backward(ctx, grad, _):
+    """Gradients of `conv2d`'s arguments."""
+    nothing = [None] * 15
+    if grad is None:
+        return None, None, None, *nothing
+    x, weight = ctx.saved_tensors
+    stride, padding, dilation, groups = ctx.convolution
+    values, inside = dequantized_input(x, *ctx.input)
+    wanted = [*ctx.needs_input_grad[:2], ctx.has_bias and ctx.needs_input_grad[2]]
+    grad_x, grad_w, grad_b = torch.ops.aten.convolution_backward(
+        grad, values, dequantized_weight(weight, ctx.weight_bits), [weight.shape[0]],
+        stride, padding, dilation, False, [0, 0], groups, wanted,
+    )  # fmt: skip
+    if grad_x is not None:
+        grad_x = grad_x * inside
+    return grad_x, grad_w, grad_b, *nothing
