@@ -153,27 +153,24 @@ T read_only(const T* at) {
   return *at;
 }
 
-// The instruction as the PTX ISA describes it, bit by bit: groupID = lane / 4, threadID_in_group =
+// The instruction as the PTX ISA describes it, with groupID = lane / 4 and threadID_in_group =
 // lane % 4. Bit i of the 64 of A lies in row groupID + 8 * (i / 32), column threadID_in_group * 32
-// + i % 32; bit i of the 32 of B in row threadID_in_group * 32 + i, column groupID; element i of
-// the four of D in row groupID + 8 * (i / 2), column threadID_in_group * 2 + i % 2.
+// + i % 32; bit i of the 32 of B in row threadID_in_group * 32 + i, column groupID: whole registers
+// are 32 neighbours along the 128. Element i of the four of D lies in row groupID + 8 * (i / 2),
+// column threadID_in_group * 2 + i % 2.
 inline void multiply(PerLane<HalfRows>& a, PerLane<uint32_t>& b, PerLane<Quad>& d) {
-  uint32_t rows[16][4] = {}, columns[8][4] = {};
+  uint64_t rows[16][2] = {}, columns[8][2] = {};
   for (int lane = 0; lane < kLanes; ++lane) {
-    const int group = lane >> 2, thread = lane & 3;
-    for (int i = 0; i < 64; ++i) {
-      const int row = i < 32 ? group : group + 8, column = thread * 32 + (i & 0x1f);
-      rows[row][column / 32] |= (a[lane].v[i / 32] >> (i % 32) & 1) << (column % 32);
-    }
-    for (int i = 0; i < 32; ++i) {
-      const int row = thread * 32 + i, column = group;
-      columns[column][row / 32] |= (b[lane] >> i & 1) << (row % 32);
-    }
+    const int group = lane >> 2, first = (lane & 3) * 32;
+    rows[group][first / 64] |= uint64_t(a[lane].v[0]) << (first % 64);
+    rows[group + 8][first / 64] |= uint64_t(a[lane].v[1]) << (first % 64);
+    columns[group][first / 64] |= uint64_t(b[lane]) << (first % 64);
   }
   for (int lane = 0; lane < kLanes; ++lane)
     for (int i = 0; i < 4; ++i) {
       const int row = i < 2 ? lane >> 2 : (lane >> 2) + 8, column = (lane & 3) * 2 + (i & 1);
-      for (int k = 0; k < 4; ++k) d[lane].v[i] += popcount(rows[row][k] & columns[column][k]);
+      for (int k = 0; k < 2; ++k)
+        d[lane].v[i] += __builtin_popcountll(rows[row][k] & columns[column][k]);
     }
 }
 
