@@ -48,9 +48,9 @@ struct Convert {
   static RERAM_DEVICE void begin(State& state) {
     state.constant = 0;
     lanes([&](int lane) {
-      RERAM_UNROLL for (int n = 0; n < kFragments; ++n) RERAM_UNROLL for (int e = 0; e < 4; ++e)
-          state.acc[lane]
-              .v[n][e] = 0;
+      RERAM_UNROLL
+      for (int n = 0; n < kFragments; ++n) RERAM_UNROLL
+      for (int e = 0; e < 4; ++e) state.acc[lane].v[n][e] = 0;
     });
   }
 
@@ -58,7 +58,9 @@ struct Convert {
                                State& state) {
     const bool offset = job.p.encoding == RERAM_OFFSET;
     lanes([&](int lane) {
-      RERAM_UNROLL for (int n = 0; n < kFragments; ++n) RERAM_UNROLL for (int e = 0; e < 4; ++e) {
+      RERAM_UNROLL
+      for (int n = 0; n < kFragments; ++n) RERAM_UNROLL
+      for (int e = 0; e < 4; ++e) {
         const int row = quad_row(lane, e), column = n * kFragment + quad_column(lane, e);
         if (!part.holds(row, column)) continue;
         uint32_t acc = state.acc[lane].v[n][e] + state.constant;
@@ -110,7 +112,8 @@ struct Convert {
   RERAM_DEVICE void set_cycle(const uint16_t* state, int i) {
     shift_ = i * job_.p.dac_bits;
     lanes([&](int lane) {
-      RERAM_UNROLL for (int h = 0; h < 2; ++h) {
+      RERAM_UNROLL
+      for (int h = 0; h < 2; ++h) {
         const int bucket = uint8_t(state[quad_row(lane, 2 * h) * kSliceLanes + i]);
         set_[lane].v[h] = (bucket * job_.cycles + i) * job_.slices;
       }
@@ -120,7 +123,8 @@ struct Convert {
   RERAM_DEVICE void set_slice(int pass, int j) {
     weight_ = uint32_t(pass ? -1 : 1) << (shift_ + j * job_.p.cell_bits);
     lanes([&](int lane) {
-      RERAM_UNROLL for (int h = 0; h < 2; ++h) {
+      RERAM_UNROLL
+      for (int h = 0; h < 2; ++h) {
         const int set = set_[lane].v[h] + j;
         start_[lane].v[h] = Resident ? s_.offsets[set] : 0;
         if (!Resident) {
@@ -138,7 +142,8 @@ struct Convert {
   template <bool Whole>
   RERAM_DEVICE void take(int n, PerLane<Quad>& d) {
     lanes([&](int lane) {
-      RERAM_UNROLL for (int e = 0; e < 4; ++e) {
+      RERAM_UNROLL
+      for (int e = 0; e < 4; ++e) {
         const bool exists =
             Whole || part_.holds(quad_row(lane, e), n * kFragment + quad_column(lane, e));
         uint32_t& acc = state_.acc[lane].v[n][e];
@@ -215,15 +220,16 @@ struct Histogram {
   RERAM_DEVICE void set_cycle(const uint16_t* state, int i) {
     cycle_ = i;
     lanes([&](int lane) {
-      RERAM_UNROLL for (int h = 0; h < 2; ++h) bucket_[lane].v[h] =
-          uint8_t(state[quad_row(lane, 2 * h) * kSliceLanes + i]);
+      RERAM_UNROLL
+      for (int h = 0; h < 2; ++h)
+        bucket_[lane].v[h] = uint8_t(state[quad_row(lane, 2 * h) * kSliceLanes + i]);
     });
   }
 
   RERAM_DEVICE void set_slice(int, int j) {
     lanes([&](int lane) {
-      RERAM_UNROLL for (int h = 0; h < 2; ++h) start_[lane].v[h] =
-          bin(bucket_[lane].v[h], cycle_, j);
+      RERAM_UNROLL
+      for (int h = 0; h < 2; ++h) start_[lane].v[h] = bin(bucket_[lane].v[h], cycle_, j);
     });
   }
 
@@ -232,9 +238,9 @@ struct Histogram {
   template <bool Whole>
   RERAM_DEVICE void take(int n, PerLane<Quad>& d) {
     lanes([&](int lane) {
-      RERAM_UNROLL for (int e = 0; e < 4;
-                        ++e) if (Whole || part_.holds(quad_row(lane, e),
-                                                      n * kFragment + quad_column(lane, e)))
+      RERAM_UNROLL
+      for (int e = 0; e < 4; ++e)
+        if (Whole || part_.holds(quad_row(lane, e), n * kFragment + quad_column(lane, e)))
           count(d[lane].v[e], 1);
     });
   }

@@ -6,7 +6,7 @@
 // through the L1 cache, where the warps of a block share them; shared memory is for the tables.
 #pragma once
 
-#include "cuda_job.h"
+#include "cuda_products.h"
 
 namespace reram {
 
@@ -104,7 +104,8 @@ RERAM_DEVICE void pack_chunk(const Job& job, const Shared& s, const Item& item, 
   const int height = job.depth - first < job.p.rows ? job.depth - first : job.p.rows;
   PerLane<Offsets> offset;
   lanes([&](int lane) {
-    RERAM_UNROLL for (int q = 0; q < kChunkWords; ++q) {
+    RERAM_UNROLL
+    for (int q = 0; q < kChunkWords; ++q) {
       const int k = chunk * kChunk + q * kLanes + lane;
       offset[lane].v[q] = k < height ? depth_offset(job.p, uint32_t(first + k)) : 0;
     }
@@ -114,8 +115,9 @@ RERAM_DEVICE void pack_chunk(const Job& job, const Shared& s, const Item& item, 
     PerLane<uint32_t> codes;
     lanes([&](int lane) {
       codes[lane] = 0;
-      RERAM_UNROLL for (int q = 0; q < kChunkWords;
-                        ++q) if (exists && chunk * kChunk + q * kLanes + lane < height)
+      RERAM_UNROLL
+      for (int q = 0; q < kChunkWords; ++q)
+        if (exists && chunk * kChunk + q * kLanes + lane < height)
           codes[lane] |= uint32_t(read_only(job.u + s.base[row] + offset[lane].v[q])) << (8 * q);
     });
     transpose_bits(codes);
@@ -136,16 +138,16 @@ struct Stock {
 // What a cycle of planes `from` to `to` - 1 applies of a row.
 RERAM_DEVICE Stock count(const Job& job, const Shared& s, int row, int from, int to) {
   Stock stock = {};
-  for (int chunk = 0; chunk < job.chunks; ++chunk)
-    RERAM_UNROLL for (int q = 0; q < kChunkWords; ++q) {
-      uint32_t any = 0;
-      for (int plane = from; plane < to; ++plane) {
-        const uint32_t word = word_of(job, s, row, plane, chunk, q);
-        stock.total += uint32_t(popcount(word)) << plane;
-        any |= word;
-      }
-      stock.driven += popcount(any);
+  for (int chunk = 0; chunk < job.chunks; ++chunk) RERAM_UNROLL
+  for (int q = 0; q < kChunkWords; ++q) {
+    uint32_t any = 0;
+    for (int plane = from; plane < to; ++plane) {
+      const uint32_t word = word_of(job, s, row, plane, chunk, q);
+      stock.total += uint32_t(popcount(word)) << plane;
+      any |= word;
     }
+    stock.driven += popcount(any);
+  }
   return stock;
 }
 
@@ -193,153 +195,14 @@ RERAM_DEVICE void begin_row(const Job& job, const Shared& s, const Item& item, i
   s.total[row] = 0;
 }
 
-// --- products ---
-
-// Where a lane's two rows begin to count.
-struct Start {
-  int32_t v[2];
-};
-
-RERAM_DEVICE void begin_at(PerLane<Start>& start, PerLane<Quad>& d) {
-  lanes([&](int lane) {
-    RERAM_UNROLL for (int e = 0; e < 4; ++e) d[lane].v[e] = start[lane].v[e / 2];
-  });
-}
-
-// The words of a lane lie in memory as the instruction wants them: rows and columns of four words,
-// word lane % 4 of row or column lane / 4.
-struct TensorCores {
-  using Rows = HalfRows;
-  using Columns = uint32_t;
-  static RERAM_DEVICE int first_column(int lane) { return lane; }
-  static RERAM_DEVICE void load_rows(PerLane<Rows>& a, const uint32_t* rows) {
-    lanes([&](int lane) { a[lane] = {{rows[lane], rows[lane + 8 * kChunkWords]}}; });
-  }
-  static RERAM_DEVICE Columns load_columns(const uint32_t* at) { return read_only(at); }
-  static RERAM_DEVICE void product(PerLane<Rows>& a, PerLane<Columns>& b, PerLane<Quad>& d) {
-    multiply(a, b, d);
-  }
-};
-
-struct Popcount {
-  struct Rows {
-    uint32_t v[2][kChunkWords];
-  };
-  using Columns = Rows;
-  static RERAM_DEVICE int first_column(int lane) { return quad_column(lane, 0) * kChunkWords; }
-  static RERAM_DEVICE void load_rows(PerLane<Rows>& a, const uint32_t* rows) {
-    lanes([&](int lane) {
-      RERAM_UNROLL for (int k = 0; k < 2 * kChunkWords; ++k) a[lane].v[k / 4][k % 4] =
-          rows[quad_row(lane, k / 4 * 2) * kChunkWords + k % 4];
-    });
-  }
-  static RERAM_DEVICE Columns load_columns(const uint32_t* at) {
-    Columns columns;
-    RERAM_UNROLL for (int k = 0; k < 2 * kChunkWords; ++k) columns.v[k / 4][k % 4] =
-        read_only(at + k);
-    return columns;
-  }
-  static RERAM_DEVICE void product(PerLane<Rows>& a, PerLane<Columns>& b, PerLane<Quad>& d) {
-    lanes([&](int lane) {
-      RERAM_UNROLL for (int e = 0; e < 4; ++e) RERAM_UNROLL for (int q = 0; q < kChunkWords; ++q)
-          d[lane]
-              .v[e] += popcount(a[lane].v[e / 2][q] & b[lane].v[e % 2][q]);
-    });
-  }
-};
-
-// Cells and DACs of one bit, a tile of one product. Signed: less the negative cells.
-template <class Product, bool Signed>
-struct OneBit {
-  RERAM_DEVICE OneBit(const Job& job, const uint32_t* planes, const uint32_t* words)
-      : planes_(planes), slice_words_(int(job.blocks) * kBlock * kChunkWords), slices_(job.slices) {
-    lanes([&](int lane) { words_[lane] = words + Product::first_column(lane); });
-  }
-
-  RERAM_DEVICE void set_cycle(int i) { Product::load_rows(rows_, planes_ + i * kPlaneStride); }
-  RERAM_DEVICE void set_slice(int pass, int j) {
-    lanes([&](int lane) {
-      plus_[lane] = words_[lane] + (pass * slices_ + j) * slice_words_;
-      if (Signed) minus_[lane] = plus_[lane] + slices_ * slice_words_;
-    });
-  }
-  // d: the sums, from `start` on.
-  RERAM_DEVICE void sums(int n, PerLane<Start>& start, PerLane<Quad>& d) {
-    begin_at(start, d);
-    multiply_by(plus_, n, d);
-    if (!Signed) return;
-    PerLane<Quad> less;
-    lanes([&](int lane) { less[lane] = {}; });
-    multiply_by(minus_, n, less);
-    lanes([&](int lane) {
-      RERAM_UNROLL for (int e = 0; e < 4; ++e) d[lane].v[e] -= less[lane].v[e];
-    });
-  }
-
- private:
-  RERAM_DEVICE void multiply_by(PerLane<const uint32_t*>& words, int n, PerLane<Quad>& d) {
-    PerLane<typename Product::Columns> columns;
-    lanes(
-        [&](int lane) { columns[lane] = Product::load_columns(words[lane] + n * kFragmentWords); });
-    Product::product(rows_, columns, d);
-  }
-
-  const uint32_t* planes_;
-  int slice_words_, slices_;
-  PerLane<const uint32_t*> words_, plus_, minus_;
-  PerLane<typename Product::Rows> rows_;
-};
-
-// Any geometry: one product for each bit of the cell, bit of the DAC, sign and chunk.
-struct AnyBits {
-  RERAM_DEVICE AnyBits(const Job& job, const uint32_t* planes, const uint32_t* words)
-      : job_(job), planes_(planes), words_(words) {}
-
-  RERAM_DEVICE void set_cycle(int i) { cycle_ = i; }
-  RERAM_DEVICE void set_slice(int pass, int j) { pass_ = pass, slice_ = j; }
-  RERAM_DEVICE void sums(int n, PerLane<Start>& start, PerLane<Quad>& d) {
-    begin_at(start, d);
-    const int signs = job_.lowest < 0 ? 2 : 1;
-    for (int sign = 0; sign < signs; ++sign)
-      for (int c = 0; c < job_.p.cell_bits; ++c)
-        for (int b = 0; b < job_.p.dac_bits; ++b) {
-          const int plane = cycle_ * job_.p.dac_bits + b;
-          if (plane >= job_.p.input_bits) break;
-          PerLane<Quad> bits;
-          lanes([&](int lane) { bits[lane] = {}; });
-          multiply_by((pass_ + sign) * job_.p.cell_bits + c, plane, n, bits);
-          lanes([&](int lane) {
-            RERAM_UNROLL for (int e = 0; e < 4; ++e) d[lane].v[e] +=
-                (sign ? -bits[lane].v[e] : bits[lane].v[e]) * (1 << (b + c));
-          });
-        }
-  }
-
- private:
-  RERAM_DEVICE void multiply_by(int sheet, int plane, int n, PerLane<Quad>& d) {
-    for (int chunk = 0; chunk < job_.chunks; ++chunk) {
-      const int64_t at = (int64_t(sheet) * job_.slices + slice_) * job_.chunks + chunk;
-      const uint32_t* words = words_ + (at * job_.blocks * kBlock + n * kFragment) * kChunkWords;
-      PerLane<HalfRows> rows;
-      PerLane<uint32_t> columns;
-      TensorCores::load_rows(rows, planes_ + (plane * job_.chunks + chunk) * kPlaneStride);
-      lanes([&](int lane) { columns[lane] = read_only(words + lane); });
-      multiply(rows, columns, d);
-    }
-  }
-
-  const Job& job_;
-  const uint32_t *planes_, *words_;
-  int cycle_ = 0, pass_ = 0, slice_ = 0;
-};
-
 // --- one tile of a warp ---
 
 // 64 bit-lines of one slice in one cycle. Whole: all of them and all positions exist, so that
 // nothing keeps the compiler from overlapping the products' latencies.
 template <bool Whole, class Sums, class Action>
 RERAM_DEVICE void sweep_slice(int fragments, Sums& sums, Action& action) {
-  RERAM_UNROLL for (int n = 0; n < kFragments; ++n) {
+  RERAM_UNROLL
+  for (int n = 0; n < kFragments; ++n) {
     if (!Whole && n >= fragments) continue;  // a break would keep the results out of registers
     PerLane<Quad> d;
     sums.sums(n, action.start(), d);

@@ -179,7 +179,8 @@ inline void multiply(PerLane<HalfRows>& a, PerLane<uint32_t>& b, PerLane<Quad>& 
 // Bit k of lane l becomes bit l of lane k: halves of ever smaller squares change places.
 RERAM_DEVICE void transpose_bits(PerLane<uint32_t>& x) {
   uint32_t low = 0x0000ffff;  // columns of the low half of each square
-  RERAM_UNROLL for (int size = 16; size; size /= 2, low ^= low << size) {
+  RERAM_UNROLL
+  for (int size = 16; size; size /= 2, low ^= low << size) {
     PerLane<uint32_t> y = exchange(x, size);
     lanes([&](int lane) {
       x[lane] = lane & size ? (x[lane] & ~low) | (y[lane] >> size & low)

@@ -20,19 +20,22 @@ RERAM_DEVICE void program_line(const Job& job, const int8_t* codes, uint64_t* ce
       const bool offset = p.encoding == RERAM_OFFSET;
       const uint32_t plus = offset ? code + (1 << (p.weight_bits - 1)) : code > 0 ? code : 0;
       const uint32_t minus = offset || code > 0 ? 0 : -code;
-      RERAM_UNROLL for (int bit = 0; bit < 8; ++bit) {
+      RERAM_UNROLL
+      for (int bit = 0; bit < 8; ++bit) {
         words[0][bit] |= uint64_t(plus >> bit & 1) << n;
         words[1][bit] |= uint64_t(minus >> bit & 1) << n;
       }
     }
   uint64_t* to = cells + (line / lines * job.sheets * lines + r) * kSliceLanes;
-  RERAM_UNROLL for (int sign = 0; sign < 2; ++sign) for (int c = 0;
-                                                         c < p.cell_bits && sign < job.signs; ++c) {
-    uint64_t* at = to + (sign * p.cell_bits + c) * lines * kSliceLanes;
-    for (int j = 0; j < kSliceLanes; ++j) at[j] = 0;
-    RERAM_UNROLL for (int bit = 0; bit < 8; ++bit) if (bit % p.cell_bits == c)
-        at[bit / p.cell_bits] = words[sign][bit];
-  }
+  RERAM_UNROLL
+  for (int sign = 0; sign < 2; ++sign)
+    for (int c = 0; c < p.cell_bits && sign < job.signs; ++c) {
+      uint64_t* at = to + (sign * p.cell_bits + c) * lines * kSliceLanes;
+      for (int j = 0; j < kSliceLanes; ++j) at[j] = 0;
+      RERAM_UNROLL
+      for (int bit = 0; bit < 8; ++bit)
+        if (bit % p.cell_bits == c) at[bit / p.cell_bits] = words[sign][bit];
+    }
 }
 
 inline int64_t program_lines(const Job& job) {
@@ -58,7 +61,8 @@ RERAM_DEVICE void transpose(const Job& job, uint32_t* words, int64_t task) {
       halves[0][lane] = uint32_t(word);
       halves[1][lane] = uint32_t(word >> 32);
     });
-    RERAM_UNROLL for (int half = 0; half < 2; ++half) {
+    RERAM_UNROLL
+    for (int half = 0; half < 2; ++half) {
       transpose_bits(halves[half]);
       lanes([&](int lane) { to[(half * kLanes + lane) * kChunkWords + q] = halves[half][lane]; });
     }
