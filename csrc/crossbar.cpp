@@ -26,10 +26,12 @@ Job::Job(const reram_problem& problem, const uint8_t* input, const uint64_t* pro
     : p(problem), shape(problem), u(input), cells(programmed) {
   passes[pass_count++] = {0, p.encoding == RERAM_DIFFERENTIAL ? 1 : -1, 1};
   if (p.encoding == RERAM_DUAL) passes[pass_count++] = {1, -1, -1};
-  const bool one_bit = p.cell_bits == 1 && p.dac_bits == 1, both = shape.lowest < 0;
-  most4 = !one_bit ? -1 : both ? 7 : 15;
-  most6 = !one_bit ? -1 : both ? 31 : 63;
-  most = !one_bit ? -1 : both ? 127 : 255;
+  const bool both = shape.lowest < 0;
+  most4 = both ? 7 : 15;
+  most6 = both ? 31 : 63;
+  most = both ? 127 : 255;
+  for (int j = 0; j < shape.slices; ++j)
+    weights[j / 2] |= uint16_t(1 << (j * p.cell_bits + j % 2 * 8));
 }
 
 const Kernels* kernels_of(int isa) {

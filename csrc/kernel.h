@@ -13,6 +13,7 @@ namespace reram {
 constexpr int kColumns = 64;  // bit-lines of one block: the bits of a word
 constexpr int kSlices = 8;    // words of a word-line: one for each slice
 constexpr int kCycles = 8;    // input bits that a code can have
+constexpr int kMaxBits = 4;   // of a cell and of a DAC
 constexpr int kMaxPasses = 2;
 constexpr int kNarrowPositions = 512;  // of a task of a narrow layer
 
@@ -102,9 +103,10 @@ struct Job {
   // word-line has a word for each cycle, and a slice of a bit-line is a unit. [J][8] tables of the
   // cycles for each pass; null: not this way.
   const ByteTables* const* narrow[kMaxPasses] = {};
-  // Driven word-lines up to which sums fit the vector path, with 4 and 6 bits, and at all;
-  // -1: never.
+  // Sums (in size) that fit the vector path, with 4 and 6 bits, and at all.
   int most4, most6, most;
+  // Significances of two slices side by side, as bytes: those of slices without cells are 0.
+  uint16_t weights[kSlices / 2] = {};
   // What a cycle of weight one adds to every output of a position: with no driven word-line [I],
   // and to undo the base of the byte tables [sets].
   const uint32_t *empty_acc = nullptr, *vector_acc = nullptr;
@@ -115,15 +117,17 @@ struct Task {
   int64_t group, m0, m1, b0, b1;
 };
 
-// How a unit is worked out: bit by bit in general, or in as many planes as hold any of its sums.
-enum Path { kGeneral, kFour, kSix, kEight, kPaths };
+// How a unit is worked out: in as many planes as hold any of its sums.
+enum Path { kWide, kFour, kSix, kEight, kPaths };
 
 // One cycle of one position in one tile, with at least one driven word-line.
 struct Unit {
   int32_t position;
-  uint16_t cycle, set;
-  int32_t count;  // of its driven word-lines, padded to a multiple of four
-  const uint16_t* lines;
+  int32_t reach;  // the most that one of its sums can be
+  uint16_t set;
+  uint8_t cycle, shift;       // its significance is 2^shift
+  uint16_t counts[kMaxBits];  // of the word-lines that each bit of the cycle drives, padded to
+  const uint16_t* lines;      // multiples of four, in `lines` one after the other
 };
 
 // One thread's memory, allocated by the dispatcher. C = positions of a task at most. A narrow layer
@@ -134,7 +138,7 @@ struct Scratch {
   uint8_t* row;           // [64 W] codes of one position in one tile
   uint64_t* inputs;       // [C, 8, W] bit planes of one tile's inputs
   Unit* units;            // [4, C * I] of one tile, by path
-  uint16_t* lines;        // [C * I * (R + 4) + 128] their driven word-lines
+  uint16_t* lines;        // [C * I * D * (R + 4) + 128] their driven word-lines
   uint32_t* constant;     // [C] what is added to every output of a position
   uint32_t* sums;         // [blocks of a task, C, 64] accumulators, in the order of Vec::column
   int64_t* counts;        // [2, 8] comparisons and skipped conversions by slice, or null

@@ -42,12 +42,11 @@ struct Avx2 {
     return carry;
   }
 
-  // Carry-save counters of four slices of `n` word-lines (a multiple of four) in N bit planes.
+  // Adds `n` word-lines (a multiple of four) to carry-save counters of four slices in N bit planes.
   template <int N>
   RERAM_ALWAYS static void count(const uint64_t* cells, const uint16_t* lines, int n,
                                  __m256i* planes) {
     auto line = [&](int k) RERAM_ALWAYS { return load(cells + lines[k] * kSlices); };
-    for (int q = 0; q < N; ++q) planes[q] = _mm256_setzero_si256();
     for (int k = 0; k < n; k += 4) {
       const __m256i a = add(planes[0], line(k), line(k + 1));
       __m256i carry = add(planes[1], a, add(planes[0], line(k + 2), line(k + 3)));
@@ -60,14 +59,22 @@ struct Avx2 {
     }
   }
 
+  template <int N>
+  RERAM_ALWAYS static void count_unit(const Sweep& w, const Unit& unit, const uint64_t* cells,
+                                      __m256i* planes) {
+    count_bits<N>(w, unit, cells, planes,
+                  [&](const uint64_t* sheet, const uint16_t* lines, int n)
+                      RERAM_ALWAYS { count<N>(sheet, lines, n, planes); });
+  }
+
   // The sums of a unit in N bit planes of eight slices, in two's complement if they are signed.
   template <int N, bool Signed>
   RERAM_ALWAYS static void sum_planes(const Sweep& w, const Unit& unit,
                                       uint64_t (*planes)[kSlices]) {
     for (int half = 0; half < kSlices; half += 4) {
       __m256i up[N], down[N], borrow = _mm256_setzero_si256();
-      count<N>(w.plus + half, unit.lines, unit.count, up);
-      if (Signed) count<N>(w.minus + half, unit.lines, unit.count, down);
+      count_unit<N>(w, unit, w.plus + half, up);
+      if (Signed) count_unit<N>(w, unit, w.minus + half, down);
 #pragma GCC unroll 8
       for (int q = 0; q < N; ++q) {
         if (Signed) {
@@ -97,6 +104,14 @@ struct Avx2 {
           sums, _mm256_and_si256(_mm256_cmpeq_epi8(here, bit), _mm256_set1_epi8(char(1 << q))));
     }
     return sums;
+  }
+
+  // Eight planes of eight slices to bytes.
+  static void bytes_of_planes(const uint64_t (*planes)[kSlices], uint8_t (*out)[kColumns]) {
+    for (int j = 0; j < kSlices; ++j)
+      for (int half = 0; half < 2; ++half)
+        _mm256_store_si256(reinterpret_cast<__m256i*>(out[j] + 32 * half),
+                           bytes<8>(planes, j, half));
   }
 
   // A look-up in 2^N bytes, sixteen at a time: adding 112 with saturation clears the top bit only
@@ -132,7 +147,7 @@ struct Avx2 {
                            _mm256_sub_epi8(_mm256_setzero_si256(), one));
       }
     uint32_t* into = w.sums + int64_t(unit.position) * kColumns;
-    const __m128i cycle = _mm_cvtsi32_si128(unit.cycle);
+    const __m128i cycle = _mm_cvtsi32_si128(unit.shift);
     for (int half = 0; half < 2; ++half) {
       // Levels of two slices side by side, times their significances: all eight fit 16 bits,
       // since 128 * (1 + 2 + ... + 128) < 2^15.
@@ -142,7 +157,7 @@ struct Avx2 {
         const __m256i s = bytes<N>(planes, j, half), t = bytes<N>(planes, j + 1, half);
         const __m256i even = look_up<N>(a.level4, a.level6, a.level8, s);
         const __m256i odd = look_up<N>(b.level4, b.level6, b.level8, t);
-        const __m256i weights = _mm256_set1_epi16(short(1 << j | 1 << (j + 1 + 8)));
+        const __m256i weights = _mm256_set1_epi16(short(w.weights[j / 2]));
         low = _mm256_add_epi16(low, _mm256_maddubs_epi16(weights, _mm256_unpacklo_epi8(even, odd)));
         high =
             _mm256_add_epi16(high, _mm256_maddubs_epi16(weights, _mm256_unpackhi_epi8(even, odd)));

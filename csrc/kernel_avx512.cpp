@@ -38,7 +38,7 @@ struct Avx512 {
     return carry;
   }
 
-  // Carry-save counters of `n` word-lines (a multiple of four) in N bit planes.
+  // Adds `n` word-lines (a multiple of four) to carry-save counters in N bit planes.
   template <int N>
   RERAM_ALWAYS static void count(const uint64_t* cells, const uint16_t* lines, int n,
                                  __m512i* planes) {
@@ -55,7 +55,6 @@ struct Avx512 {
         carry = next;
       }
     };
-    for (int q = 0; q < N; ++q) planes[q] = _mm512_setzero_si512();
     int k = 0;
     for (; k + 8 <= n; k += 8) {
       const __m512i a = four(k);
@@ -64,13 +63,21 @@ struct Avx512 {
     if (k < n) carry_on(2, four(k));
   }
 
+  template <int N>
+  RERAM_ALWAYS static void count_unit(const Sweep& w, const Unit& unit, const uint64_t* cells,
+                                      __m512i* planes) {
+    count_bits<N>(w, unit, cells, planes,
+                  [&](const uint64_t* sheet, const uint16_t* lines, int n)
+                      RERAM_ALWAYS { count<N>(sheet, lines, n, planes); });
+  }
+
   // The sums of a unit in N bit planes, in two's complement if they are signed.
   template <int N, bool Signed>
   RERAM_ALWAYS static void sum_planes(const Sweep& w, const Unit& unit, __m512i* planes) {
-    count<N>(w.plus, unit.lines, unit.count, planes);
+    count_unit<N>(w, unit, w.plus, planes);
     if (!Signed) return;
     __m512i minus[N], borrow = _mm512_setzero_si512();
-    count<N>(w.minus, unit.lines, unit.count, minus);
+    count_unit<N>(w, unit, w.minus, minus);
 #pragma GCC unroll 8
     for (int q = 0; q < N; ++q) {
       const __m512i a = planes[q];
@@ -136,6 +143,14 @@ struct Avx512 {
     }
   }
 
+  // Eight planes of eight slices to bytes.
+  static void bytes_of_planes(const uint64_t (*planes)[kSlices], uint8_t (*out)[kColumns]) {
+    __m512i in[8], bytes[kSlices];
+    for (int q = 0; q < 8; ++q) in[q] = _mm512_loadu_si512(planes[q]);
+    slice_bytes<8, false>(in, bytes);
+    for (int j = 0; j < kSlices; ++j) _mm512_store_si512(out[j], bytes[j]);
+  }
+
   template <int N>
   RERAM_ALWAYS static __m512i look_up(const void* table4, const void* table6, const void* table8,
                                       __m512i index) {
@@ -163,12 +178,12 @@ struct Avx512 {
       const ByteTables &a = *tables[j], &b = *tables[j + 1];
       const __m512i even = look_up<N>(a.level4, a.level6, a.level8, bytes[j]);
       const __m512i odd = look_up<N>(b.level4, b.level6, b.level8, bytes[j + 1]);
-      const __m512i weights = _mm512_set1_epi16(short(1 << j | 1 << (j + 1 + 8)));
+      const __m512i weights = _mm512_set1_epi16(short(w.weights[j / 2]));
       low = _mm512_add_epi16(low, _mm512_maddubs_epi16(weights, _mm512_unpacklo_epi8(even, odd)));
       high = _mm512_add_epi16(high, _mm512_maddubs_epi16(weights, _mm512_unpackhi_epi8(even, odd)));
     }
     uint32_t* into = w.sums + int64_t(unit.position) * kColumns;
-    const __m128i cycle = _mm_cvtsi32_si128(unit.cycle);
+    const __m128i cycle = _mm_cvtsi32_si128(unit.shift);
     const __m256i parts[4] = {_mm512_castsi512_si256(low), _mm512_extracti64x4_epi64(low, 1),
                               _mm512_castsi512_si256(high), _mm512_extracti64x4_epi64(high, 1)};
 #pragma GCC unroll 4

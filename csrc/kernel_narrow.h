@@ -10,6 +10,9 @@
 namespace reram {
 namespace {
 
+// Significances of two cycles side by side.
+constexpr uint16_t kCycleWeights[kSlices / 2] = {0x0201, 0x0804, 0x2010, 0x8040};
+
 // The word-lines that each bit-line of a tile joins, as units by slice: [J, N]. Returns the most.
 inline int narrow_units(const Job& job, const uint64_t* block, const Pass& pass, const Scratch& s) {
   const Shape& shape = job.shape;
@@ -27,7 +30,7 @@ inline int narrow_units(const Job& job, const uint64_t* block, const Pass& pass,
       }
       most = count > most ? count : most;
       while (count % 4) lines[count++] = uint16_t(shape.height);
-      unit = {n, uint16_t(j), uint16_t(j), count, lines};
+      unit = {n, count, uint16_t(j), 0, uint8_t(j), {uint16_t(count)}, lines};
     }
   }
   return most;
@@ -106,8 +109,12 @@ void convert_narrow(const Job& job, const Task& task, const Scratch& s, int32_t*
           int64_t by_cycle[kSlices] = {};
           const Sweep w = {s.inputs,
                            nullptr,
+                           0,
+                           1,
+                           1,
                            s.units + j * outputs,
                            outputs,
+                           kCycleWeights,
                            job.narrow[q],
                            positions == kColumns ? ~uint64_t(0) : (uint64_t(1) << positions) - 1,
                            s.sums + m / kColumns * strip_sums,

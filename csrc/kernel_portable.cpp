@@ -5,8 +5,6 @@ namespace reram {
 namespace {
 
 struct Portable {
-  using Planes = uint64_t[8][kSlices];
-
   static int popcount(uint64_t v) {
     v -= v >> 1 & 0x5555555555555555u;
     v = (v & 0x3333333333333333u) + (v >> 2 & 0x3333333333333333u);
@@ -32,37 +30,18 @@ struct Portable {
     return driven_lines(words, count, from, out);
   }
 
-  // Carry-save counters of `n` word-lines, a multiple of four.
-  static void count(const uint64_t* cells, const uint16_t* lines, int n, Planes planes) {
-    std::memset(planes, 0, sizeof(Planes));
-    for (int k = 0; k < n; k += 4) {
-      const uint64_t *a = cells + lines[k] * kSlices, *b = cells + lines[k + 1] * kSlices,
-                     *c = cells + lines[k + 2] * kSlices, *d = cells + lines[k + 3] * kSlices;
-      uint64_t carry[kSlices];
-      for (int j = 0; j < kSlices; ++j) {
-        const uint64_t x = planes[0][j] ^ a[j], twos_a = (planes[0][j] & a[j]) | (x & b[j]);
-        const uint64_t ones = x ^ b[j], y = ones ^ c[j], twos_b = (ones & c[j]) | (y & d[j]);
-        planes[0][j] = y ^ d[j];
-        const uint64_t z = planes[1][j] ^ twos_a;
-        carry[j] = (planes[1][j] & twos_a) | (z & twos_b);
-        planes[1][j] = z ^ twos_b;
-      }
-      for (int q = 2; q < 8; ++q)
-        for (int j = 0; j < kSlices; ++j) {
-          const uint64_t next = planes[q][j] & carry[j];
-          planes[q][j] ^= carry[j];
-          carry[j] = next;
-        }
-    }
+  // Eight planes of eight slices to bytes.
+  static void bytes_of_planes(const uint64_t (*planes)[kSlices], uint8_t (*out)[kColumns]) {
+    for (int j = 0; j < kSlices; ++j) slice_sums(&planes[0][j], kSlices, out[j]);
   }
 
   // Low bytes of the sums of a unit, by slice and bit-line.
   template <bool Signed>
-  static void sums(const Sweep& w, const Unit& unit, int8_t (*out)[kColumns]) {
-    Planes planes, minus;
-    count(w.plus, unit.lines, unit.count, planes);
+  static void sums(const Sweep& w, const Unit& unit, uint8_t (*out)[kColumns]) {
+    WidePlanes planes, minus;
+    count_unit(w, unit, w.plus, 8, planes);
     if (Signed) {
-      count(w.minus, unit.lines, unit.count, minus);
+      count_unit(w, unit, w.minus, 8, minus);
       for (int j = 0; j < kSlices; ++j) {
         uint64_t borrow = 0;
         for (int q = 0; q < 8; ++q) {
@@ -72,7 +51,7 @@ struct Portable {
         }
       }
     }
-    for (int j = 0; j < kSlices; ++j) slice_sums(&planes[0][j], kSlices, out[j]);
+    bytes_of_planes(planes, out);
   }
 
   // Adds the weighed levels of the sweep to its accumulators, and its comparisons to its counts.
@@ -80,22 +59,22 @@ struct Portable {
   static void convert(const Sweep& w) {
     for (int k = 0; k < w.count; ++k) {
       const Unit& unit = w.units[k];
-      int8_t bytes[kSlices][kColumns];
+      uint8_t bytes[kSlices][kColumns];
       sums<Signed>(w, unit, bytes);
       uint32_t* into = w.sums + int64_t(unit.position) * kColumns;
       int32_t levels[kColumns] = {};
       for (int j = 0; j < kSlices; ++j) {
         const ByteTables& table = *w.tables[unit.set * kSlices + j];
-        for (int n = 0; n < kColumns; ++n)
-          levels[n] += table.level8[uint8_t(bytes[j][n])] * (1 << j);
+        const int weight = w.weights[j / 2] >> (j % 2 * 8) & 0xff;
+        for (int n = 0; n < kColumns; ++n) levels[n] += table.level8[bytes[j][n]] * weight;
         if (Count) {
           int64_t made = 0;
           for (int n = 0; n < kColumns; ++n)
-            made += table.comparisons8[uint8_t(bytes[j][n])] & -int(w.columns >> n & 1);
+            made += table.comparisons8[bytes[j][n]] & -int(w.columns >> n & 1);
           w.counts[j] += made;
         }
       }
-      for (int n = 0; n < kColumns; ++n) into[n] += uint32_t(levels[n]) << unit.cycle;
+      for (int n = 0; n < kColumns; ++n) into[n] += uint32_t(levels[n]) << unit.shift;
     }
   }
 
@@ -104,11 +83,11 @@ struct Portable {
     const int columns = popcount(w.columns);
     for (int k = 0; k < w.count; ++k) {
       const Unit& unit = w.units[k];
-      int8_t bytes[kSlices][kColumns];
+      uint8_t bytes[kSlices][kColumns];
       sums<Signed>(w, unit, bytes);
       int64_t* bins = w.bins + int64_t(unit.set) * 256 * kSlices;
       for (int j = 0; j < kSlices; ++j)
-        for (int n = 0; n < columns; ++n) ++bins[uint8_t(bytes[j][n]) * kSlices + j];
+        for (int n = 0; n < columns; ++n) ++bins[bytes[j][n] * kSlices + j];
     }
   }
 };

@@ -28,7 +28,7 @@ inline int64_t task_positions(const Job& job) {
   }
   constexpr int64_t kMost = 64, kLeast = 8, kCache = 1 << 19;
   const int64_t sums = job.shape.blocks * kColumns * 4;
-  const int64_t lines = job.shape.cycles * job.shape.height * 2;
+  const int64_t lines = job.shape.cycles * job.p.dac_bits * job.shape.height * 2;
   const int64_t most = std::min(std::max(kCache / (sums + lines), kLeast), kMost);
   const int64_t wanted = threads > 1 ? up(4 * threads, groups) : 1;
   const int64_t strips = std::max(up(positions, most), std::min(wanted, up(positions, kLeast)));
@@ -84,7 +84,7 @@ class Workspace {
     take(scratch.row, shape.words * 64);
     take(scratch.inputs, std::max(step * kCycles * shape.words, shape.sheet_words()));
     take(scratch.units, std::max(kPaths * units, kNarrow));
-    take(scratch.lines, std::max(units, kNarrow) * (shape.height + 4) + 128);
+    take(scratch.lines, std::max(units * job.p.dac_bits, kNarrow) * (shape.height + 4) + 128);
     take(scratch.constant, step);
     take(scratch.sums, std::max(shape.blocks * step, kNarrow) * kColumns);
     zeroed_ = total_;

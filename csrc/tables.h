@@ -39,7 +39,7 @@ class Tables {
                                      << (j * job_.p.cell_bits);
         }
     job_.empty_acc = empty_acc_.data();
-    if (job_.most >= 0) pack(edges);
+    pack(edges);
     return true;
   }
 
@@ -91,7 +91,8 @@ class Tables {
       for (int set = 0; set < sets_; ++set) {
         const int bucket = set / shape.cycles;
         const int32_t last = bucket + 1 < job_.p.buckets ? edges[bucket + 1] - 1 : shape.highest;
-        const int32_t reach = std::min({last, shape.highest, int32_t(job_.most)});
+        const int32_t each = ((1 << job_.p.cell_bits) - 1) * ((1 << job_.p.dac_bits) - 1);
+        const int32_t reach = std::min(std::min(last, shape.highest / each) * each, job_.most);
         for (int j = 0; j < shape.slices; ++j) {
           ByteTables& to = bytes_[size_t(q) * per_pass + size_t(set) * slices + size_t(j)];
           const int64_t table = job_.table(set, j);
@@ -103,7 +104,7 @@ class Tables {
             pointers_[0][size_t(set * kSlices)] = nullptr;
             break;
           }
-          vector_acc_[size_t(set)] += uint32_t(base) << j;
+          vector_acc_[size_t(set)] += uint32_t(base) << (j * job_.p.cell_bits);
         }
       }
       job_.bytes[q] = pointers_[q].data();
@@ -118,8 +119,8 @@ class Tables {
   bool narrow_pays() const {
     const reram_problem& p = job_.p;
     const Shape& shape = job_.shape;
-    if (p.buckets > 1 || p.encoding == RERAM_DIFFERENTIAL || p.outputs > kColumns ||
-        shape.height > job_.most)
+    if (p.cell_bits > 1 || p.dac_bits > 1 || p.buckets > 1 || p.encoding == RERAM_DIFFERENTIAL ||
+        p.outputs > kColumns || shape.height > job_.most)
       return false;
     for (int set = 0; set < sets_; ++set)
       if (!pointers_[0][size_t(set * kSlices)]) return false;

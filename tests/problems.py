@@ -5,7 +5,20 @@ from dataclasses import dataclass
 import torch
 from hypothesis import strategies as st
 
+from reram_torch import native
 from reram_torch.mapping import AdcTables, Geometry
+
+
+def isas():
+    best = native.ISAS.index(native.isa()) if native.available() else -1
+    return native.ISAS[: best + 1]
+
+
+def lossless_tables(g: Geometry) -> AdcTables:
+    levels = torch.arange(g.lowest, g.highest + 1, dtype=torch.int32).unsqueeze(0)
+    zero = torch.zeros(1, dtype=torch.int32)
+    index = zero.expand(1, g.cycles, g.slices)
+    return AdcTables(levels, torch.full_like(levels, 8, dtype=torch.uint8), zero, index)
 
 
 @dataclass

@@ -3,24 +3,12 @@
 import pytest
 import torch
 from hypothesis import given, settings
-from problems import Problem, problems
+from problems import Problem, isas, lossless_tables, problems
 
 from reram_torch import backends, mapping, native, reference
-from reram_torch.mapping import AdcTables, Geometry
+from reram_torch.mapping import Geometry
 
 needs_native = pytest.mark.skipif(not native.available(), reason="the native library is not built")
-
-
-def isas():
-    best = native.ISAS.index(native.isa()) if native.available() else -1
-    return native.ISAS[: best + 1]
-
-
-def lossless_tables(g: Geometry) -> AdcTables:
-    levels = torch.arange(g.lowest, g.highest + 1, dtype=torch.int32).unsqueeze(0)
-    zero = torch.zeros(1, dtype=torch.int32)
-    index = zero.expand(1, g.cycles, g.slices)
-    return AdcTables(levels, torch.full_like(levels, 8, dtype=torch.uint8), zero, index)
 
 
 def brute_force(p: Problem):

@@ -1,0 +1,73 @@
+// What the kernels of the instruction sets work on.
+#pragma once
+
+#include <cstring>
+
+#include "kernel.h"
+
+// Vectors that pass through memory between the steps of a unit cost more than the steps.
+#define RERAM_ALWAYS __attribute__((always_inline))
+
+namespace reram {
+namespace {
+
+// What the inner loops work on: one pass of one block over a tile's units of one path.
+struct Sweep {
+  const uint64_t *plus, *minus;  // [R + 1, 8] cells; minus may be null
+  int64_t sheet_words;           // from the cells of one bit to those of the next
+  int cell_bits, dac_bits;
+  const Unit* units;
+  int count;
+  const uint16_t* weights;          // of two slices side by side [4]
+  const ByteTables* const* tables;  // [sets][8]
+  uint64_t columns;                 // bits of the bit-lines that exist
+  uint32_t* sums;                   // [C, 64]
+  int64_t* counts;                  // [8], or null
+  int64_t* bins;                    // [sets, 256, 8]
+};
+
+inline int lowest_bit(uint64_t v) { return __builtin_ctzll(v); }
+
+// Transposes 8 x 8 bits: bit i of byte r becomes bit r of byte i.
+inline uint64_t transpose8(uint64_t v) {
+  uint64_t t = (v ^ (v >> 7)) & 0x00aa00aa00aa00aau;
+  v ^= t ^ (t << 7);
+  t = (v ^ (v >> 14)) & 0x0000cccc0000ccccu;
+  v ^= t ^ (t << 14);
+  t = (v ^ (v >> 28)) & 0x00000000f0f0f0f0u;
+  return v ^ t ^ (t << 28);
+}
+
+// Sums of one slice from its planes (words of 64 bit-lines, `stride` apart), eight at a time.
+inline void slice_sums(const uint64_t* planes, int stride, uint8_t* out) {
+  for (int b = 0; b < 8; ++b) {
+    uint64_t bits = 0;
+    for (int p = 0; p < 8; ++p) bits |= (planes[p * stride] >> (8 * b) & 0xff) << (8 * p);
+    bits = transpose8(bits);
+    std::memcpy(out + 8 * b, &bits, 8);
+  }
+}
+
+// Counts a unit's word-lines with cells of several bits or in cycles of several bits, by falling
+// significance: `count(cells, lines, n)` adds word-lines to the `N` planes.
+template <int N, class Plane, class Count>
+RERAM_ALWAYS inline void count_bits(const Sweep& w, const Unit& unit, const uint64_t* cells,
+                                    Plane* planes, const Count& count) {
+  for (int q = 0; q < N; ++q) planes[q] = Plane{};
+  if (w.cell_bits + w.dac_bits == 2) {
+    count(cells, unit.lines, unit.counts[0]);
+    return;
+  }
+  for (int s = w.cell_bits + w.dac_bits - 2; s >= 0; --s) {
+    for (int q = N - 1; q > 0; --q) planes[q] = planes[q - 1];
+    planes[0] = Plane{};
+    const uint16_t* lines = unit.lines;
+    for (int d = 0; d < w.dac_bits; lines += unit.counts[d++]) {
+      const int c = s - d;
+      if (0 <= c && c < w.cell_bits) count(cells + c * w.sheet_words, lines, unit.counts[d]);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace reram
