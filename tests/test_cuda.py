@@ -27,6 +27,15 @@ CSRC = Path(__file__).parents[1] / "csrc"
 COMPILER = shutil.which(os.environ.get("CXX", "c++"))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """The reference's many small products take far longer on several threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 class Emulation:
     """The emulated library, and the machine that it pretends to be."""
 
@@ -101,7 +110,7 @@ def convolutions(draw):
 
 
 def affordable(p):
-    """Whether a problem takes a moment: the reference by its tiles, the emulation by its products."""
+    """Whether a problem takes a moment, in the reference (tiles) and the emulation (products)."""
     (M, G, K), g = mapping.sizes(p.u), p.geometry
     products = G * -(-M // 16) * -(-p.outputs // 64) * g.cell_bits * g.dac_bits
     return g.tiles(K) <= 9 and g.tiles(K) * products < 150
