@@ -107,6 +107,7 @@ struct Job {
   int most4, most6, most;
   // Significances of two slices side by side, as bytes: those of slices without cells are 0.
   uint16_t weights[kSlices / 2] = {};
+  int addends = 1;  // so many conversions' comparisons add up to a byte at most
   // What a cycle of weight one adds to every output of a position: with no driven word-line [I],
   // and to undo the base of the byte tables [sets].
   const uint32_t *empty_acc = nullptr, *vector_acc = nullptr;

@@ -165,7 +165,7 @@ struct Avx512 {
   }
 
   template <int N, bool Signed, bool Count>
-  RERAM_ALWAYS static void convert_unit(const Sweep& w, const Unit& unit, __m512i* totals) {
+  RERAM_ALWAYS static void convert_unit(const Sweep& w, const Unit& unit, __m512i* made) {
     __m512i planes[N], bytes[kSlices];
     sum_planes<N, Signed>(w, unit, planes);
     slice_bytes<N, Signed>(planes, bytes);
@@ -191,24 +191,30 @@ struct Avx512 {
       const __m512i wide = _mm512_sll_epi32(_mm512_cvtepi16_epi32(parts[q]), cycle);
       _mm512_store_si512(into + 16 * q, _mm512_add_epi32(_mm512_load_si512(into + 16 * q), wide));
     }
-    if (!Count) return;
-    const __mmask64 exist = _cvtu64_mask64(w.columns);
 #pragma GCC unroll 8
-    for (int j = 0; j < kSlices; ++j) {
+    for (int j = 0; j < kSlices && Count; ++j) {
       const ByteTables& t = *tables[j];
-      const __m512i made = look_up<N>(t.comparisons4, t.comparisons6, t.comparisons8, bytes[j]);
-      totals[j] = _mm512_add_epi64(
-          totals[j], _mm512_sad_epu8(_mm512_maskz_mov_epi8(exist, made), _mm512_setzero_si512()));
+      made[j] = _mm512_add_epi8(
+          made[j], look_up<N>(t.comparisons4, t.comparisons6, t.comparisons8, bytes[j]));
     }
   }
 
   template <int N, bool Signed, bool Count>
   static void convert(const Sweep& w) {
+    const __mmask64 exist = _cvtu64_mask64(w.columns);
+    const __m512i zero = _mm512_setzero_si512();
     __m512i totals[kSlices];
-    for (int j = 0; j < kSlices; ++j) totals[j] = _mm512_setzero_si512();
-    for (int k = 0; k < w.count; ++k) convert_unit<N, Signed, Count>(w, w.units[k], totals);
-    if (Count)
-      for (int j = 0; j < kSlices; ++j) w.counts[j] += _mm512_reduce_add_epi64(totals[j]);
+    for (int j = 0; j < kSlices; ++j) totals[j] = zero;
+    for (int k = 0; k < w.count;) {
+      __m512i made[kSlices];  // as many units' as bytes hold
+      for (int j = 0; j < kSlices; ++j) made[j] = zero;
+      const int end = Count && w.count - k > w.addends ? k + w.addends : w.count;
+      for (; k < end; ++k) convert_unit<N, Signed, Count>(w, w.units[k], made);
+      for (int j = 0; j < kSlices && Count; ++j)
+        totals[j] = _mm512_add_epi64(
+            totals[j], _mm512_sad_epu8(_mm512_maskz_mov_epi8(exist, made[j]), zero));
+    }
+    for (int j = 0; j < kSlices && Count; ++j) w.counts[j] += _mm512_reduce_add_epi64(totals[j]);
   }
 
   // Counts each value in all slices at once: where all of its bits agree with the planes.

@@ -42,6 +42,7 @@ inline void each_path(const Job& job, const Task& task, const Scratch& s, const 
                          job.weights,
                          job.bytes[&pass - job.passes],
                          columns == kColumns ? ~uint64_t(0) : (uint64_t(1) << columns) - 1,
+                         job.addends,
                          sums,
                          s.counts,
                          s.bins};

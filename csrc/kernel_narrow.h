@@ -117,6 +117,7 @@ void convert_narrow(const Job& job, const Task& task, const Scratch& s, int32_t*
                            kCycleWeights,
                            job.narrow[q],
                            positions == kColumns ? ~uint64_t(0) : (uint64_t(1) << positions) - 1,
+                           job.addends,
                            s.sums + m / kColumns * strip_sums,
                            s.counts ? by_cycle : nullptr,
                            nullptr};

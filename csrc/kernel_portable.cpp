@@ -80,14 +80,10 @@ struct Portable {
 
   template <int N, bool Signed>
   static void histogram(const Sweep& w) {
-    const int columns = popcount(w.columns);
     for (int k = 0; k < w.count; ++k) {
-      const Unit& unit = w.units[k];
-      uint8_t bytes[kSlices][kColumns];
-      sums<Signed>(w, unit, bytes);
-      int64_t* bins = w.bins + int64_t(unit.set) * 256 * kSlices;
-      for (int j = 0; j < kSlices; ++j)
-        for (int n = 0; n < columns; ++n) ++bins[bytes[j][n] * kSlices + j];
+      alignas(64) uint8_t bytes[kSlices][kColumns];
+      sums<Signed>(w, w.units[k], bytes);
+      count_bytes<8, Signed>(w, w.units[k], bytes);
     }
   }
 };

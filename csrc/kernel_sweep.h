@@ -20,7 +20,8 @@ struct Sweep {
   int count;
   const uint16_t* weights;          // of two slices side by side [4]
   const ByteTables* const* tables;  // [sets][8]
-  uint64_t columns;                 // bits of the bit-lines that exist
+  uint64_t columns;                 // bits of the bit-lines that exist, the lowest
+  int addends;                      // so many conversions' comparisons add up to a byte at most
   uint32_t* sums;                   // [C, 64]
   int64_t* counts;                  // [8], or null
   int64_t* bins;                    // [sets, 256, 8]
@@ -46,6 +47,18 @@ inline void slice_sums(const uint64_t* planes, int stride, uint8_t* out) {
     bits = transpose8(bits);
     std::memcpy(out + 8 * b, &bits, 8);
   }
+}
+
+// Adds the sums of a unit to the bins, N bits of each. The slices take turns, so that no two
+// consecutive increments are of the same bin.
+template <int N, bool Signed>
+inline void count_bytes(const Sweep& w, const Unit& unit, const uint8_t (*sums)[kColumns]) {
+  int64_t* bins = w.bins + int64_t(unit.set) * 256 * kSlices;
+  for (int n = 0; n < kColumns && w.columns >> n; ++n)
+    for (int j = 0; j < kSlices; ++j) {
+      const int v = sums[j][n], value = Signed && v >> (N - 1) ? v + 256 - (1 << N) : v;
+      ++bins[value * kSlices + j];
+    }
 }
 
 // Counts a unit's word-lines with cells of several bits or in cycles of several bits, by falling

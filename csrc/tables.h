@@ -29,6 +29,8 @@ class Tables {
     job_.comparisons = comparisons;
     job_.index = index;
     if (!fits()) return false;
+    const uint8_t* last = comparisons + job_.p.tables * job_.shape.values();
+    job_.addends = 255 / std::max<int>(1, *std::max_element(comparisons, last));
     empty_acc_.assign(size_t(job_.shape.cycles), 0);
     for (int i = 0; i < job_.shape.cycles; ++i)
       for (int q = 0; q < job_.pass_count; ++q)

@@ -10,11 +10,15 @@ Ratios of medians are what to quote: absolute times depend on the machine and on
 from __future__ import annotations
 
 import argparse
+import copy
+import ctypes
 import json
 import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -29,7 +33,7 @@ from reram_torch.native import ISAS, isa
 # Fewest driven word-lines of each bucket, for tables that depend on activity.
 EDGES = (0, 1, 3, 5, 9, 13, 17, 25, 33, 49, 65, 97)
 ADCS = ("uniform", "slice", "activity")
-KEYS = ("workload", "encoding", "adc", "isa", "threads")
+KEYS = ("workload", "array", "encoding", "adc", "isa", "threads")
 
 
 def workloads() -> Iterator[tuple[str, nn.Module, torch.Tensor]]:
@@ -98,12 +102,56 @@ def median_times(calls: dict[str, Callable[[], object]], repeats: int) -> dict[s
     return {name: statistics.median(values) for name, values in times.items()}
 
 
+def memory_of_process(key: str) -> int:
+    """A figure of this process's memory in bytes, from Linux."""
+    for line_ in Path("/proc/self/status").read_text().splitlines():
+        if line_.startswith(key):
+            return int(line_.split()[1]) * 1024
+    raise KeyError(key)
+
+
+def peak_memory(module: nn.Module, x: torch.Tensor, config: rt.Config | None) -> int:
+    """Bytes that a module and its forward pass add to a fresh process at their peak.
+
+    Args:
+        module: a float module.
+        x: its input.
+        config: how to convert it; None: the float module itself.
+    """
+    torch.set_num_threads(1)
+    nn.Conv2d(8, 8, 3)(torch.rand(1, 8, 8, 8))  # the libraries that torch loads when it needs them
+    release = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if release:
+        release(0)
+    before = memory_of_process("VmRSS")
+    net = copy.deepcopy(module)
+    if config:
+        net = rt.convert(nn.Sequential(net), config, inplace=True)
+        for layer in rt.crossbar_layers(net).values():
+            layer.set_input_range(0.0, 3.0)
+    with torch.no_grad():
+        net(x[:1])  # weights are encoded, or rearranged by torch, once
+        if release:
+            release(0)
+        Path("/proc/self/clear_refs").write_text("5")  # the peak from here on
+        net(x)
+    return memory_of_process("VmHWM") - before
+
+
+def memory_ratio(module: nn.Module, x: torch.Tensor, config: rt.Config) -> float:
+    """Peak memory of the converted module over the float module's, each in a process of its own."""
+    peaks = []
+    for how in (None, config):
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            peaks.append(pool.submit(peak_memory, module, x, how).result())
+    return peaks[1] / peaks[0]
+
+
 def measure(
-    name: str, module: nn.Module, x: torch.Tensor, encoding: str, adc: str, repeats: int
+    name: str, module: nn.Module, x: torch.Tensor, config: rt.Config, adc: str, repeats: int
 ) -> dict:
     """The float module, the converted one, the converted one counting, and its kernels alone."""
     module = module.eval()
-    config = rt.Config(weights=rt.WeightConfig(encoding=encoding))
     net = rt.convert(nn.Sequential(module), config).eval()
     rt.calibrate(net, x, show_progress=False)
     set_adcs(net, adc)
@@ -128,7 +176,8 @@ def measure(
     total = meter.report().total
     return {
         "workload": name,
-        "encoding": encoding,
+        "array": array_of(config),
+        "encoding": config.weights.encoding,
         "adc": adc,
         "isa": isa(),
         "threads": torch.get_num_threads(),
@@ -138,27 +187,46 @@ def measure(
     }
 
 
+def array_of(config: rt.Config) -> str:
+    """Rows, bits of a cell and of a DAC, in short."""
+    bar = config.crossbar
+    return f"{bar.rows}r{bar.cell_bits}c{bar.dac_bits}d"
+
+
+HEAD = (
+    f"{'workload':42} {'array':9} {'encoding':12} {'adc':8} {'isa':8} {'float ms':>8} "
+    f"{'crossbar':>8} {'counted':>8} {'kernel':>8} {'histogram':>9} {'G sum/s':>7} {'memory':>7}"
+)
+
+
 def line(row: dict) -> str:
     """One row of the table."""
     ratio = {k: f"{row['ratio'][k]:.2f}x" if k in row["ratio"] else "" for k in
              ("crossbar", "counted", "kernel", "histogram")}  # fmt: skip
+    memory = f"{row['memory']:.2f}x" if "memory" in row else ""
     return (
-        f"{row['workload']:42} {row['encoding']:12} {row['adc']:8} {row['isa']:8} "
-        f"{row['seconds']['float'] * 1e3:8.3f} {ratio['crossbar']:>8} {ratio['counted']:>8} "
-        f"{ratio['kernel']:>8} {ratio['histogram']:>9} {row['sums_per_second'] / 1e9:7.2f}"
+        f"{label(row)} {row['seconds']['float'] * 1e3:8.3f} {ratio['crossbar']:>8} "
+        f"{ratio['counted']:>8} {ratio['kernel']:>8} {ratio['histogram']:>9} "
+        f"{row['sums_per_second'] / 1e9:7.2f} {memory:>7}"
+    )
+
+
+def label(row: dict) -> str:
+    """What was measured."""
+    return (
+        f"{row['workload']:42} {row['array']:9} {row['encoding']:12} {row['adc']:8} {row['isa']:8}"
     )
 
 
 def compare(before: Path, after: Path) -> None:
     """Prints the ratios to float of two result files side by side."""
     old = {tuple(r[k] for k in KEYS): r for r in json.loads(before.read_text())}
-    print(f"{'workload':42} {'encoding':12} {'adc':8} {'isa':8} {'before':>8} {'after':>8}  change")
+    print(f"{HEAD[: HEAD.index(' float ms')]} {'before':>8} {'after':>8}  change")
     for row in json.loads(after.read_text()):
         was = old.get(tuple(row[k] for k in KEYS))
         if was:
             a, b = was["ratio"]["crossbar"], row["ratio"]["crossbar"]
-            print(f"{row['workload']:42} {row['encoding']:12} {row['adc']:8} {row['isa']:8} "
-                  f"{a:7.2f}x {b:7.2f}x {b / a - 1:+7.1%}")  # fmt: skip
+            print(f"{label(row)} {a:7.2f}x {b:7.2f}x {b / a - 1:+7.1%}")
 
 
 def main() -> None:
@@ -168,6 +236,12 @@ def main() -> None:
     parser.add_argument("--isa", nargs="*", choices=ISAS, help="default: the best there is")
     parser.add_argument("--encodings", nargs="*", choices=ENCODINGS, default=["offset"])
     parser.add_argument("--adc", nargs="*", choices=ADCS, default=["slice"])
+    parser.add_argument("--rows", type=int, default=128)
+    parser.add_argument("--cell-bits", type=int, default=1)
+    parser.add_argument("--dac-bits", type=int, default=1)
+    parser.add_argument(
+        "--memory", action="store_true", help="peak memory over the float one's too (Linux)"
+    )
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--json", type=Path, help="write the results here, after each row")
     parser.add_argument("--compare", nargs=2, type=Path, metavar=("BEFORE", "AFTER"))
@@ -179,16 +253,19 @@ def main() -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.threads])
     torch.manual_seed(0)
+    bar = rt.CrossbarConfig(rows=args.rows, cell_bits=args.cell_bits, dac_bits=args.dac_bits)
     print(f"{rt.backend()}, {args.threads} threads, torch {torch.__version__}; times over float")
-    print(f"{'workload':42} {'encoding':12} {'adc':8} {'isa':8} {'float ms':>8} {'crossbar':>8} "
-          f"{'counted':>8} {'kernel':>8} {'histogram':>9} {'G sum/s':>7}")  # fmt: skip
+    print(HEAD)
     cases = [case for name in args.sets for case in SETS[name]()]
     rows = []
     for os.environ["RERAM_TORCH_ISA"] in args.isa or [isa()]:
         for encoding in args.encodings:
             for adc in args.adc:
+                config = rt.Config(bar, rt.WeightConfig(encoding=encoding))
                 for case in cases:
-                    rows.append(measure(*case, encoding, adc, args.repeats))
+                    rows.append(measure(*case, config, adc, args.repeats))
+                    if args.memory:
+                        rows[-1]["memory"] = memory_ratio(case[1], case[2], config)
                     print(line(rows[-1]), flush=True)
                     if args.json:
                         args.json.parent.mkdir(parents=True, exist_ok=True)
