@@ -30,7 +30,7 @@ sanitize: $(SETUP)
 	cmake --build $(SANITIZE)
 	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0 RERAM_TORCH_LIBRARY=$(SANITIZE)/libreram_crossbar.so \
-	$(BIN)/python -m pytest tests/test_contract.py tests/test_native.py
+	$(BIN)/python -m pytest tests/test_contract.py tests/test_forward.py tests/test_native.py
 
 # Reinstalls when the build's inputs change; Python files are used from the source tree.
 $(SETUP): pyproject.toml $(wildcard csrc/*)

@@ -211,8 +211,8 @@ struct Avx512 {
       const int end = Count && w.count - k > w.addends ? k + w.addends : w.count;
       for (; k < end; ++k) convert_unit<N, Signed, Count>(w, w.units[k], made);
       for (int j = 0; j < kSlices && Count; ++j)
-        totals[j] = _mm512_add_epi64(
-            totals[j], _mm512_sad_epu8(_mm512_maskz_mov_epi8(exist, made[j]), zero));
+        totals[j] = _mm512_add_epi64(totals[j],
+                                     _mm512_sad_epu8(_mm512_maskz_mov_epi8(exist, made[j]), zero));
     }
     for (int j = 0; j < kSlices && Count; ++j) w.counts[j] += _mm512_reduce_add_epi64(totals[j]);
   }

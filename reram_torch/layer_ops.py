@@ -43,7 +43,10 @@ def windows(
     Args:
         u: uint8 (B, C, H, W).
         kernel: kh, kw.
-        stride, padding, dilation, groups: of the convolution.
+        stride: of the convolution.
+        padding: likewise.
+        dilation: likewise.
+        groups: likewise.
         zero: the code that padding holds.
 
     Returns:

@@ -251,7 +251,9 @@ def forward(
 
     Args:
         x: (B, C, H, W), float32.
-        cells, tables, geometry: as for `crossbar`.
+        cells: as for `crossbar`.
+        tables: likewise.
+        geometry: likewise.
         layer: the rest of what the layer is.
         count: whether to count; counts stay zero otherwise.
         y: (B, N, OH, OW), float32, any strides.
