@@ -16,12 +16,12 @@ test: lint
 lint: $(SETUP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run -Werror csrc/*.cpp csrc/*.h
+	$(BIN)/clang-format --dry-run -Werror csrc/*.cpp csrc/*.cu csrc/*.h
 
 format: $(SETUP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i csrc/*.cpp csrc/*.h
+	$(BIN)/clang-format -i csrc/*.cpp csrc/*.cu csrc/*.h
 
 # The parity tests on a build that stops at the first bad access or undefined operation.
 SANITIZE := build/sanitize
@@ -30,7 +30,7 @@ sanitize: $(SETUP)
 	cmake --build $(SANITIZE)
 	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0 RERAM_TORCH_LIBRARY=$(SANITIZE)/libreram_crossbar.so \
-	$(BIN)/python -m pytest tests/test_contract.py tests/test_native.py
+	$(BIN)/python -m pytest tests/test_contract.py tests/test_forward.py tests/test_native.py
 
 # Reinstalls when the build's inputs change; Python files are used from the source tree.
 $(SETUP): pyproject.toml $(wildcard csrc/*)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import torch
 
 import reram_torch
-from reram_torch import native
+from reram_torch import native, native_cuda
+from reram_torch.backends import backend
+
+
+def _cuda() -> str:
+    library = native_cuda.library_path() or "library not built"
+    if not torch.cuda.is_available():
+        return f"{library}; no device"
+    return f"{library}; {torch.cuda.get_device_name()}: {backend('cuda')}"
 
 
 def main() -> None:
@@ -15,9 +23,7 @@ def main() -> None:
         "reram_torch": reram_torch.__version__,
         "backend": reram_torch.backend(),
         "library": library or "not built: everything runs through the reference",
-        "CUDA": "no kernel yet: CUDA tensors run through the reference"
-        if torch.cuda.is_available()
-        else "no device",
+        "CUDA": _cuda(),
         "torch": f"{torch.__version__} ({torch.get_num_threads()} threads)",
         "configs": ", ".join(reram_torch.config_names()),
     }

@@ -1,4 +1,4 @@
-"""Which backend serves CPU tensors."""
+"""Which backend serves tensors of a device."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import os
 
 import torch
 
-from reram_torch import native
+from reram_torch import native, native_cuda
 from reram_torch.validate import check_choice
 
 
-def use_native() -> bool:
-    """Whether CPU tensors go to the native library.
+def use_native(device: str = "cpu") -> bool:
+    """Whether tensors of a kind of device go to its native library.
 
     Raises:
         NativeError: `RERAM_TORCH_BACKEND=native` and the library was not built.
@@ -19,17 +19,23 @@ def use_native() -> bool:
     """
     wanted = os.environ.get("RERAM_TORCH_BACKEND") or "auto"
     check_choice("RERAM_TORCH_BACKEND", wanted, ("auto", "native", "reference"))
-    if wanted == "native" and not native.available():
+    built, needed = {
+        "cpu": (native.available, "a C++ compiler"),
+        "cuda": (native_cuda.available, "nvcc on the PATH"),
+    }.get(device, (lambda: False, "support for this device"))
+    if wanted == "native" and not built():
         raise native.NativeError(
-            "RERAM_TORCH_BACKEND=native, but the native library was not built: "
-            "reinstall with a C++ compiler"
+            f"RERAM_TORCH_BACKEND=native, but the native library for {device} tensors was not "
+            f"built: reinstall with {needed}"
         )
-    return wanted != "reference" and native.available()
+    return wanted != "reference" and built()
 
 
-def backend() -> str:
-    """What serves CPU tensors: `native (<instruction set>)` or `reference`."""
-    return f"native ({native.isa()})" if use_native() else "reference"
+def backend(device: str = "cpu") -> str:
+    """What serves tensors of a kind of device: `native (<how>)` or `reference`."""
+    if not use_native(device):
+        return "reference"
+    return f"native ({native_cuda.product() if device == 'cuda' else native.isa()})"
 
 
 def fingerprint(tensor: torch.Tensor) -> int | None:

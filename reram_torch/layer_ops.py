@@ -43,7 +43,10 @@ def windows(
     Args:
         u: uint8 (B, C, H, W).
         kernel: kh, kw.
-        stride, padding, dilation, groups: of the convolution.
+        stride: of the convolution.
+        padding: likewise.
+        dilation: likewise.
+        groups: likewise.
         zero: the code that padding holds.
 
     Returns:
@@ -165,10 +168,10 @@ def conv2d(
     """The operator `conv2d` by way of `crossbar`."""
     check_finite("input", x)
     N, depth = weight.shape[0], weight[0].numel()
-    u = windows(
-        input_codes(x, input_scale, input_zero, Geometry(*geometry).input_bits),
-        tuple(weight.shape[2:]), stride, padding, dilation, groups, input_zero,
-    )  # fmt: skip
+    u = input_codes(x, input_scale, input_zero, Geometry(*geometry).input_bits)
+    if u.is_cuda:  # neighbouring lanes read neighbouring channels
+        u = u.contiguous(memory_format=torch.channels_last)
+    u = windows(u, tuple(weight.shape[2:]), stride, padding, dilation, groups, input_zero)
     acc, counts = torch.ops.reram_torch.crossbar(
         u, cells, levels, comparisons, edges, index, N // groups, geometry, count
     )

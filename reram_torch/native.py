@@ -93,6 +93,31 @@ class NativeError(RuntimeError):
     """A native kernel refused its arguments."""
 
 
+def find_library(stem: str, variable: str) -> Path | None:
+    """Where a library of the package lies, or None if it was not built.
+
+    Args:
+        stem: its name without the platform's prefix and suffix.
+        variable: of the environment, that may name another build.
+
+    Raises:
+        NativeError: the variable names no file.
+    """
+    import reram_torch
+
+    other = os.environ.get(variable)
+    if other:
+        if not Path(other).is_file():
+            raise NativeError(f"{variable}={other!r} is no file")
+        return Path(other)
+    # An editable install keeps the library and the Python files in different folders.
+    for folder in reram_torch.__path__:
+        for name in (f"lib{stem}.so", f"lib{stem}.dylib", f"{stem}.dll"):
+            if (Path(folder) / name).is_file():
+                return Path(folder) / name
+    return None
+
+
 @cache
 def library_path() -> Path | None:
     """Where the library lies, or None if it was not built.
@@ -102,20 +127,7 @@ def library_path() -> Path | None:
     Raises:
         NativeError: the variable names no file.
     """
-    import reram_torch
-
-    other = os.environ.get("RERAM_TORCH_LIBRARY")
-    if other:
-        if not Path(other).is_file():
-            raise NativeError(f"RERAM_TORCH_LIBRARY={other!r} is no file")
-        return Path(other)
-    names = ("libreram_crossbar.so", "libreram_crossbar.dylib", "reram_crossbar.dll")
-    # An editable install keeps the library and the Python files in different folders.
-    for folder in reram_torch.__path__:
-        for name in names:
-            if (Path(folder) / name).is_file():
-                return Path(folder) / name
-    return None
+    return find_library("reram_crossbar", "RERAM_TORCH_LIBRARY")
 
 
 @cache
@@ -173,7 +185,7 @@ def _problem(
         three(*positions), groups, three(*depth), outputs,
         three(*strides[:3]), strides[3], three(*strides[4:]),
         g.rows, g.cell_bits, g.dac_bits, g.weight_bits, g.input_bits, g.encoding,
-        tables, buckets, ISAS.index(isa()), torch.get_num_threads(),
+        tables, buckets, ISAS.index(isa()) if available() else 0, torch.get_num_threads(),
     )  # fmt: skip
 
 
@@ -239,7 +251,9 @@ def forward(
 
     Args:
         x: (B, C, H, W), float32.
-        cells, tables, geometry: as for `crossbar`.
+        cells: as for `crossbar`.
+        tables: likewise.
+        geometry: likewise.
         layer: the rest of what the layer is.
         count: whether to count; counts stay zero otherwise.
         y: (B, N, OH, OW), float32, any strides.

@@ -10,15 +10,15 @@ Five operators in the namespace `reram_torch`. The integer ones are the contract
 exact simulation, their backward pass is straight-through: the gradient of the float layer on
 dequantized values, zero where an input was clipped.
 
-The reference is the default kernel. On the CPU the native library takes over unless
-`RERAM_TORCH_BACKEND=reference`; `RERAM_TORCH_BACKEND=native` makes its absence an error.
+The reference is the default kernel. On the CPU and on CUDA devices a native library takes over
+unless `RERAM_TORCH_BACKEND=reference`; `RERAM_TORCH_BACKEND=native` makes its absence an error.
 """
 
 from __future__ import annotations
 
 import torch
 
-from reram_torch import layer_ops, mapping, native, reference
+from reram_torch import layer_ops, mapping, native, native_cuda, reference
 from reram_torch.backends import use_native
 from reram_torch.mapping import AdcTables, Geometry
 from reram_torch.quantize import weight_codes, weight_scale
@@ -51,8 +51,7 @@ def _encode_weight(
     scale = weight_scale(weight, g.weight_bits)
     codes = weight_codes(weight, scale, g.weight_bits)
     codes = codes.reshape(groups, weight.shape[0] // groups, -1)
-    on_cpu = weight.device.type == "cpu"
-    room = native if on_cpu and use_native() else mapping
+    room = _room(weight) or mapping
     return room.program(codes, g), scale, codes.sum(-1, dtype=torch.int32)
 
 
@@ -66,6 +65,13 @@ def _encode_weight_fake(weight, groups, geometry):
         weight.new_empty(N, dtype=scale_type),
         weight.new_empty((groups, N // groups), dtype=torch.int32),
     )
+
+
+def _room(x: torch.Tensor):
+    """The native functions for tensors of this device, or None for the reference."""
+    if not use_native(x.device.type):
+        return None
+    return native_cuda if x.is_cuda else native
 
 
 def _check_integer_args(u, cells, outputs, geometry):
@@ -88,15 +94,17 @@ def _crossbar_reference(u, cells, levels, comparisons, edges, index, outputs, ge
     return acc, counts if count else torch.zeros_like(counts)
 
 
-def _crossbar_cpu(u, cells, levels, comparisons, edges, index, outputs, geometry, count):
-    if not use_native():
+def _crossbar_native(u, cells, levels, comparisons, edges, index, outputs, geometry, count):
+    room = _room(u)
+    if room is None:
         return _crossbar_reference(
             u, cells, levels, comparisons, edges, index, outputs, geometry, count
         )
     g, tables = Geometry(*geometry), AdcTables(levels, comparisons, edges, index)
     _check_integer_args(u, cells, outputs, g)
-    mapping.check_table_shapes(g, tables)  # the native library checks the values
-    return native.crossbar(u, cells, tables, outputs, g, count)
+    # The values: the CPU's library checks them; for a device, whoever made the tables did.
+    mapping.check_table_shapes(g, tables)
+    return room.crossbar(u, cells, tables, outputs, g, count)
 
 
 def _crossbar_fake(u, cells, levels, comparisons, edges, index, outputs, geometry, count):
@@ -111,12 +119,13 @@ def _histogram_reference(u, cells, edges, outputs, geometry):
     return reference.histogram(u, codes, edges, g)
 
 
-def _histogram_cpu(u, cells, edges, outputs, geometry):
-    if not use_native():
+def _histogram_native(u, cells, edges, outputs, geometry):
+    room = _room(u)
+    if room is None:
         return _histogram_reference(u, cells, edges, outputs, geometry)
     g = Geometry(*geometry)
     _check_integer_args(u, cells, outputs, g)
-    return native.histogram(u, cells, edges, outputs, g)
+    return room.histogram(u, cells, edges, outputs, g)
 
 
 def _histogram_fake(u, cells, edges, outputs, geometry):
@@ -128,18 +137,26 @@ def _histogram_fake(u, cells, edges, outputs, geometry):
 # --- registration --------------------------------------------------------------------------------
 
 _KERNELS = {
-    "encode_weight": (_encode_weight, None, _encode_weight_fake),
-    "crossbar": (_crossbar_reference, _crossbar_cpu, _crossbar_fake),
-    "histogram": (_histogram_reference, _histogram_cpu, _histogram_fake),
-    "linear": (layer_ops.linear, layer_ops.linear_cpu, layer_ops.linear_fake),
-    "conv2d": (layer_ops.conv2d, layer_ops.conv2d_cpu, layer_ops.conv2d_fake),
+    "encode_weight": (_encode_weight, {}, _encode_weight_fake),
+    "crossbar": (
+        _crossbar_reference,
+        {"cpu": _crossbar_native, "cuda": _crossbar_native},
+        _crossbar_fake,
+    ),
+    "histogram": (
+        _histogram_reference,
+        {"cpu": _histogram_native, "cuda": _histogram_native},
+        _histogram_fake,
+    ),
+    "linear": (layer_ops.linear, {"cpu": layer_ops.linear_cpu}, layer_ops.linear_fake),
+    "conv2d": (layer_ops.conv2d, {"cpu": layer_ops.conv2d_cpu}, layer_ops.conv2d_fake),
 }
-for _name, (_default, _cpu, _fake) in _KERNELS.items():
+for _name, (_default, _of_device, _fake) in _KERNELS.items():
     _op = f"reram_torch::{_name}"
     torch.library.define(_op, _SCHEMAS[_name])
     torch.library.impl(_op, "default", _default)
-    if _cpu is not None:
-        torch.library.impl(_op, "cpu", _cpu)
+    for _device, _kernel in _of_device.items():
+        torch.library.impl(_op, _device, _kernel)
     torch.library.register_fake(_op, _fake)
 for _name, _backward in (
     ("linear", layer_ops.linear_backward),

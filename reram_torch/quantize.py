@@ -37,23 +37,34 @@ def _computing(x: torch.Tensor) -> torch.Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
+def _divide(x: torch.Tensor, divisor: float) -> torch.Tensor:
+    """`x` over a number, rounded once on every device.
+
+    By a number, torch's CUDA kernels multiply with its reciprocal, which rounds twice and would
+    give other codes than the CPU; by a tensor they divide.
+    """
+    if x.is_cuda:
+        return x / torch.full((), divisor, dtype=x.dtype, device=x.device)
+    return x / divisor
+
+
 def input_codes(x: torch.Tensor, scale: float, zero: int, bits: int) -> torch.Tensor:
     """Codes of activations: uint8, shape of `x`."""
-    return (_computing(x) / scale).round_().add_(zero).clamp_(0, 2**bits - 1).to(torch.uint8)
+    return _divide(_computing(x), scale).round_().add_(zero).clamp_(0, 2**bits - 1).to(torch.uint8)
 
 
 def dequantized_input(
     x: torch.Tensor, scale: float, zero: int, bits: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The values that the codes of `x` stand for, and where `x` was not clipped (bool)."""
-    codes = (_computing(x) / scale).round_().add_(zero)
+    codes = _divide(_computing(x), scale).round_().add_(zero)
     clipped = codes.clamp(0, 2**bits - 1)
     return (clipped - zero).mul_(scale).to(x.dtype), codes == clipped
 
 
 def weight_scale(weight: torch.Tensor, bits: int) -> torch.Tensor:
     """Per-channel scale s_w, shape (N,): max |W[n]| / (2^(b-1) - 1), 1 for a channel of zeros."""
-    scale = _computing(weight).abs().flatten(1).amax(1) / (2 ** (bits - 1) - 1)
+    scale = _divide(_computing(weight).abs().flatten(1).amax(1), 2 ** (bits - 1) - 1)
     return torch.where(scale > 0, scale, torch.ones_like(scale))
 
 

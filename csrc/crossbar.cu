@@ -1,0 +1,96 @@
+// The CUDA kernels: the phases of cuda_actions.h and cuda_program.h on a device.
+#include <cuda_runtime.h>
+
+#include "cuda_job.h"
+
+namespace reram {
+
+class Machine {
+ public:
+  explicit Machine(void* stream) : stream_(static_cast<cudaStream_t>(stream)) {}
+  bool ask(Device& device);
+  template <class Sums, class Action>
+  void launch(const Job& job);
+  void transpose(const Job& job, uint32_t* words, int64_t tasks);
+  void program(const Job& job, const int8_t* codes, uint64_t* cells, int64_t lines);
+  int32_t status() const { return -int32_t(error_); }
+
+ private:
+  void note(cudaError_t error) { error_ = error_ ? error_ : error; }
+
+  cudaStream_t stream_;
+  cudaError_t error_ = cudaSuccess;
+};
+
+}  // namespace reram
+
+#include "cuda_api.h"
+
+namespace reram {
+
+constexpr int kThreads = kMaxWarps * kLanes;
+
+// 128 registers a thread: two blocks share a multiprocessor.
+template <class Sums, class Action>
+__global__ void __launch_bounds__(kThreads, 2) crossbar_kernel(const __grid_constant__ Job job) {
+  extern __shared__ __align__(16) char memory[];
+  run<Sums, Action>(job, Block(), memory);
+}
+
+__global__ void __launch_bounds__(kThreads)
+    transpose_kernel(const __grid_constant__ Job job, uint32_t* words, int64_t tasks) {
+  const int64_t step = int64_t(gridDim.x) * kMaxWarps;
+  for (int64_t k = int64_t(blockIdx.x) * kMaxWarps + threadIdx.x / kLanes; k < tasks; k += step)
+    transpose(job, words, k);
+}
+
+__global__ void __launch_bounds__(kThreads)
+    program_kernel(const __grid_constant__ Job job, const int8_t* codes, uint64_t* cells,
+                   int64_t lines) {
+  const int64_t step = int64_t(gridDim.x) * kThreads;
+  for (int64_t k = int64_t(blockIdx.x) * kThreads + threadIdx.x; k < lines; k += step)
+    program_line(job, codes, cells, k);
+}
+
+static unsigned grid_of(int64_t tasks, int64_t of_a_block) {
+  return unsigned(std::min<int64_t>(up(tasks, of_a_block), 1 << 20));
+}
+
+bool Machine::ask(Device& device) {
+  int current = 0;
+  auto read = [&](int& value, cudaDeviceAttr attribute) {
+    note(cudaDeviceGetAttribute(&value, attribute, current));
+  };
+  note(cudaGetDevice(&current));
+  read(device.processors, cudaDevAttrMultiProcessorCount);
+  read(device.shared_per_block, cudaDevAttrMaxSharedMemoryPerBlockOptin);
+  read(device.shared_per_processor, cudaDevAttrMaxSharedMemoryPerMultiprocessor);
+  return error_ == cudaSuccess;
+}
+
+template <class Sums, class Action>
+void Machine::launch(const Job& job) {
+  const auto kernel = crossbar_kernel<Sums, Action>;
+  note(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, job.at.end));
+  const int threads = job.row_groups * job.column_groups * kLanes;
+  kernel<<<unsigned(job.grid), threads, size_t(job.at.end), stream_>>>(job);
+  note(cudaGetLastError());
+}
+
+void Machine::transpose(const Job& job, uint32_t* words, int64_t tasks) {
+  transpose_kernel<<<grid_of(tasks, kMaxWarps), kThreads, 0, stream_>>>(job, words, tasks);
+  note(cudaGetLastError());
+}
+
+void Machine::program(const Job& job, const int8_t* codes, uint64_t* cells, int64_t lines) {
+  program_kernel<<<grid_of(lines, kThreads), kThreads, 0, stream_>>>(job, codes, cells, lines);
+  note(cudaGetLastError());
+}
+
+}  // namespace reram
+
+const char* reram_cuda_status_text(int32_t status) {
+  if (status < 0) return cudaGetErrorString(cudaError_t(-status));
+  if (status == RERAM_NO_MEMORY) return "the device has too little shared memory";
+  return status ? "an argument is out of range" : "no error";
+}

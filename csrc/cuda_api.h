@@ -1,0 +1,107 @@
+// The C functions of reram_cuda.h on any machine that runs the kernels: a device, or its emulation.
+//
+// Whoever includes this supplies `struct Machine`, a stream of a device, with
+//   bool ask(Device&)                                   its limits
+//   launch<Sums, Action>(const Job&)                    the kernel of cuda_actions.h
+//   transpose(const Job&, uint32_t*, tasks)             a warp each
+//   program(const Job&, codes, cells, lines)            a thread each
+//   int32_t status()                                    of everything so far
+#pragma once
+
+#include "cuda_actions.h"
+#include "cuda_program.h"
+
+namespace reram {
+
+template <class Product, class Action>
+void launch_one_bit(Machine& machine, const Job& job) {
+  job.lowest < 0 ? machine.launch<OneBit<Product, true>, Action>(job)
+                 : machine.launch<OneBit<Product, false>, Action>(job);
+}
+
+template <class Action>
+void launch(Machine& machine, const Job& job) {
+  if (job.p.cell_bits > 1 || job.p.dac_bits > 1 || job.chunks > 1)
+    machine.launch<AnyBits, Action>(job);
+  else
+    launch_one_bit<TensorCores, Action>(machine, job);
+}
+
+inline void launch(Machine& machine, const Job& job, int32_t product) {
+  const bool one_bit = job.p.cell_bits == 1 && job.p.dac_bits == 1 && job.chunks == 1;
+  if (job.histogram)
+    job.resident ? launch<Histogram<true>>(machine, job) : launch<Histogram<false>>(machine, job);
+  else if (product == RERAM_POPCOUNT && one_bit && job.resident)
+    job.counts ? launch_one_bit<Popcount, Convert<true, true>>(machine, job)
+               : launch_one_bit<Popcount, Convert<true, false>>(machine, job);
+  else if (job.counts)
+    job.resident ? launch<Convert<true, true>>(machine, job)
+                 : launch<Convert<false, true>>(machine, job);
+  else
+    job.resident ? launch<Convert<true, false>>(machine, job)
+                 : launch<Convert<false, false>>(machine, job);
+}
+
+// What crossbar and histogram share: `job` brings the arrays.
+inline int32_t run(const reram_problem* problem, int32_t product, Job job, void* workspace,
+                   void* stream) {
+  const bool ready = problem && job.cells && job.edges && workspace && valid(*problem);
+  if (!ready || product < 0 || product >= RERAM_PRODUCT_COUNT) return RERAM_BAD_ARGUMENT;
+  set_sizes(job, *problem);
+  if (job.positions == 0) return RERAM_OK;
+  const double entries =
+      job.histogram ? double(problem->buckets) * job.cycles * job.slices : double(problem->tables);
+  if (!job.u || entries * job.values >= INT32_MAX) return RERAM_BAD_ARGUMENT;
+  Machine machine(stream);
+  Device device;
+  if (!machine.ask(device)) return machine.status();
+  if (!divide(job, device)) return RERAM_NO_MEMORY;
+  uint32_t* words = static_cast<uint32_t*>(workspace);
+  job.words = words;
+  machine.transpose(job, words, transpose_tasks(job));
+  launch(machine, job, product);
+  return machine.status();
+}
+
+}  // namespace reram
+
+int32_t reram_cuda_abi_version(void) { return RERAM_ABI_VERSION; }
+
+int64_t reram_cuda_workspace(const reram_problem* problem) {
+  if (!problem || !reram::valid(*problem)) return 0;
+  reram::Job job = {};
+  reram::set_sizes(job, *problem);
+  return reram::transposed_words(job) * int64_t(sizeof(uint32_t));
+}
+
+int32_t reram_cuda_crossbar(const reram_problem* problem, int32_t product, const uint8_t* u,
+                            const uint64_t* cells, const int32_t* levels,
+                            const uint8_t* comparisons, const int32_t* edges, const int32_t* index,
+                            int32_t* acc, int64_t* counts, void* workspace, void* stream) {
+  if (!levels || !comparisons || !index) return RERAM_BAD_ARGUMENT;
+  reram::Job job = {};
+  job.u = u, job.cells = cells, job.levels = levels, job.comparisons = comparisons;
+  job.edges = edges, job.index = index, job.acc = acc, job.counts = counts;
+  const bool any =
+      problem && problem->positions[0] && problem->positions[1] && problem->positions[2];
+  return any && !acc ? RERAM_BAD_ARGUMENT : reram::run(problem, product, job, workspace, stream);
+}
+
+int32_t reram_cuda_histogram(const reram_problem* problem, int32_t product, const uint8_t* u,
+                             const uint64_t* cells, const int32_t* edges, int64_t* histogram,
+                             void* workspace, void* stream) {
+  if (!histogram) return RERAM_BAD_ARGUMENT;
+  reram::Job job = {};
+  job.u = u, job.cells = cells, job.edges = edges, job.histogram = histogram;
+  return reram::run(problem, product, job, workspace, stream);
+}
+
+int32_t reram_cuda_program(const reram_problem* problem, const int8_t* codes, uint64_t* cells,
+                           void* stream) {
+  if (!problem || !codes || !cells || !reram::valid(*problem)) return RERAM_BAD_ARGUMENT;
+  reram::Job job = {};
+  reram::set_sizes(job, *problem);
+  reram::Machine machine(stream);
+  machine.program(job, codes, cells, reram::program_lines(job));
+  return machine.status();
+}

@@ -1,0 +1,56 @@
+// The CUDA kernels on the host, one thread at a time: what tests compare with the reference where
+// there is no device. The same C functions, on host memory; `stream` is not read.
+#include <vector>
+
+#include "cuda_job.h"
+
+// Of the emulated device; changed to reach every way of dividing the work.
+extern "C" RERAM_API int32_t reram_emulated_shared_memory;
+extern "C" RERAM_API int32_t reram_emulated_processors;
+int32_t reram_emulated_shared_memory = 227 << 10;
+int32_t reram_emulated_processors = 4;
+
+namespace reram {
+
+class Machine {
+ public:
+  explicit Machine(void*) {}
+  bool ask(Device& device) {
+    device = {reram_emulated_processors, reram_emulated_shared_memory,
+              reram_emulated_shared_memory + 1024};
+    return true;
+  }
+  template <class Sums, class Action>
+  void launch(const Job& job);
+  void transpose(const Job& job, uint32_t* words, int64_t tasks);
+  void program(const Job& job, const int8_t* codes, uint64_t* cells, int64_t lines);
+  int32_t status() const { return RERAM_OK; }
+};
+
+}  // namespace reram
+
+#include "cuda_api.h"
+
+namespace reram {
+
+template <class Sums, class Action>
+void Machine::launch(const Job& job) {
+  for (int64_t k = 0; k < job.grid; ++k) {
+    // A device does not clear shared memory either.
+    std::vector<uint64_t> memory(size_t(job.at.end) / 8, 0xabababababababab);
+    const Block block = {k, job.grid, job.row_groups * job.column_groups};
+    reram::run<Sums, Action>(job, block, reinterpret_cast<char*>(memory.data()));
+  }
+}
+
+void Machine::transpose(const Job& job, uint32_t* words, int64_t tasks) {
+  for (int64_t k = 0; k < tasks; ++k) reram::transpose(job, words, k);
+}
+
+void Machine::program(const Job& job, const int8_t* codes, uint64_t* cells, int64_t lines) {
+  for (int64_t k = 0; k < lines; ++k) program_line(job, codes, cells, k);
+}
+
+}  // namespace reram
+
+const char* reram_cuda_status_text(int32_t) { return "emulated"; }

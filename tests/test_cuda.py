@@ -1,0 +1,299 @@
+"""The CUDA kernels: emulated thread by thread on the CPU, and on a device where there is one.
+
+The emulation compiles the kernels' own code with the C++ compiler; only the instructions of a
+device (ballots, tensor-core products, barriers) are stood in for, after NVIDIA's documentation.
+"""
+
+import ctypes
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from problems import Problem, problems
+from test_native import BAD, GOOD, structure
+
+import reram_torch as rt
+from reram_torch import mapping, native, native_cuda, reference
+from reram_torch.layer_ops import windows
+from reram_torch.mapping import AdcTables, Geometry
+
+CSRC = Path(__file__).parents[1] / "csrc"
+COMPILER = shutil.which(os.environ.get("CXX", "c++"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """The reference's many small products take far longer on several threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+class Emulation:
+    """The emulated library, and the machine that it pretends to be."""
+
+    def __init__(self, path):
+        self.library = native_cuda.load(path)
+        self._shared = ctypes.c_int32.in_dll(self.library, "reram_emulated_shared_memory")
+        self._processors = ctypes.c_int32.in_dll(self.library, "reram_emulated_processors")
+
+    def pretend(self, shared_memory=227 << 10, processors=4):
+        self._shared.value, self._processors.value = shared_memory, processors
+
+
+@pytest.fixture(scope="module")
+def emulation(tmp_path_factory):
+    if not (CSRC / "cuda_emulation.cpp").is_file():
+        pytest.skip("the sources are not at hand")
+    if COMPILER is None:
+        pytest.skip("no C++ compiler")
+    path = tmp_path_factory.mktemp("emulation") / "libemulation.so"
+    command = [COMPILER, "-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
+    subprocess.run([*command, str(CSRC / "cuda_emulation.cpp"), "-o", str(path)], check=True)
+    made = Emulation(path)
+    with mock.patch.object(native_cuda, "_library", return_value=made.library):
+        yield made
+
+
+def check(p, device="cpu"):
+    """All three functions against the reference."""
+    g, expected = p.geometry, mapping.program(p.codes, p.geometry)
+    u, codes = p.u.to(device), p.codes.to(device)
+    if u.stride() != p.u.stride():  # a copy to a device keeps no gaps and no overlaps
+        u = torch.empty(0, dtype=torch.uint8, device=device)
+        whole = p.u.as_strided((p.u.untyped_storage().nbytes(),), (1,), 0)
+        u.set_(whole.to(device).untyped_storage(), p.u.storage_offset(), p.u.shape, p.u.stride())
+    tables = AdcTables(*(t.to(device) for t in p.tables))
+    cells = native_cuda.program(codes, g)
+    assert torch.equal(cells.cpu(), expected)
+    bins = native_cuda.histogram(u, cells, tables.edges, p.outputs, g)
+    assert torch.equal(bins.cpu(), reference.histogram(p.u, p.codes, p.tables.edges, g))
+    try:
+        acc, counts = reference.crossbar(p.u, p.codes, p.tables, g)
+    except ValueError:
+        return  # refused when a layer is given its tables, before any kernel
+    found, made = native_cuda.crossbar(u, cells, tables, p.outputs, g, True)
+    assert torch.equal(found.cpu(), acc)
+    assert torch.equal(made.cpu(), counts)
+    uncounted, none = native_cuda.crossbar(u, cells, tables, p.outputs, g, False)
+    assert torch.equal(uncounted.cpu(), acc)
+    assert not none.any()
+
+
+@st.composite
+def convolutions(draw):
+    """Problems on the overlapping windows of a convolution, in either memory format."""
+    p = draw(problems(most=9))
+    kernel, stride, padding, dilation = (
+        [draw(st.integers(low, high)) for _ in range(2)]
+        for low, high in ((1, 3), (1, 2), (0, 2), (1, 2))
+    )
+    size = [d * (k - 1) + draw(st.integers(1, 5)) for k, d in zip(kernel, dilation, strict=True)]
+    G, N, C = p.codes.shape
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**32 - 1)))
+    shape = draw(st.integers(1, 3)), G * C, *size
+    image = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    if draw(st.booleans()):
+        image = image.contiguous(memory_format=torch.channels_last)
+    u = windows(image, kernel, stride, padding, dilation, G, draw(st.integers(0, 255)))
+    half = 2 ** (p.geometry.weight_bits - 1)
+    shape = G, N, C * kernel[0] * kernel[1]
+    codes = torch.randint(-half, half, shape, dtype=torch.int8, generator=generator)
+    return Problem(p.geometry, u, codes, p.tables)
+
+
+def affordable(p):
+    """Whether a problem takes a moment, in the reference (tiles) and the emulation (products)."""
+    (M, G, K), g = mapping.sizes(p.u), p.geometry
+    products = G * -(-M // 16) * -(-p.outputs // 64) * g.cell_bits * g.dac_bits
+    return g.tiles(K) <= 9 and g.tiles(K) * products < 150
+
+
+# Shared memory for tables and bins or hardly for inputs; blocks of eight warps down to one.
+machines = st.tuples(st.sampled_from([227 << 10, 48 << 10, 12 << 10]), st.sampled_from([1, 4, 200]))
+
+
+@settings(max_examples=100)
+@given(p=problems(most=70).filter(affordable), machine=machines)
+def test_emulation_equals_reference(emulation, p, machine):
+    emulation.pretend(*machine)
+    check(p)
+
+
+@settings(max_examples=50)
+@given(p=convolutions().filter(affordable), machine=machines)
+def test_emulation_of_convolutions(emulation, p, machine):
+    emulation.pretend(*machine)
+    check(p)
+
+
+@pytest.mark.parametrize("product", native_cuda.PRODUCTS)
+def test_both_products_equal_reference(emulation, monkeypatch, product):
+    monkeypatch.setenv("RERAM_TORCH_CUDA_PRODUCT", product)
+
+    @settings(max_examples=30)
+    @given(p=problems(most=150, one_bit=True).filter(affordable), machine=machines)
+    def run(p, machine):
+        emulation.pretend(*machine)
+        check(p)
+
+    run()
+
+
+@pytest.mark.parametrize("encoding", [0, 1, 2])
+@pytest.mark.parametrize("rows", [513, 4096])
+def test_tall_tiles(emulation, rows, encoding):
+    """More word-lines than one product takes, with and without room for their tables."""
+    g = Geometry(rows, 128, 2, 2, 8, 8, encoding)
+    u = torch.randint(0, 256, (3, 1, 5000), dtype=torch.uint8)
+    codes = torch.randint(-128, 128, (1, 2, 5000), dtype=torch.int8)
+    levels = torch.arange(g.lowest, g.highest + 1, dtype=torch.int32).unsqueeze(0)
+    zero = torch.zeros(1, dtype=torch.int32)
+    index = zero.expand(1, g.cycles, g.slices)
+    emulation.pretend()
+    check(Problem(g, u, codes, AdcTables(levels, levels.to(torch.uint8), zero, index)))
+
+
+def test_the_smallest_machine_is_refused(emulation):
+    g = Geometry(4096, 128, 1, 1, 8, 8, 0)
+    u = torch.zeros(1, 1, 4096, dtype=torch.uint8)
+    cells = mapping.program(torch.zeros(1, 1, 4096, dtype=torch.int8), g)
+    emulation.pretend(shared_memory=48 << 10)
+    with pytest.raises(native.NativeError):
+        native_cuda.histogram(u, cells, torch.zeros(1, dtype=torch.int32), 1, g)
+
+
+def test_nothing_to_do(emulation):
+    p = Geometry(128, 128, 1, 1, 8, 8, 0)
+    u = torch.zeros(0, 1, 10, dtype=torch.uint8)
+    cells = mapping.program(torch.ones(1, 3, 10, dtype=torch.int8), p)
+    bins = native_cuda.histogram(u, cells, torch.zeros(1, dtype=torch.int32), 3, p)
+    assert not bins.any()
+
+
+@given(st.data())
+def test_bad_sizes_are_refused(emulation, data):
+    fields = data.draw(st.lists(st.sampled_from(sorted(BAD)), min_size=1, unique=True))
+    values = {f: data.draw(st.sampled_from(BAD[f])) for f in fields if f != "threads"}
+    if not values:
+        return
+    problem = structure(native._Problem, {**GOOD, **values})
+    room, library = torch.full((4096,), 7, dtype=torch.uint8), emulation.library
+    at = room.data_ptr()
+    assert library.reram_cuda_workspace(problem) == 0 or "tables" in values
+    assert library.reram_cuda_crossbar(problem, 0, *[at] * 9, None) == 1
+    assert library.reram_cuda_histogram(problem, 0, *[at] * 5, None) == 1
+    assert library.reram_cuda_program(problem, at, at, None) == 1
+    assert bool((room == 7).all())
+
+
+def test_missing_arrays_and_unknown_products_are_refused(emulation):
+    problem, library = structure(native._Problem, GOOD), emulation.library
+    at = torch.zeros(4096, dtype=torch.uint8).data_ptr()
+    crossbar, histogram = [at] * 9, [at] * 5
+    for missing in range(9):
+        arrays = [None if k == missing else at for k in range(9)]
+        if missing != 7:  # counts may be missing
+            assert library.reram_cuda_crossbar(problem, 0, *arrays, None) == 1
+    for missing in range(5):
+        arrays = [None if k == missing else at for k in range(5)]
+        assert library.reram_cuda_histogram(problem, 0, *arrays, None) == 1
+    for product in (-1, 2):
+        assert library.reram_cuda_crossbar(problem, product, *crossbar, None) == 1
+        assert library.reram_cuda_histogram(problem, product, *histogram, None) == 1
+    assert library.reram_cuda_crossbar(None, 0, *crossbar, None) == 1
+    assert library.reram_cuda_program(None, at, at, None) == 1
+    assert library.reram_cuda_workspace(None) == 0
+
+
+# --- the library that nvcc builds -----------------------------------------------------------------
+
+
+def embedded_code(path):
+    """(is machine code, architecture) of everything in a library's fat binaries.
+
+    Their layout: a header (magic number, version, size of the header, size of what follows), then
+    entries (kind: 1 PTX, 2 machine code; size of the entry's header at byte 4, size of its content
+    at byte 8, architecture at byte 28).
+    """
+    data, found = path.read_bytes(), set()
+    magic = (0xBA55ED50).to_bytes(4, "little")
+    start = data.find(magic)
+    while start >= 0:
+        header = int.from_bytes(data[start + 6 : start + 8], "little")
+        end = start + header + int.from_bytes(data[start + 8 : start + 16], "little")
+        at = start + header
+        while at < end:
+            kind, size, content = (
+                int.from_bytes(data[at + a : at + b], "little")
+                for a, b in ((0, 2), (4, 8), (8, 16))
+            )
+            found.add((kind == 2, int.from_bytes(data[at + 28 : at + 32], "little")))
+            at += size + content
+        start = data.find(magic, end)
+    return found
+
+
+def test_the_library_holds_code_for_both_generations():
+    if shutil.which("nvcc") is None:
+        pytest.skip("no nvcc")
+    assert native_cuda.available(), "nvcc is there, but the CUDA library was not built"
+    assert {(True, 80), (True, 90), (False, 90)} <= embedded_code(native_cuda.library_path())
+
+
+# --- a device -------------------------------------------------------------------------------------
+
+on_device = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+
+@on_device
+@pytest.mark.parametrize("product", native_cuda.PRODUCTS)
+@pytest.mark.parametrize("kind", [problems(most=150), convolutions()], ids=["plain", "windows"])
+def test_device_equals_reference(monkeypatch, product, kind):
+    monkeypatch.setenv("RERAM_TORCH_CUDA_PRODUCT", product)
+
+    @settings(max_examples=150)
+    @given(p=kind)
+    def run(p):
+        check(p, "cuda")
+
+    run()
+
+
+@on_device
+def test_layers_equal_those_of_the_cpu(calibrated, batches):
+    x, _ = batches[0]
+    kept = []
+    hook = lambda layer, inputs, y: kept.append((layer, inputs[0], y))  # noqa: E731
+    for layer in rt.crossbar_layers(calibrated).values():
+        layer.register_forward_hook(hook)
+    calibrated(x)
+    for layer, inputs, y in list(kept):
+        assert torch.equal(layer.cuda()(inputs.cuda()).cpu(), y)
+
+
+@on_device
+def test_forward_never_waits_and_replays(calibrated, batches):
+    net, (first, _), (second, _) = calibrated.cuda(), *batches
+    x = first.cuda()
+    with torch.no_grad():
+        eager = [net(first.cuda()), net(second.cuda())]
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            net(x)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            y = net(x)
+        for images, expected in zip((first, second), eager, strict=True):
+            x.copy_(images)
+            graph.replay()
+            assert torch.equal(y, expected)
