@@ -73,6 +73,9 @@ def _tables(kind, count, geometry, generator):
     comparisons = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
     if kind == "lossless":
         return lossless, comparisons
+    if kind == "extremes":  # as far apart as a byte holds, everywhere
+        high = torch.randint(0, 2, shape, dtype=torch.int32, generator=generator)
+        return 255 * high - 1000, torch.full_like(comparisons, 255)
     reach = {"coarse": 40, "wide": 3000}[kind]
     levels = torch.randint(-reach, reach, shape, dtype=torch.int32, generator=generator)
     return levels, comparisons
@@ -103,7 +106,7 @@ def _choices_of_tables(draw, count, geometry, buckets):
 def problems(
     draw,
     most=60,
-    tables=("lossless", "coarse", "wide"),
+    tables=("lossless", "coarse", "wide", "extremes"),
     one_bit=None,
     outputs=None,
     buckets=True,

@@ -129,6 +129,7 @@ def test_native_equals_reference(isa, monkeypatch):
     ("examples", "kind"),
     [
         (25, {}),
+        (8, {"one_bit": False, "outputs": 80}),
         # Few bit-lines: positions and bit-lines exchange their roles.
         (25, {"outputs": 9, "buckets": False, "encodings": (0, 2)}),
         (25, {"outputs": 9, "buckets": False, "encodings": (1,)}),
@@ -137,6 +138,7 @@ def test_native_equals_reference(isa, monkeypatch):
     ],
     ids=[
         "wide",
+        "cells and DACs of several bits",
         "narrow, one bucket and histogram",
         "narrow, differential and histogram",
         "narrow, few buckets and histogram",
@@ -145,11 +147,29 @@ def test_native_equals_reference(isa, monkeypatch):
 )
 def test_native_equals_reference_at_size(isa, examples, kind, monkeypatch):
     @settings(max_examples=examples)
-    @given(problems(most=300, one_bit=True, **kind))
+    @given(problems(**{"most": 300, "one_bit": True, **kind}))
     def check(p):
         check_native(p, monkeypatch, isa)
 
     check()
+
+
+@needs_native
+@pytest.mark.parametrize("isa", isas())
+@pytest.mark.parametrize("encoding", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("rows", "cell_bits", "dac_bits"), [(1024, 1, 1), (300, 2, 1), (4096, 4, 4)]
+)
+def test_sums_above_255(rows, cell_bits, dac_bits, encoding, isa, monkeypatch):
+    """Sparse positions that fit a byte beside dense ones that take up to 20 bits."""
+    g = Geometry(rows, 128, cell_bits, dac_bits, 8, 8, encoding)
+    generator = torch.Generator().manual_seed(0)
+    u = torch.randint(0, 256, (6, 1, rows + 70), dtype=torch.uint8, generator=generator)
+    u[:3] *= torch.rand(u[:3].shape, generator=generator) < 0.05
+    u[5] = 255
+    codes = torch.randint(-128, 128, (1, 67, rows + 70), dtype=torch.int8, generator=generator)
+    codes[:, :2] = torch.tensor([-128, 127], dtype=torch.int8).view(1, 2, 1)
+    check_native(Problem(g, u, codes, lossless_tables(g)), monkeypatch, isa)
 
 
 @needs_native
