@@ -6,10 +6,12 @@
 #include <cstdlib>
 #include <memory>
 #include <new>
-#include <system_error>
 #include <thread>
 #include <type_traits>
 #include <vector>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
 #include "kernel.h"
 
@@ -106,34 +108,40 @@ template <class Prepare, class Work>
 std::vector<Workspace> run(const Job& job, bool counts, bool bins, int64_t pieces,
                            const Prepare& prepare, const Work& work) {
   const std::vector<Task> tasks = divide(job);
-  // A thread costs tens of microseconds: give each at least about four million bit-line sums.
+  // Waking a thread costs microseconds: give each at least about a million bit-line sums.
   const double sums = double(job.shape.positions) * double(job.p.groups) * double(job.p.outputs) *
                       double(job.shape.tiles) * job.shape.cycles * job.shape.slices *
                       job.pass_count;
-  const int64_t useful = std::max<int64_t>(1, int64_t(sums / 4e6));
+  [[maybe_unused]] const int64_t useful = std::max<int64_t>(1, int64_t(sums / 1e6));
+#ifdef _OPENMP
   const int64_t threads =
       std::min({int64_t(job.p.threads), useful, std::max<int64_t>(1, int64_t(tasks.size()))});
+#else
+  const int64_t threads = 1;
+#endif
   std::vector<Workspace> spaces;
   spaces.reserve(size_t(threads));
   for (int64_t k = 0; k < threads; ++k) spaces.emplace_back(job, counts, bins);
   std::atomic<int64_t> piece{0}, prepared{0};
   std::atomic<size_t> next{0};
+  std::atomic<bool> failed{false};
   auto loop = [&](const Scratch& scratch) {
-    for (int64_t k = piece++; k < pieces; k = piece++, ++prepared) prepare(k);
-    while (prepared < pieces) std::this_thread::yield();
-    for (size_t k = next++; k < tasks.size(); k = next++) work(tasks[k], scratch);
-  };
-  std::vector<std::thread> others;
-  others.reserve(size_t(threads - 1));
-  for (int64_t k = 1; k < threads; ++k) {
     try {
-      others.emplace_back(loop, std::cref(spaces[size_t(k)].scratch));
-    } catch (const std::system_error&) {
-      break;  // no more threads to be had: those that run take all tasks
+      for (int64_t k = piece++; k < pieces; k = piece++, ++prepared) prepare(k);
+      while (prepared < pieces && !failed) std::this_thread::yield();
+      for (size_t k = next++; k < tasks.size() && !failed; k = next++) work(tasks[k], scratch);
+    } catch (const std::bad_alloc&) {
+      failed = true;
     }
-  }
+  };
+  // OpenMP's threads are torch's own, awake between two layers; a new thread often starts late.
+#ifdef _OPENMP
+#pragma omp parallel num_threads(int(threads)) if (threads > 1)
+  loop(spaces[size_t(omp_get_thread_num())].scratch);
+#else
   loop(spaces[0].scratch);
-  for (std::thread& other : others) other.join();
+#endif
+  if (failed) throw std::bad_alloc();
   return spaces;
 }
 
