@@ -172,6 +172,8 @@ class Bands {
         to.comparisons8[bucket.place + v] = table < 0 ? 0 : job.comparisons[table + v];
       }
     }
+    std::copy_n(to.level8, 128, to.level7);
+    std::copy_n(to.comparisons8, 128, to.comparisons7);
     std::copy_n(to.level8, 64, to.level6);
     std::copy_n(to.comparisons8, 64, to.comparisons6);
   }

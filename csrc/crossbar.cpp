@@ -29,6 +29,7 @@ Job::Job(const reram_problem& problem, const uint8_t* input, const uint64_t* pro
   const bool both = shape.lowest < 0;
   most4 = both ? 7 : 15;
   most6 = both ? 31 : 63;
+  most7 = both ? 63 : 127;
   most = both ? 127 : 255;
   for (int j = 0; j < shape.slices; ++j)
     weights[j / 2] |= uint16_t(1 << (j * p.cell_bits + j % 2 * 8));
@@ -94,7 +95,7 @@ int32_t reram_best_isa(void) {
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi") &&
       __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512vpopcntdq") &&
-      __builtin_cpu_supports("gfni"))
+      __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("gfni"))
     return RERAM_AVX512;
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt")) return RERAM_AVX2;
 #endif

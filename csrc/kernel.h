@@ -44,7 +44,7 @@ struct Gather {
   const int64_t* offsets;   // [K] of each word-line's code from the position's first
   const Segment* segments;  // of all tiles
   const int64_t* first;     // [T + 1] first segment of each tile
-  const uint16_t* lines;    // [T, stride] the word-line of each gathered code
+  const uint16_t* lines;    // [T, stride] words before the word-line of each gathered code
   int64_t stride;           // of lines: the height, rounded up to words
 };
 
@@ -67,10 +67,11 @@ struct Pass {
   int sign;         // of the level in the shift-add
 };
 
-// A slice's tables for the vector path, by the low 8, 6 and 4 bits of the sum.
+// A slice's tables for the vector path, by the low 8, 7, 6 and 4 bits of the sum.
 struct alignas(64) ByteTables {
-  int8_t level8[256], level6[64], level4[64];  // sign * level - base; level4 is repeated
-  uint8_t comparisons8[256], comparisons6[64], comparisons4[64];
+  int8_t level8[256], level7[128], level6[64], level4[64];  // sign * level - base; level4 is
+                                                            // repeated
+  uint8_t comparisons8[256], comparisons7[128], comparisons6[64], comparisons4[64];
 };
 
 // Activity buckets of a narrow layer whose tables share the 256 values of a byte: the sums of each
@@ -120,8 +121,8 @@ struct Job {
   const Band* bands = nullptr;
   int band_count = 0;
   uint32_t narrow_acc = 0;  // what a tile adds to every output to undo the base of the byte tables
-  // Sums (in size) that fit the vector path, with 4 and 6 bits, and at all.
-  int most4, most6, most;
+  // Sums (in size) that fit the vector path, with 4, 6 and 7 bits, and at all.
+  int most4, most6, most7, most;
   // Significances of two slices side by side, as bytes: those of slices without cells are 0.
   uint16_t weights[kSlices / 2] = {};
   int addends = 1;  // so many conversions' comparisons add up to a byte at most
@@ -136,18 +137,17 @@ struct Task {
 };
 
 // How a unit is worked out: in as many planes as hold any of its sums.
-enum Path { kWide, kFour, kSix, kEight, kPaths };
+enum Path { kWide, kFour, kSix, kSeven, kEight, kPaths };
 
 // One cycle of one position in one tile, with at least one driven word-line.
 struct Unit {
   int32_t position;
-  int32_t reach;  // the most that one of its sums can be
-  uint16_t set;
-  uint8_t cycle, shift;       // its significance is 2^shift
+  int32_t reach;              // the most that one of its sums can be
+  uint16_t set, shift;        // its significance is 2^shift
   uint16_t counts[kMaxBits];  // of the word-lines that each bit of the cycle drives, padded to
                               // multiples of four, in `lines` one after the other
   int32_t start;              // of its sums: less the word-lines that a narrow unit subtracts
-  const uint16_t* lines;
+  const uint16_t* lines;      // each by the words of its block before it
 };
 
 // One thread's memory, allocated by the dispatcher. C = positions of a task at most. A narrow layer
@@ -158,8 +158,10 @@ struct Scratch {
   int64_t* places;        // [C] where its first output lies in `Finish::y`
   uint8_t* row;           // [64 W] codes of one position in one tile
   uint64_t* inputs;       // [C, 8, W] bit planes of one tile's inputs
-  Unit* units;            // [4, C * I] of one tile, by path
+  uint16_t* active;       // [C, 8] word-lines that each plane drives
+  Unit* units;            // [kPaths, C * I] of one tile, by path
   uint16_t* lines;        // [C * I * D * (R + 4) + 128] their driven word-lines
+  uint64_t* cells;        // of one block in the order of Vec::arrange; or `inputs`
   uint32_t* constant;     // [C] what is added to every output of a position
   uint32_t* sums;         // [blocks of a task, C, 64] accumulators, in the order of Vec::column
   int64_t* counts;        // [2, 8] comparisons and skipped conversions by slice, or null

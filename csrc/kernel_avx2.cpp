@@ -55,6 +55,8 @@ struct Avx2 {
     return n;
   }
 
+  static const uint64_t* arrange(const uint64_t* from, int64_t, uint64_t*) { return from; }
+
   // Which bit-line of a block the k-th accumulator belongs to.
   static int column(int k) { return k; }
 
@@ -70,7 +72,7 @@ struct Avx2 {
   template <int N>
   RERAM_ALWAYS static void count(const uint64_t* cells, const uint16_t* lines, int n,
                                  __m256i* planes) {
-    auto line = [&](int k) RERAM_ALWAYS { return load(cells + lines[k] * kSlices); };
+    auto line = [&](int k) RERAM_ALWAYS { return load(cells + lines[k]); };
     for (int k = 0; k < n; k += 4) {
       const __m256i a = add(planes[0], line(k), line(k + 1));
       __m256i carry = add(planes[1], a, add(planes[0], line(k + 2), line(k + 3)));
@@ -212,11 +214,17 @@ struct Avx2 {
 
   template <int N>
   RERAM_ALWAYS static const uint8_t* levels(const ByteTables& t) {
-    return reinterpret_cast<const uint8_t*>(N == 4 ? t.level4 : N == 6 ? t.level6 : t.level8);
+    return reinterpret_cast<const uint8_t*>(N == 4   ? t.level4
+                                            : N == 6 ? t.level6
+                                            : N == 7 ? t.level7
+                                                     : t.level8);
   }
   template <int N>
   RERAM_ALWAYS static const uint8_t* comparisons(const ByteTables& t) {
-    return N == 4 ? t.comparisons4 : N == 6 ? t.comparisons6 : t.comparisons8;
+    return N == 4   ? t.comparisons4
+           : N == 6 ? t.comparisons6
+           : N == 7 ? t.comparisons7
+                    : t.comparisons8;
   }
 
   // Comparisons of a vector's bit-lines that exist.
@@ -294,7 +302,7 @@ struct Avx2 {
   }
 
   template <int N, int T, bool Signed, bool Banded, bool Count>
-  static void convert_units(const Sweep& w) {
+  static void convert(const Sweep& w) {
     __m256i totals[2][2];
     for (int k = 0; k < 4; ++k) totals[k / 2][k % 2] = _mm256_setzero_si256();
     for (int k = 0; k < w.count; ++k)
@@ -306,22 +314,6 @@ struct Avx2 {
       counts[0] += parts[0] + parts[1];
       counts[2] += parts[2] + parts[3];
     }
-  }
-
-  template <int N, bool Signed, bool Count>
-  static void convert(const Sweep& w) {
-    convert_units<N, N, Signed, false, Count>(w);
-  }
-
-  // Units of eight planes whose sums are below 128.
-  template <bool Count>
-  static void convert_seven(const Sweep& w) {
-    convert_units<8, 7, false, false, Count>(w);
-  }
-
-  template <int N, int T, bool Count>
-  static void convert_band(const Sweep& w) {
-    convert_units<N, T, false, true, Count>(w);
   }
 
   template <int N>

@@ -16,19 +16,21 @@ struct Avx512 {
       out[i] = _mm512_test_epi8_mask(v, _mm512_set1_epi8(char(1 << i)));
   }
 
-  // Unpacking within 128-bit lanes and widening leave the accumulators in this order.
-  static int column(int k) { return (k % 32) / 8 * 16 + k / 32 * 8 + k % 8; }
+  // Unpacking within 128-bit lanes and adding up even and odd numbers apart leave the accumulators
+  // in this order.
+  static int column(int k) { return k % 16 / 4 * 16 + k / 32 * 8 + k % 4 * 2 + k / 16 % 2; }
 
   // `driven_lines`, 32 word-lines at a time.
   static int lines(const uint64_t* words, int count, const uint16_t* from, uint16_t* out) {
-    int n = 0;
-    for (int k = 0; k < 2 * count; ++k) {
-      const uint32_t driven = uint32_t(words[k / 2] >> (k % 2 * 32));
-      const __m512i all = _mm512_loadu_si512(from + 32 * k);
-      _mm512_storeu_si512(out + n, _mm512_maskz_compress_epi16(driven, all));
-      n += _mm_popcnt_u32(driven);
+    uint16_t* const start = out;
+    for (int k = 0; k < count; ++k, from += 64) {
+      const uint32_t low = uint32_t(words[k]), high = uint32_t(words[k] >> 32);
+      const __m512i a = _mm512_loadu_si512(from), b = _mm512_loadu_si512(from + 32);
+      _mm512_storeu_si512(out, _mm512_maskz_compress_epi16(low, a));
+      _mm512_storeu_si512(out + _mm_popcnt_u32(low), _mm512_maskz_compress_epi16(high, b));
+      out += _mm_popcnt_u64(words[k]);
     }
-    return n;
+    return int(out - start);
   }
 
   // A full adder: a becomes the sum, the carry is returned.
@@ -42,7 +44,7 @@ struct Avx512 {
   template <int N>
   RERAM_ALWAYS static void count(const uint64_t* cells, const uint16_t* lines, int n,
                                  __m512i* planes) {
-    auto line = [&](int k) RERAM_ALWAYS { return _mm512_loadu_si512(cells + lines[k] * kSlices); };
+    auto line = [&](int k) RERAM_ALWAYS { return _mm512_loadu_si512(cells + lines[k]); };
     auto four = [&](int k) RERAM_ALWAYS {
       const __m512i a = add(planes[0], line(k), line(k + 1));
       return add(planes[1], a, add(planes[0], line(k + 2), line(k + 3)));
@@ -55,11 +57,16 @@ struct Avx512 {
         carry = next;
       }
     };
-    int k = 0;
-    for (; k + 8 <= n; k += 8) {
+    auto eight = [&](int k) RERAM_ALWAYS {
       const __m512i a = four(k);
-      carry_on(3, add(planes[2], a, four(k + 4)));
+      return add(planes[2], a, four(k + 4));
+    };
+    int k = 0;
+    for (; N > 4 && k + 16 <= n; k += 16) {
+      const __m512i a = eight(k);
+      carry_on(4, add(planes[3], a, eight(k + 8)));
     }
+    for (; k + 8 <= n; k += 8) carry_on(3, eight(k));
     if (k < n) carry_on(2, four(k));
   }
 
@@ -86,83 +93,76 @@ struct Avx512 {
     }
   }
 
-  // Transposes four vectors of four 128-bit lanes.
-  RERAM_ALWAYS static void transpose4(__m512i* v) {
-    const __m512i a = _mm512_shuffle_i64x2(v[0], v[1], 0x44);
-    const __m512i b = _mm512_shuffle_i64x2(v[0], v[1], 0xee);
-    const __m512i c = _mm512_shuffle_i64x2(v[2], v[3], 0x44);
-    const __m512i d = _mm512_shuffle_i64x2(v[2], v[3], 0xee);
-    v[0] = _mm512_shuffle_i64x2(a, c, 0x88);
-    v[1] = _mm512_shuffle_i64x2(a, c, 0xdd);
-    v[2] = _mm512_shuffle_i64x2(b, d, 0x88);
-    v[3] = _mm512_shuffle_i64x2(b, d, 0xdd);
+  // Cells in the order that lets `slice_bytes` interleave planes within 128-bit lanes: each lane
+  // holds 16 bit-lines of all slices. `from` may be `to`.
+  RERAM_ALWAYS static __m512i arranged(__m512i line) {
+    alignas(64) static constexpr uint16_t kOrder[32] = {0,  4,  8,  12, 16, 20, 24, 28, 1,  5,  9,
+                                                        13, 17, 21, 25, 29, 2,  6,  10, 14, 18, 22,
+                                                        26, 30, 3,  7,  11, 15, 19, 23, 27, 31};
+    return _mm512_permutexvar_epi16(_mm512_load_si512(kOrder), line);
+  }
+  static const uint64_t* arrange(const uint64_t* from, int64_t words, uint64_t* to) {
+    for (int64_t k = 0; k < words; k += kSlices)
+      _mm512_store_si512(to + k, arranged(_mm512_loadu_si512(from + k)));
+    return to;
   }
 
-  // Eight words of planes, plane p in word p, to 64 bytes: bit p of byte n is bit n of word p.
-  RERAM_ALWAYS static __m512i bytes_of_words(__m512i words) {
-    alignas(64) static constexpr uint8_t kGather[64] = {
-        56, 48, 40, 32, 24, 16, 8,  0,  57, 49, 41, 33, 25, 17, 9,  1,  58, 50, 42, 34, 26, 18,
-        10, 2,  59, 51, 43, 35, 27, 19, 11, 3,  60, 52, 44, 36, 28, 20, 12, 4,  61, 53, 45, 37,
-        29, 21, 13, 5,  62, 54, 46, 38, 30, 22, 14, 6,  63, 55, 47, 39, 31, 23, 15, 7};
-    const __m512i blocks = _mm512_permutexvar_epi8(_mm512_load_si512(kGather), words);
-    // Times the identity: the affine instruction multiplies by its matrix operand's rows, last
-    // row first, which the gathering above has reversed.
-    return _mm512_gf2p8affine_epi64_epi8(_mm512_set1_epi64(int64_t(0x8040201008040201)), blocks, 0);
-  }
-
-  // Low bytes of the sums by slice. N = 4: the sums, in the low nibble, are zero-extended.
-  template <int N, bool Signed>
-  RERAM_ALWAYS static void slice_bytes(const __m512i* planes, __m512i* out) {
-    if (N == 4) {
-      // Four planes of an even slice and four of the odd one after it share a vector.
-      __m512i v[4] = {
-          _mm512_unpacklo_epi64(planes[0], planes[1]), _mm512_unpacklo_epi64(planes[2], planes[3]),
-          _mm512_unpackhi_epi64(planes[0], planes[1]), _mm512_unpackhi_epi64(planes[2], planes[3])};
-      transpose4(v);
-      const __m512i nibble = _mm512_set1_epi8(15);
-      for (int q = 0; q < 4; ++q) {
-        const __m512i both = bytes_of_words(v[q]);
-        out[2 * q] = _mm512_and_si512(both, nibble);
-        out[2 * q + 1] = _mm512_and_si512(_mm512_srli_epi16(both, 4), nibble);
-      }
-      return;
-    }
-    __m512i p[8];
-    for (int q = 0; q < 8; ++q)
-      p[q] = q < N ? planes[q] : Signed ? planes[N - 1] : _mm512_setzero_si512();
-    __m512i even[4], odd[4];
+  // Low bytes of the sums by slice, zero-extended from N planes of arranged cells.
+  template <int N>
+  RERAM_ALWAYS static void slice_bytes(const __m512i* p, __m512i* out) {
+    // Interleaved, eight bytes are the planes of eight bit-lines, the last plane first: times the
+    // identity, the affine instruction transposes these 8 x 8 bits.
+    const __m512i zero = _mm512_setzero_si512();
+    const __m512i identity = _mm512_set1_epi64(int64_t(0x8040201008040201));
+    __m512i two[4][2], four[2][4];
+#pragma GCC unroll 4
     for (int q = 0; q < 4; ++q) {
-      even[q] = _mm512_unpacklo_epi64(p[2 * q], p[2 * q + 1]);
-      odd[q] = _mm512_unpackhi_epi64(p[2 * q], p[2 * q + 1]);
+      const __m512i even = 2 * q < N ? p[2 * q] : zero, odd = 2 * q + 1 < N ? p[2 * q + 1] : zero;
+      two[q][0] = 2 * q < N ? _mm512_unpacklo_epi8(odd, even) : zero;
+      two[q][1] = 2 * q < N ? _mm512_unpackhi_epi8(odd, even) : zero;
     }
-    transpose4(even);
-    transpose4(odd);
-    for (int q = 0; q < 4; ++q) {
-      out[2 * q] = bytes_of_words(even[q]);
-      out[2 * q + 1] = bytes_of_words(odd[q]);
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; ++k) {
+      four[0][k] = k % 2 ? _mm512_unpackhi_epi16(two[1][k / 2], two[0][k / 2])
+                         : _mm512_unpacklo_epi16(two[1][k / 2], two[0][k / 2]);
+      if (N <= 4)
+        four[1][k] = zero;
+      else
+        four[1][k] = k % 2 ? _mm512_unpackhi_epi16(two[3][k / 2], two[2][k / 2])
+                           : _mm512_unpacklo_epi16(two[3][k / 2], two[2][k / 2]);
+    }
+#pragma GCC unroll 8
+    for (int j = 0; j < kSlices; ++j) {
+      const __m512i planes = j % 2 ? _mm512_unpackhi_epi32(four[1][j / 2], four[0][j / 2])
+                                   : _mm512_unpacklo_epi32(four[1][j / 2], four[0][j / 2]);
+      out[j] = _mm512_gf2p8affine_epi64_epi8(identity, planes, 0);
     }
   }
 
-  // Eight planes of eight slices to bytes.
+  // Eight planes of eight slices, not arranged, to bytes.
   static void bytes_of_planes(const uint64_t (*planes)[kSlices], uint8_t (*out)[kColumns]) {
     __m512i in[8], bytes[kSlices];
-    for (int q = 0; q < 8; ++q) in[q] = _mm512_loadu_si512(planes[q]);
-    slice_bytes<8, false>(in, bytes);
+    for (int q = 0; q < 8; ++q) in[q] = arranged(_mm512_loadu_si512(planes[q]));
+    slice_bytes<8>(in, bytes);
     for (int j = 0; j < kSlices; ++j) _mm512_store_si512(out[j], bytes[j]);
   }
 
   template <int N>
-  RERAM_ALWAYS static __m512i look_up(const void* table4, const void* table6, const void* table8,
-                                      __m512i index) {
+  RERAM_ALWAYS static __m512i look_up(const uint8_t* table4, const uint8_t* table6,
+                                      const uint8_t* table7, const uint8_t* table8, __m512i index) {
     if (N == 4) return _mm512_shuffle_epi8(_mm512_load_si512(table4), index);
     if (N == 6) return _mm512_permutexvar_epi8(index, _mm512_load_si512(table6));
-    const uint8_t* table = static_cast<const uint8_t*>(table8);
-    const __m512i low =
-        _mm512_permutex2var_epi8(_mm512_load_si512(table), index, _mm512_load_si512(table + 64));
-    if (N == 7) return low;
-    const __m512i high = _mm512_permutex2var_epi8(_mm512_load_si512(table + 128), index,
-                                                  _mm512_load_si512(table + 192));
-    return _mm512_mask_mov_epi8(low, _mm512_movepi8_mask(index), high);
+    auto half = [&](const uint8_t* table) RERAM_ALWAYS {
+      return _mm512_permutex2var_epi8(_mm512_load_si512(table), index,
+                                      _mm512_load_si512(table + 64));
+    };
+    if (N == 7) return half(table7);
+    return _mm512_mask_mov_epi8(half(table8), _mm512_movepi8_mask(index), half(table8 + 128));
+  }
+  template <int T>
+  RERAM_ALWAYS static __m512i level(const ByteTables& t, __m512i sums) {
+    auto bytes = [](const int8_t* table) { return reinterpret_cast<const uint8_t*>(table); };
+    return look_up<T>(bytes(t.level4), bytes(t.level6), bytes(t.level7), bytes(t.level8), sums);
   }
 
   // Where the sums of a unit lie in the tables of a band.
@@ -181,7 +181,7 @@ struct Avx512 {
   RERAM_ALWAYS static void convert_unit(const Sweep& w, const Unit& unit, __m512i* made) {
     __m512i planes[N], bytes[kSlices];
     sum_planes<N, Signed>(w, unit, planes);
-    slice_bytes<N, Signed>(planes, bytes);
+    slice_bytes<N>(planes, bytes);
     if (Banded) place(w, unit, bytes);
     const ByteTables* const* tables = w.tables + unit.set * kSlices;
     // Levels of two slices side by side, times their significances: all eight fit 16 bits, since
@@ -189,32 +189,33 @@ struct Avx512 {
     __m512i low = _mm512_setzero_si512(), high = _mm512_setzero_si512();
 #pragma GCC unroll 4
     for (int j = 0; j < kSlices; j += 2) {
-      const ByteTables &a = *tables[j], &b = *tables[j + 1];
-      const __m512i even = look_up<T>(a.level4, a.level6, a.level8, bytes[j]);
-      const __m512i odd = look_up<T>(b.level4, b.level6, b.level8, bytes[j + 1]);
+      const __m512i even = level<T>(*tables[j], bytes[j]);
+      const __m512i odd = level<T>(*tables[j + 1], bytes[j + 1]);
       const __m512i weights = _mm512_set1_epi16(short(w.weights[j / 2]));
       low = _mm512_add_epi16(low, _mm512_maddubs_epi16(weights, _mm512_unpacklo_epi8(even, odd)));
       high = _mm512_add_epi16(high, _mm512_maddubs_epi16(weights, _mm512_unpackhi_epi8(even, odd)));
     }
     uint32_t* into = w.sums + int64_t(unit.position) * kColumns;
-    const __m128i cycle = _mm_cvtsi32_si128(unit.shift);
-    const __m256i parts[4] = {_mm512_castsi512_si256(low), _mm512_extracti64x4_epi64(low, 1),
-                              _mm512_castsi512_si256(high), _mm512_extracti64x4_epi64(high, 1)};
-#pragma GCC unroll 4
-    for (int q = 0; q < 4; ++q) {
-      const __m512i wide = _mm512_sll_epi32(_mm512_cvtepi16_epi32(parts[q]), cycle);
-      _mm512_store_si512(into + 16 * q, _mm512_add_epi32(_mm512_load_si512(into + 16 * q), wide));
-    }
+    const __m512i first = _mm512_set1_epi32(1 << unit.shift);  // of two 16-bit numbers
+    const __m512i second = _mm512_slli_epi32(first, 16);
+    auto add = [&](int q, __m512i v, __m512i weight) RERAM_ALWAYS {
+      const __m512i sum = _mm512_dpwssd_epi32(_mm512_load_si512(into + 16 * q), v, weight);
+      _mm512_store_si512(into + 16 * q, sum);
+    };
+    add(0, low, first);
+    add(1, low, second);
+    add(2, high, first);
+    add(3, high, second);
 #pragma GCC unroll 8
     for (int j = 0; j < kSlices && Count; ++j) {
       const ByteTables& t = *tables[j];
-      made[j] = _mm512_add_epi8(
-          made[j], look_up<T>(t.comparisons4, t.comparisons6, t.comparisons8, bytes[j]));
+      made[j] = _mm512_add_epi8(made[j], look_up<T>(t.comparisons4, t.comparisons6, t.comparisons7,
+                                                    t.comparisons8, bytes[j]));
     }
   }
 
   template <int N, int T, bool Signed, bool Banded, bool Count>
-  static void convert_units(const Sweep& w) {
+  static void convert(const Sweep& w) {
     const __mmask64 exist = _cvtu64_mask64(w.columns);
     const __m512i zero = _mm512_setzero_si512();
     __m512i totals[kSlices];
@@ -231,27 +232,11 @@ struct Avx512 {
     for (int j = 0; j < kSlices && Count; ++j) w.counts[j] += _mm512_reduce_add_epi64(totals[j]);
   }
 
-  template <int N, bool Signed, bool Count>
-  static void convert(const Sweep& w) {
-    convert_units<N, N, Signed, false, Count>(w);
-  }
-
-  // Units of eight planes whose sums are below 128.
-  template <bool Count>
-  static void convert_seven(const Sweep& w) {
-    convert_units<8, 7, false, false, Count>(w);
-  }
-
-  template <int N, int T, bool Count>
-  static void convert_band(const Sweep& w) {
-    convert_units<N, T, false, true, Count>(w);
-  }
-
   template <int N>
   static void band_bytes(const Sweep& w, const Unit& unit, uint8_t (*out)[kColumns]) {
     __m512i planes[N], bytes[kSlices];
     sum_planes<N, false>(w, unit, planes);
-    slice_bytes<N, false>(planes, bytes);
+    slice_bytes<N>(planes, bytes);
     place(w, unit, bytes);
     for (int j = 0; j < kSlices; ++j) _mm512_storeu_si512(out[j], bytes[j]);
   }
@@ -260,14 +245,18 @@ struct Avx512 {
   static void driven_bytes(const Sweep& w, const Unit& unit, uint8_t* out) {
     __m512i planes[N], bytes[kSlices];
     sum_planes<N, false>(w, unit, planes);
-    slice_bytes<N, false>(planes, bytes);
+#pragma GCC unroll 8
+    for (int q = 0; q < N; ++q) planes[q] = arranged(planes[q]);
+    slice_bytes<N>(planes, bytes);
     for (int j = 0; j < kSlices; ++j) _mm512_storeu_si512(out + 64 * j, bytes[j]);
   }
 
   template <int T>
   static void look_up_all(const uint8_t* table, const uint8_t* index, uint8_t* out) {
-    for (int k = 0; k < kSlices * kColumns; k += 64)
-      _mm512_storeu_si512(out + k, look_up<T>(table, table, table, _mm512_loadu_si512(index + k)));
+    for (int k = 0; k < kSlices * kColumns; k += 64) {
+      const __m512i found = look_up<T>(table, table, table, table, _mm512_loadu_si512(index + k));
+      _mm512_storeu_si512(out + k, found);
+    }
   }
 
   // Counts each value in all slices at once: where all of its bits agree with the planes.

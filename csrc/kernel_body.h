@@ -23,41 +23,35 @@ inline const uint64_t* block_of(const Job& job, const Task& task, int64_t t, int
          (t * job.shape.blocks + b) * job.shape.block_words();
 }
 
-// Calls `vector(path, sweep)` for the units of each vector path, then `wide(sweep)` for others.
-template <class Vector, class Wide>
+// Calls `work(path, sweep)` for the units of each path. `block`: what the vector paths read.
+template <class Work>
 inline void each_path(const Job& job, const Task& task, const Scratch& s, const Tile& tile,
-                      const Pass& pass, const uint64_t* block, int columns, uint32_t* sums,
-                      const Vector& vector, const Wide& wide) {
+                      const Pass& pass, const uint64_t* programmed, const uint64_t* block,
+                      int columns, uint32_t* sums, const Work& work) {
   const int64_t room = (task.m1 - task.m0) * job.shape.cycles;
   const int64_t sign_words = job.p.cell_bits * job.shape.sheet_words();
   for (int path = kWide; path < kPaths; ++path) {
     if (!tile.counts[path]) continue;
-    const Sweep sweep = {block + pass.plus * sign_words,
-                         pass.minus < 0 ? nullptr : block + pass.minus * sign_words,
-                         job.shape.sheet_words(),
-                         job.p.cell_bits,
-                         job.p.dac_bits,
-                         s.units + path * room,
-                         tile.counts[path],
-                         job.weights,
-                         job.bytes[&pass - job.passes],
-                         columns == kColumns ? ~uint64_t(0) : (uint64_t(1) << columns) - 1,
-                         job.addends,
-                         sums,
-                         s.counts,
-                         s.bins};
-    path == kWide ? wide(sweep) : vector(path, sweep);
+    const uint64_t* cells = path == kWide ? programmed : block;
+    work(path,
+         Sweep{cells + pass.plus * sign_words,
+               pass.minus < 0 ? nullptr : cells + pass.minus * sign_words, job.shape.sheet_words(),
+               job.p.cell_bits, job.p.dac_bits, s.units + path * room, tile.counts[path],
+               job.weights, job.bytes[&pass - job.passes], first_bits(columns), job.addends, sums,
+               s.counts, s.bins});
   }
 }
 
 template <class Vec, bool Signed, bool Count>
 void convert_path(int path, const Sweep& w) {
   if (path == kFour)
-    Vec::template convert<4, Signed, Count>(w);
+    Vec::template convert<4, 4, Signed, false, Count>(w);
   else if (path == kSix)
-    Vec::template convert<6, Signed, Count>(w);
+    Vec::template convert<6, 6, Signed, false, Count>(w);
+  else if (path == kSeven)
+    Vec::template convert<7, 7, Signed, false, Count>(w);
   else
-    Vec::template convert<8, Signed, Count>(w);
+    Vec::template convert<8, 8, Signed, false, Count>(w);
 }
 
 template <class Vec>
@@ -110,21 +104,22 @@ void convert(const Job& job, const Task& task, const Scratch& s, int32_t* acc) {
     const Tile tile = pack_tile<Vec>(job, task, s, t);
     for (int64_t b = task.b0; b < task.b1; ++b) {
       const int columns = block_columns(p, b);
-      const uint64_t* block = block_of(job, task, t, b);
+      const uint64_t* programmed = block_of(job, task, t, b);
+      const uint64_t* block = Vec::arrange(programmed, shape.block_words(), s.cells);
       uint32_t* sums = s.sums + (b - task.b0) * block_sums;
       for (int q = 0; q < job.pass_count; ++q) {
         const Pass& pass = job.passes[q];
-        each_path(
-            job, task, s, tile, pass, block, columns, sums,
-            [&](int path, const Sweep& w) {
-              if (w.minus)
-                w.counts ? convert_path<Vec, true, true>(path, w)
-                         : convert_path<Vec, true, false>(path, w);
-              else
-                w.counts ? convert_path<Vec, false, true>(path, w)
-                         : convert_path<Vec, false, false>(path, w);
-            },
-            [&](const Sweep& w) { convert_wide<Vec>(job, pass, columns, w); });
+        each_path(job, task, s, tile, pass, programmed, block, columns, sums,
+                  [&](int path, const Sweep& w) {
+                    if (path == kWide)
+                      convert_wide<Vec>(job, pass, columns, w);
+                    else if (w.minus)
+                      w.counts ? convert_path<Vec, true, true>(path, w)
+                               : convert_path<Vec, true, false>(path, w);
+                    else
+                      w.counts ? convert_path<Vec, false, true>(path, w)
+                               : convert_path<Vec, false, false>(path, w);
+                  });
       }
       for (int i = 0; i < shape.cycles && s.counts; ++i) {
         const int64_t empty = tile.empty[i] * columns * job.pass_count;
@@ -192,19 +187,20 @@ void histogram(const Job& job, const Task& task, const Scratch& s) {
           *bins(job.set(0, i), j) += tile.empty[i] * columns * job.pass_count;
       for (int q = 0; q < job.pass_count; ++q) {
         const Pass& pass = job.passes[q];
-        each_path(
-            job, task, s, tile, pass, block, columns, nullptr,
-            [&](int path, const Sweep& w) {
-              w.minus ? histogram_path<Vec, true>(path, w) : histogram_path<Vec, false>(path, w);
-            },
-            [&](const Sweep& w) {
-              int32_t sums[kSlices][kColumns];
-              for (int k = 0; k < w.count; ++k) {
-                wide_sums<Vec>(w, w.units[k], sums);
-                for (int j = 0; j < shape.slices; ++j)
-                  for (int n = 0; n < columns; ++n) ++bins(w.units[k].set, j)[sums[j][n]];
-              }
-            });
+        each_path(job, task, s, tile, pass, block, block, columns, nullptr,
+                  [&](int path, const Sweep& w) {
+                    if (path != kWide) {
+                      w.minus ? histogram_path<Vec, true>(path, w)
+                              : histogram_path<Vec, false>(path, w);
+                      return;
+                    }
+                    int32_t sums[kSlices][kColumns];
+                    for (int k = 0; k < w.count; ++k) {
+                      wide_sums<Vec>(w, w.units[k], sums);
+                      for (int j = 0; j < shape.slices; ++j)
+                        for (int n = 0; n < columns; ++n) ++bins(w.units[k].set, j)[sums[j][n]];
+                    }
+                  });
       }
     }
   }

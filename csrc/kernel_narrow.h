@@ -10,9 +10,6 @@
 namespace reram {
 namespace {
 
-// Beside the paths of the wide layout: eight planes of sums below 128.
-constexpr int kSeven = kPaths;
-
 // Significances of two cycles side by side.
 constexpr uint16_t kCycleWeights[kSlices / 2] = {0x0201, 0x0804, 0x2010, 0x8040};
 
@@ -29,7 +26,7 @@ inline int narrow_units(const Job& job, const uint64_t* block, const Pass& pass,
       auto join = [&](int sign, int64_t first, int count) {
         const uint64_t* cells = block + sign * shape.sheet_words() + j;
         for (int64_t r = 0; r < shape.height; ++r) {
-          lines[count] = uint16_t(first + r);
+          lines[count] = uint16_t((first + r) * kSlices);
           count += int(cells[r * kSlices] >> n & 1);
         }
         return count;
@@ -38,8 +35,8 @@ inline int narrow_units(const Job& job, const uint64_t* block, const Pass& pass,
       int count = pass.minus < 0 ? plus : join(pass.minus, shape.height + 1, plus);
       const int minus = count - plus;
       most = count > most ? count : most;
-      while (count % 4) lines[count++] = uint16_t(shape.height);
-      unit = {n, count, uint16_t(j), 0, uint8_t(j), {uint16_t(count)}, -minus, lines};
+      count = pad_lines(shape.height, lines, count);
+      unit = {n, count, uint16_t(j), uint16_t(j), {uint16_t(count)}, -minus, lines};
     }
   }
   return most;
@@ -109,22 +106,25 @@ inline void sweep_slices(const Job& job, const Scratch& s, Sweep w, const Conver
   }
 }
 
-template <class Vec, bool Count>
-void convert_band(int path, int bits, const Sweep& w) {
-  if (path == kEight)
-    bits < 8 ? Vec::template convert_band<8, 7, Count>(w)
-             : Vec::template convert_band<8, 8, Count>(w);
-  else if (bits > 6)
-    bits < 8 ? Vec::template convert_band<6, 7, Count>(w)
-             : Vec::template convert_band<6, 8, Count>(w);
+template <class Vec, int N, bool Count>
+void convert_planes(int bits, const Sweep& w) {
+  if (bits == 6)
+    Vec::template convert<N, 6, false, true, Count>(w);
+  else if (bits == 7)
+    Vec::template convert<N, 7, false, true, Count>(w);
   else
-    path == kSix ? Vec::template convert_band<6, 6, Count>(w)
-                 : Vec::template convert_band<4, 6, Count>(w);
+    Vec::template convert<N, 8, false, true, Count>(w);
 }
 
+// A band has room for every sum of its path.
 template <class Vec, bool Count>
-void convert_plain(int path, const Sweep& w) {
-  path == kSeven ? Vec::template convert_seven<Count>(w) : convert_path<Vec, false, Count>(path, w);
+void convert_band(int path, int bits, const Sweep& w) {
+  if (path == kFour)
+    convert_planes<Vec, 4, Count>(bits, w);
+  else if (path == kSix)
+    convert_planes<Vec, 6, Count>(bits, w);
+  else
+    convert_planes<Vec, 8, Count>(bits < 7 ? 7 : bits, w);
 }
 
 // How many word-lines of a tile drive each of 64 positions in each cycle.
@@ -132,9 +132,10 @@ template <class Vec>
 void count_driven(const Job& job, const Scratch& s, Sweep w, uint8_t* driven) {
   const int height = int(job.shape.height);
   uint16_t lines[256 + 4];
-  for (int r = 0; r < height + 4; ++r) lines[r] = uint16_t(r < height ? r : height);
+  for (int r = 0; r < height; ++r) lines[r] = uint16_t(r * kSlices);
   w.plus = s.inputs;
-  const Unit unit = {0, height, 0, 0, 0, {uint16_t((height + 3) / 4 * 4)}, 0, lines};
+  const int count = pad_lines(height, lines, height);
+  const Unit unit = {0, height, 0, 0, {uint16_t(count)}, 0, lines};
   if (height < 16)
     Vec::template driven_bytes<4>(w, unit, driven);
   else if (height < 64)
@@ -199,15 +200,12 @@ inline void count_skipped(const Job& job, const Scratch& s, uint64_t positions) 
   }
 }
 
-inline uint64_t first_bits(int count) {
-  return count < kColumns ? (uint64_t(1) << count) - 1 : ~uint64_t(0);
-}
-
 template <class Vec>
 void convert_strip(const Job& job, const Scratch& s, int pass, int path, const Sweep& w) {
   if (!job.bands) {
     sweep_slices(job, s, w, [&](const Sweep& slice) {
-      slice.counts ? convert_plain<Vec, true>(path, slice) : convert_plain<Vec, false>(path, slice);
+      slice.counts ? convert_path<Vec, false, true>(path, slice)
+                   : convert_path<Vec, false, false>(path, slice);
     });
     return;
   }
@@ -238,7 +236,8 @@ void each_strip(const Job& job, const Task& task, const Scratch& s, uint32_t* co
       for (int m = 0; m < count; m += kColumns) {
         const int positions = count - m < kColumns ? count - m : kColumns;
         narrow_inputs<Vec>(job, s, t, m, positions, q || !constant ? nullptr : constant + m);
-        const Sweep sweep = {s.inputs,
+        const int64_t words = job.shape.signs * job.shape.sheet_words();
+        const Sweep sweep = {Vec::arrange(s.inputs, words, s.cells),
                              nullptr,
                              0,
                              1,

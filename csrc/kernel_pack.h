@@ -1,6 +1,8 @@
 // From input codes to units: what a cycle of a position drives in one tile.
 #pragma once
 
+#include <algorithm>
+
 #include "kernel_sweep.h"
 
 namespace reram {
@@ -16,19 +18,27 @@ inline int driven_lines(const uint64_t* words, int count, const uint16_t* from, 
   return n;
 }
 
-// A short copy; a call of memcpy would take longer.
+// Pads a list of word-lines to a multiple of four with the empty one; writes four beyond its end.
+inline int pad_lines(int64_t height, uint16_t* lines, int count) {
+  const uint64_t four = uint64_t(height * kSlices) * 0x0001000100010001;
+  std::memcpy(lines + count, &four, sizeof four);
+  return (count + 3) & ~3;
+}
+
+// A short copy; a call of memcpy would take longer. The last bytes may be written twice.
 inline void copy_codes(uint8_t* to, const uint8_t* from, int64_t length) {
-  int64_t k = 0;
-  for (; k + 16 <= length; k += 16) std::memcpy(to + k, from + k, 16);
-  if (k + 8 <= length) {
-    std::memcpy(to + k, from + k, 8);
-    k += 8;
+  if (length >= 16) {
+    for (int64_t k = 0; k + 16 < length; k += 16) std::memcpy(to + k, from + k, 16);
+    std::memcpy(to + length - 16, from + length - 16, 16);
+  } else if (length >= 8) {
+    std::memcpy(to, from, 8);
+    std::memcpy(to + length - 8, from + length - 8, 8);
+  } else if (length >= 4) {
+    std::memcpy(to, from, 4);
+    std::memcpy(to + length - 4, from + length - 4, 4);
+  } else {
+    for (int64_t k = 0; k < length; ++k) to[k] = from[k];
   }
-  if (k + 4 <= length) {
-    std::memcpy(to + k, from + k, 4);
-    k += 4;
-  }
-  for (; k < length; ++k) to[k] = from[k];
 }
 
 // Codes of one position in one tile, in the order of their addresses.
@@ -44,9 +54,9 @@ struct Tile {
   int64_t empty[kCycles];  // positions without a driven word-line, by cycle
 };
 
-inline Path path_of(const Job& job, int reach, int set) {
+inline int path_of(const Job& job, int reach, int set) {
   if (reach > job.most || (job.bytes[0] && !job.bytes[0][set * kSlices])) return kWide;
-  return reach <= job.most4 ? kFour : reach <= job.most6 ? kSix : kEight;
+  return kFour + (reach > job.most4) + (reach > job.most6) + (reach > job.most7);
 }
 
 // Where the inputs and the outputs of a task's positions lie.
@@ -67,6 +77,37 @@ inline void locate(const Job& job, const Task& task, const Scratch& s) {
   }
 }
 
+// Bit planes of all positions' inputs to one tile, and how many word-lines each drives; adds the
+// encoding's offset to the constants.
+template <class Vec>
+void pack_planes(const Job& job, const Task& task, const Scratch& s, int64_t t) {
+  const reram_problem& p = job.p;
+  const int words = job.shape.words;
+  const int64_t first = t * p.rows, left = job.shape.depth - first;
+  const int64_t height = left < p.rows ? left : p.rows;
+  std::memset(s.row + height, 0, size_t(64 * words - height));
+  for (int64_t m = 0; m < task.m1 - task.m0; ++m) {
+    gather_codes(job, t, s.codes[m], s.row);
+    uint64_t* planes = s.inputs + m * kCycles * words;
+    int active[kCycles] = {};
+    for (int w = 0; w < words; ++w) {
+      uint64_t word[kCycles];
+      Vec::transpose(s.row + 64 * w, word);
+      for (int i = 0; i < kCycles; ++i) {
+        if (i >= p.input_bits) word[i] = 0;
+        planes[i * words + w] = word[i];
+        active[i] += Vec::popcount(word[i]);
+      }
+    }
+    uint32_t offset = 0;
+    for (int i = 0; i < kCycles; ++i) {
+      s.active[m * kCycles + i] = uint16_t(active[i]);
+      offset += uint32_t(active[i]) << i;
+    }
+    if (p.encoding == RERAM_OFFSET) s.constant[m] -= offset << (p.weight_bits - 1);
+  }
+}
+
 // Word-lines driven in a cycle of several bits: those with any bit of their pulse set.
 template <class Vec>
 int driven_in(const Shape& shape, const uint64_t* planes, int first_bit, int bits) {
@@ -79,63 +120,58 @@ int driven_in(const Shape& shape, const uint64_t* planes, int first_bit, int bit
   return driven;
 }
 
-// Bit planes of a tile's inputs for all positions of a task, and its units; adds to the constants
-// what the tile gives to all outputs of a position alike.
-template <class Vec>
-Tile pack_tile(const Job& job, const Task& task, const Scratch& s, int64_t t) {
-  const reram_problem& p = job.p;
+// The units of a tile for all positions of a task; adds to the constants what the tile gives to all
+// outputs of a position alike. Those of a cycle lie side by side, since they are much alike: their
+// loops then end where the processor expects it.
+template <class Vec, bool OneBit>
+Tile make_units(const Job& job, const Task& task, const Scratch& s, int64_t t) {
   const Shape& shape = job.shape;
-  const int64_t count = task.m1 - task.m0, first = t * p.rows;
-  const int64_t height = shape.depth - first < p.rows ? shape.depth - first : p.rows;
+  const int64_t count = task.m1 - task.m0, height = shape.height;
+  const int words = shape.words;
   const uint16_t* line_of = job.gather.lines + t * job.gather.stride;
-  std::memset(s.row + height, 0, size_t(64 * shape.words - height));
-  const uint32_t input_mask = (1u << p.input_bits) - 1;
   Tile tile = {};
   uint16_t* lines = s.lines;
-  for (int64_t m = 0; m < count; ++m) {
-    gather_codes(job, t, s.codes[m], s.row);
-    uint64_t* planes = s.inputs + m * kCycles * shape.words;
-    int active[kCycles] = {};
-    for (int w = 0; w < shape.words; ++w) {
-      uint64_t word[kCycles];
-      Vec::transpose(s.row + 64 * w, word);
-      for (int i = 0; i < kCycles; ++i) {
-        if (!(input_mask >> i & 1)) word[i] = 0;
-        planes[i * shape.words + w] = word[i];
-        active[i] += Vec::popcount(word[i]);
-      }
-    }
-    uint32_t constant = 0;
-    if (p.encoding == RERAM_OFFSET)
-      for (int i = 0; i < kCycles; ++i) constant -= uint32_t(active[i]) << (i + p.weight_bits - 1);
-    for (int i = 0; i < shape.cycles; ++i) {
-      const int first_bit = i * p.dac_bits, shift = first_bit;
-      const int bits = kCycles - first_bit < p.dac_bits ? kCycles - first_bit : p.dac_bits;
-      const int driven =
-          bits == 1 ? active[first_bit] : driven_in<Vec>(shape, planes, first_bit, bits);
-      if (driven == 0) {
+  for (int i = 0; i < shape.cycles; ++i) {
+    const int bit = OneBit ? i : i * job.p.dac_bits;
+    const int bits = OneBit ? 1 : std::min(job.p.dac_bits, kCycles - bit);
+    const uint32_t empty = job.empty_acc ? job.empty_acc[i] << bit : 0;
+    for (int64_t m = 0; m < count; ++m) {
+      const uint16_t* active = s.active + m * kCycles + bit;
+      const uint64_t* planes = s.inputs + (m * kCycles + bit) * words;
+      const int driven = OneBit ? active[0] : driven_in<Vec>(shape, planes, 0, bits);
+      if (!driven) {
         ++tile.empty[i];
-        if (job.empty_acc) constant += job.empty_acc[i] << shift;
+        s.constant[m] += empty;
         continue;
       }
-      const int set = job.set(job.bucket_of[driven], i);
-      int reach = 0;
-      for (int d = 0; d < bits; ++d) reach += active[first_bit + d] << d;
-      reach *= (1 << p.cell_bits) - 1;
-      const Path path = path_of(job, reach, set);
+      int reach = active[0];
+      for (int d = 1; d < bits; ++d) reach += active[d] << d;
+      reach *= (1 << job.p.cell_bits) - 1;
+      const int set = job.set(job.bucket_of[driven], i), path = path_of(job, reach, set);
+      if (path != kWide && job.vector_acc) s.constant[m] += job.vector_acc[set] << bit;
       Unit& unit = s.units[path * count * shape.cycles + tile.counts[path]++];
-      unit = {int32_t(m), reach, uint16_t(set), uint8_t(i), uint8_t(shift), {}, 0, lines};
-      if (path != kWide && job.vector_acc) constant += job.vector_acc[set] << shift;
+      unit.position = int32_t(m);
+      unit.reach = reach;
+      unit.set = uint16_t(set);
+      unit.shift = uint16_t(bit);
+      unit.lines = lines;
+      std::fill_n(unit.counts, kMaxBits, uint16_t(0));
       for (int d = 0; d < bits; ++d) {
-        int n = Vec::lines(planes + (first_bit + d) * shape.words, shape.words, line_of, lines);
-        while (n % 4) lines[n++] = uint16_t(shape.height);
-        unit.counts[d] = uint16_t(n);
-        lines += n;
+        const int listed = Vec::lines(planes + d * words, words, line_of, lines);
+        const int padded = pad_lines(height, lines, listed);
+        unit.counts[d] = uint16_t(padded);
+        lines += padded;
       }
     }
-    s.constant[m] += constant;
   }
   return tile;
+}
+
+template <class Vec>
+Tile pack_tile(const Job& job, const Task& task, const Scratch& s, int64_t t) {
+  pack_planes<Vec>(job, task, s, t);
+  return job.p.dac_bits == 1 ? make_units<Vec, true>(job, task, s, t)
+                             : make_units<Vec, false>(job, task, s, t);
 }
 
 }  // namespace

@@ -23,6 +23,9 @@ struct Portable {
     }
   }
 
+  // Cells in the order in which `convert` wants them: at `to`, or as they are.
+  static const uint64_t* arrange(const uint64_t* from, int64_t, uint64_t*) { return from; }
+
   // Which bit-line of a block the k-th accumulator belongs to.
   static int column(int k) { return k; }
 
@@ -73,28 +76,16 @@ struct Portable {
     for (int n = 0; n < kColumns; ++n) into[n] += uint32_t(levels[n]) << unit.shift;
   }
 
-  // Units of a path of N planes; those of the wide layout may have signed sums.
-  template <int N, bool Signed, bool Count>
+  // Units whose sums fill N planes, looked up in tables of 2^T values. Only those of the wide
+  // layout have signed sums, only those of the narrow one bands.
+  template <int N, int T, bool Signed, bool Banded, bool Count>
   static void convert(const Sweep& w) {
     for (int k = 0; k < w.count; ++k) {
       uint8_t bytes[kSlices][kColumns];
-      sums<Signed>(w, w.units[k], bytes);
-      add_unit<Count>(w, w.units[k], bytes);
-    }
-  }
-
-  // Units of eight planes whose sums are below 128.
-  template <bool Count>
-  static void convert_seven(const Sweep& w) {
-    convert<8, false, Count>(w);
-  }
-
-  // The same for units of a band, whose tables have 2^T values.
-  template <int N, int T, bool Count>
-  static void convert_band(const Sweep& w) {
-    for (int k = 0; k < w.count; ++k) {
-      uint8_t bytes[kSlices][kColumns];
-      band_bytes<N>(w, w.units[k], bytes);
+      if (Banded)
+        band_bytes<N>(w, w.units[k], bytes);
+      else
+        sums<Signed>(w, w.units[k], bytes);
       add_unit<Count>(w, w.units[k], bytes);
     }
   }

@@ -30,6 +30,10 @@ struct Sweep {
   const uint8_t *places = nullptr, *inside = nullptr;
 };
 
+inline uint64_t first_bits(int count) {
+  return count < kColumns ? (uint64_t(1) << count) - 1 : ~uint64_t(0);
+}
+
 inline int lowest_bit(uint64_t v) { return __builtin_ctzll(v); }
 
 // Transposes 8 x 8 bits: bit i of byte r becomes bit r of byte i.

@@ -15,8 +15,8 @@ using WidePlanes = uint64_t[kWidePlanes][kSlices];
 inline void count_wide(const uint64_t* cells, const uint16_t* lines, int n, int from, int top,
                        WidePlanes planes) {
   for (int k = 0; k < n; k += 4) {
-    const uint64_t *a = cells + lines[k] * kSlices, *b = cells + lines[k + 1] * kSlices,
-                   *c = cells + lines[k + 2] * kSlices, *d = cells + lines[k + 3] * kSlices;
+    const uint64_t *a = cells + lines[k], *b = cells + lines[k + 1], *c = cells + lines[k + 2],
+                   *d = cells + lines[k + 3];
     uint64_t carry[kSlices];
     uint64_t *ones = planes[from], *twos = planes[from + 1];
     for (int j = 0; j < kSlices; ++j) {

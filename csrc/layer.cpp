@@ -38,54 +38,85 @@ class Codes {
   int64_t lines() const { return images_ * rows_; }
   int64_t line_codes() const { return columns_ * channels_; }
 
-  // Fills one line of one image, padding included. False if an input is not finite.
-  bool fill(const float* x, int64_t line, const Kernels& kernels, const Quantizer& q) const {
-    const int64_t image = line / rows_, row = line % rows_ - l_.padding[0];
-    uint8_t* to = codes_.get() + image * channels_ * rows_ * columns_ + line % rows_ * row_stride_;
-    const bool outside = row < 0 || row >= l_.image_rows;
-    const int64_t left = outside ? columns_ : l_.padding[1], right = outside ? 0 : left;
-    for (int64_t c = 0; c < (channel_stride_ == 1 ? 1 : channels_); ++c) {
-      const int64_t width = channel_stride_ == 1 ? channels_ : 1;
-      uint8_t* start = to + c * channel_stride_;
-      std::fill_n(start, left * width, uint8_t(q.zero));
-      std::fill_n(start + (columns_ - right) * width, right * width, uint8_t(q.zero));
-    }
-    if (outside) return true;
-    x += image * l_.x_strides[0] + row * l_.x_strides[2];
-    to += left * column_stride_;
-    return l_.x_strides[1] == 1 && channels_ > 1 ? from_pixels(x, to, kernels, q)
-                                                 : from_planes(x, to, kernels, q);
-  }
-
- private:
-  // x is contiguous along its channels.
-  bool from_pixels(const float* x, uint8_t* to, const Kernels& kernels, const Quantizer& q) const {
-    if (channel_stride_ == 1 && (l_.x_strides[3] == channels_ || l_.image_columns == 1))
-      return kernels.quantize(x, l_.image_columns * channels_, q, to);
-    std::vector<uint8_t> pixel(static_cast<size_t>(channels_));
+  // Fills lines of the images one after the other, padding included. False if an input is not
+  // finite.
+  bool fill(const float* x, int64_t first, int64_t last, const Kernels& kernels,
+            const Quantizer& q) const {
     bool finite = true;
-    for (int64_t k = 0; k < l_.image_columns; ++k) {
-      finite &= kernels.quantize(x + k * l_.x_strides[3], channels_, q, pixel.data());
-      for (int64_t c = 0; c < channels_; ++c)
-        to[k * column_stride_ + c * channel_stride_] = pixel[size_t(c)];
+    for (int64_t line = first, end; line < last; line = end) {
+      const int64_t image = line / rows_, row = line % rows_;
+      end = std::min(last, (image + 1) * rows_);
+      uint8_t* to = codes_.get() + image * channels_ * rows_ * columns_;
+      for (int64_t k = row; k < row + end - line; ++k) pad(to + k * row_stride_, k, q);
+      const int64_t from = std::max<int64_t>(row - l_.padding[0], 0);
+      const int64_t to_row = std::min<int64_t>(row + end - line - l_.padding[0], l_.image_rows);
+      if (from >= to_row) continue;
+      to += (from + l_.padding[0]) * row_stride_ + l_.padding[1] * column_stride_;
+      const float* start = x + image * l_.x_strides[0] + from * l_.x_strides[2];
+      finite &= l_.x_strides[1] == 1 && channels_ > 1
+                    ? from_pixels(start, to_row - from, to, kernels, q)
+                    : from_planes(start, to_row - from, to, kernels, q);
     }
     return finite;
   }
 
-  // x is contiguous along its columns.
-  bool from_planes(const float* x, uint8_t* to, const Kernels& kernels, const Quantizer& q) const {
+ private:
+  // The part of a row that lies beside the image.
+  void pad(uint8_t* row, int64_t index, const Quantizer& q) const {
+    index -= l_.padding[0];
+    const bool outside = index < 0 || index >= l_.image_rows;
+    const int64_t left = outside ? columns_ : l_.padding[1], right = outside ? 0 : left;
+    const bool pixels = channel_stride_ == 1;
+    const int64_t width = pixels ? channels_ : 1;
+    for (int64_t c = 0; c < (pixels ? 1 : channels_); ++c, row += channel_stride_) {
+      std::fill_n(row, left * width, uint8_t(q.zero));
+      std::fill_n(row + (columns_ - right) * width, right * width, uint8_t(q.zero));
+    }
+  }
+
+  // x is contiguous along its channels.
+  bool from_pixels(const float* x, int64_t rows, uint8_t* to, const Kernels& kernels,
+                   const Quantizer& q) const {
     const int64_t width = l_.image_columns;
     bool finite = true;
-    if (column_stride_ == 1) {
-      for (int64_t c = 0; c < channels_; ++c)
-        finite &= kernels.quantize(x + c * l_.x_strides[1], width, q, to + c * channel_stride_);
-      return finite;
+    std::vector<uint8_t> pixel(static_cast<size_t>(channels_));
+    for (int64_t r = 0; r < rows; ++r, x += l_.x_strides[2], to += row_stride_) {
+      if (channel_stride_ == 1 && (l_.x_strides[3] == channels_ || width == 1)) {
+        finite &= kernels.quantize(x, width * channels_, q, to);
+        continue;
+      }
+      for (int64_t k = 0; k < width; ++k) {
+        finite &= kernels.quantize(x + k * l_.x_strides[3], channels_, q, pixel.data());
+        for (int64_t c = 0; c < channels_; ++c)
+          to[k * column_stride_ + c * channel_stride_] = pixel[size_t(c)];
+      }
     }
-    std::vector<uint8_t> line(static_cast<size_t>(channels_ * width));
+    return finite;
+  }
+
+  // x is contiguous along its columns. Short rows are quantized together where they lie together.
+  bool from_planes(const float* x, int64_t rows, uint8_t* to, const Kernels& kernels,
+                   const Quantizer& q) const {
+    const int64_t width = l_.image_columns, plane = rows * width;
+    const bool together = l_.x_strides[2] == width || rows == 1;
+    std::vector<uint8_t> codes(static_cast<size_t>(channels_ * plane));
+    bool finite = true;
     for (int64_t c = 0; c < channels_; ++c)
-      finite &= kernels.quantize(x + c * l_.x_strides[1], width, q, line.data() + c * width);
-    for (int64_t k = 0; k < width; ++k)
-      for (int64_t c = 0; c < channels_; ++c) to[k * channels_ + c] = line[size_t(c * width + k)];
+      for (int64_t r = 0; r < (together ? 1 : rows); ++r)
+        finite &=
+            kernels.quantize(x + c * l_.x_strides[1] + r * l_.x_strides[2],
+                             together ? plane : width, q, codes.data() + c * plane + r * width);
+    for (int64_t r = 0; r < rows; ++r) {
+      const uint8_t* from = codes.data() + r * width;
+      uint8_t* row = to + r * row_stride_;
+      if (column_stride_ == 1) {
+        for (int64_t c = 0; c < channels_; ++c)
+          std::copy_n(from + c * plane, width, row + c * channel_stride_);
+        continue;
+      }
+      for (int64_t k = 0; k < width; ++k)
+        for (int64_t c = 0; c < channels_; ++c) row[k * channels_ + c] = from[c * plane + k];
+    }
     return finite;
   }
 
@@ -147,8 +178,8 @@ int32_t reram_forward(const reram_problem* problem, const reram_layer* layer, co
     const int64_t step = std::max<int64_t>(1, 8192 / codes.line_codes());
     std::atomic<bool> finite{true};
     const auto prepare = [&](int64_t piece) {
-      for (int64_t k = piece * step; k < std::min((piece + 1) * step, codes.lines()); ++k)
-        if (!codes.fill(x, k, *kernels, q)) finite = false;
+      const int64_t last = std::min((piece + 1) * step, codes.lines());
+      if (!codes.fill(x, piece * step, last, *kernels, q)) finite = false;
     };
     convert_all(job, *kernels, up(codes.lines(), step), prepare, nullptr, counts);
     if (!finite) return RERAM_NOT_FINITE;

@@ -85,10 +85,12 @@ class Workspace {
     take(scratch.places, step);
     take(scratch.row, shape.words * 64);
     take(scratch.inputs, std::max(step * kCycles * shape.words, shape.signs * shape.sheet_words()));
+    take(scratch.active, step * kCycles);
     take(scratch.units, std::max(kPaths * units, kNarrow));
     take(scratch.lines, std::max(units * job.p.dac_bits * (shape.height + 4),
                                  kNarrow * (shape.signs * shape.height + 4)) +
                             128);
+    take(scratch.cells, shape.block_words());
     take(scratch.constant, step);
     take(scratch.sums, std::max(shape.blocks * step, kNarrow) * kColumns);
     zeroed_ = total_;

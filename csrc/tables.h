@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <deque>
 #include <utility>
 #include <vector>
 
@@ -97,29 +98,16 @@ class Tables {
   // Byte tables for the vector path, each over the sums that its bucket can have.
   void pack(const int32_t* edges) {
     const Shape& shape = job_.shape;
-    const size_t slices = size_t(shape.slices), per_pass = size_t(sets_) * slices;
-    bytes_.resize(per_pass * size_t(job_.pass_count) + 1);
+    const ByteTables& none = bytes_.emplace_back();  // no cells, or no conversion: all zero
+    const int32_t each = ((1 << job_.p.cell_bits) - 1) * ((1 << job_.p.dac_bits) - 1);
     vector_acc_.assign(size_t(sets_), 0);
     for (int q = 0; q < job_.pass_count; ++q) {
-      pointers_[q].assign(size_t(sets_) * kSlices, &bytes_.back());  // no cells: all zero
-      for (int set = 0; set < sets_; ++set) {
-        const int bucket = set / shape.cycles;
+      pointers_[q].assign(size_t(sets_) * kSlices, &none);
+      for (int bucket = 0; bucket < job_.p.buckets; ++bucket) {
         const int32_t last = bucket + 1 < job_.p.buckets ? edges[bucket + 1] - 1 : shape.highest;
-        const int32_t each = ((1 << job_.p.cell_bits) - 1) * ((1 << job_.p.dac_bits) - 1);
         const int32_t reach = std::min(std::min(last, shape.highest / each) * each, job_.most);
-        for (int j = 0; j < shape.slices; ++j) {
-          ByteTables& to = bytes_[size_t(q) * per_pass + size_t(set) * slices + size_t(j)];
-          const int64_t table = job_.table(set, j);
-          const ByteTables*& pointer = pointers_[q][size_t(set * kSlices + j)];
-          pointer = &to;
-          if (table < 0) continue;
-          int64_t base = 0;
-          if (!fill(to, job_.passes[q].sign, table, reach, base)) {
-            pointers_[0][size_t(set * kSlices)] = nullptr;
-            break;
-          }
-          vector_acc_[size_t(set)] += uint32_t(base) << (j * job_.p.cell_bits);
-        }
+        packed_.assign(size_t(job_.p.tables), {});
+        for (int i = 0; i < shape.cycles; ++i) pack_set(q, job_.set(bucket, i), reach);
       }
       job_.bytes[q] = pointers_[q].data();
     }
@@ -127,6 +115,21 @@ class Tables {
       pack_narrow();
     // A set that one pass cannot serve is refused by the first pointer of the first pass.
     job_.vector_acc = vector_acc_.data();
+  }
+
+  void pack_set(int q, int set, int32_t reach) {
+    for (int j = 0; j < job_.shape.slices; ++j) {
+      const int32_t table = job_.index[set * job_.shape.slices + j];
+      if (table < 0) continue;
+      Packed& packed = packed_[size_t(table)];
+      if (!packed.tried) packed = fill(job_.passes[q].sign, job_.table(set, j), reach);
+      if (!packed.bytes) {
+        pointers_[0][size_t(set * kSlices)] = nullptr;
+        return;
+      }
+      pointers_[q][size_t(set * kSlices + j)] = packed.bytes;
+      vector_acc_[size_t(set)] += uint32_t(packed.base) << (j * job_.p.cell_bits);
+    }
   }
 
   // Whether exchanging positions and bit-lines saves work. A bit-line joins about half of all
@@ -144,7 +147,7 @@ class Tables {
       if (!pointers_[0][size_t(set * kSlices)]) return;
     for (int i = 0; i < job_.shape.cycles; ++i) job_.narrow_acc += vector_acc_[size_t(i)] << i;
     for (int q = 0; q < job_.pass_count; ++q) {
-      narrow_[q].assign(size_t(job_.shape.slices) * kSlices, &bytes_.back());
+      narrow_[q].assign(size_t(job_.shape.slices) * kSlices, &bytes_.front());
       for (int i = 0; i < job_.shape.cycles; ++i)
         for (int j = 0; j < job_.shape.slices; ++j)
           narrow_[q][size_t(j * kSlices + i)] = pointers_[q][size_t(i * kSlices + j)];
@@ -152,7 +155,14 @@ class Tables {
     }
   }
 
-  bool fill(ByteTables& to, int sign, int64_t table, int32_t reach, int64_t& base) const {
+  // A table as bytes, for one bucket. Its levels may be too far apart: then there are none.
+  struct Packed {
+    bool tried = false;
+    const ByteTables* bytes = nullptr;
+    int64_t base = 0;
+  };
+
+  Packed fill(int sign, int64_t table, int32_t reach) {
     const int32_t from = job_.shape.lowest < 0 ? -reach : 0;
     auto level = [&](int32_t v) { return int64_t(sign) * job_.levels[table + v]; };
     int64_t low = INT64_MAX, high = INT64_MIN;
@@ -160,8 +170,9 @@ class Tables {
       low = std::min(low, level(v));
       high = std::max(high, level(v));
     }
-    if (high - low > 255) return false;
-    base = low + 128;
+    if (high - low > 255) return {true, nullptr, 0};
+    const int64_t base = low + 128;
+    ByteTables& to = bytes_.emplace_back();
     for (int32_t v = from; v <= reach; ++v) {
       to.level8[uint8_t(v)] = int8_t(level(v) - base);
       to.comparisons8[uint8_t(v)] = job_.comparisons[table + v];
@@ -173,20 +184,22 @@ class Tables {
         made[v & ((1 << bits) - 1)] = to.comparisons8[uint8_t(v)];
       }
     };
+    narrow(7, to.level7, to.comparisons7);
     narrow(6, to.level6, to.comparisons6);
     narrow(4, to.level4, to.comparisons4);
     for (int k = 16; k < 64; ++k) {
       to.level4[k] = to.level4[k - 16];
       to.comparisons4[k] = to.comparisons4[k - 16];
     }
-    return true;
+    return {true, &to, base};
   }
 
   Job& job_;
   const int sets_;
   std::vector<uint8_t> bucket_of_;
   std::vector<uint32_t> empty_acc_, vector_acc_;
-  std::vector<ByteTables> bytes_;
+  std::deque<ByteTables> bytes_;
+  std::vector<Packed> packed_;  // of one pass and bucket, by table
   std::vector<const ByteTables*> pointers_[kMaxPasses], narrow_[kMaxPasses];
   Bands bands_;
 };

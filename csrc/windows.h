@@ -42,6 +42,7 @@ class Windows {
       if (!joins) segments_.push_back({offset, uint16_t(k), 0});
       ++segments_.back().length;
     }
+    for (int64_t k = 0; k < height; ++k) lines[k] = uint16_t(lines[k] * kSlices);
   }
 
   std::vector<int64_t> offsets_, first_;
