@@ -55,6 +55,13 @@ struct Avx2 {
     return n;
   }
 
+  static void load_codes(const uint8_t* const* from, int64_t offset, const Runs& runs,
+                         uint8_t* codes) {
+    reram::load_codes(from, offset, runs, codes);
+  }
+
+  static const uint32_t* in_order(const uint32_t* sums, uint32_t*) { return sums; }
+
   static const uint64_t* arrange(const uint64_t* from, int64_t, uint64_t*) { return from; }
 
   // Which bit-line of a block the k-th accumulator belongs to.

@@ -33,6 +33,37 @@ struct Avx512 {
     return int(out - start);
   }
 
+  // Masked loads need no copy, and do not fault where they are masked.
+  static void load_codes(const uint8_t* const* from, int64_t offset, const Runs& runs,
+                         uint8_t* codes) {
+    if (runs.count > 8) return reram::load_codes(from, offset, runs, codes);
+    __m512i all = _mm512_setzero_si512();
+    for (int k = 0; k < runs.count; ++k) {
+      const int start = runs.start[k];
+      const uint64_t here = first_bits(runs.start[k + 1]) & ~first_bits(start);
+      all = _mm512_mask_loadu_epi8(all, here, from[start] + offset - start);
+    }
+    _mm512_store_si512(codes, all);
+  }
+
+  static const uint32_t* in_order(const uint32_t* sums, uint32_t* room) {
+    __m512i v[4], out[4];
+    for (int q = 0; q < 4; ++q) v[q] = _mm512_load_si512(sums + 16 * q);
+    for (int q = 0; q < 4; q += 2) {  // four bit-lines of each sixteen
+      out[q] = _mm512_unpacklo_epi32(v[q], v[q + 1]);
+      out[q + 1] = _mm512_unpackhi_epi32(v[q], v[q + 1]);
+    }
+    for (int q = 0; q < 4; ++q)
+      for (int lane = 0; lane < 4; ++lane) {
+        const __m128i part = lane == 0   ? _mm512_extracti32x4_epi32(out[q], 0)
+                             : lane == 1 ? _mm512_extracti32x4_epi32(out[q], 1)
+                             : lane == 2 ? _mm512_extracti32x4_epi32(out[q], 2)
+                                         : _mm512_extracti32x4_epi32(out[q], 3);
+        _mm_store_si128(reinterpret_cast<__m128i*>(room + 16 * lane + 4 * q), part);
+      }
+    return room;
+  }
+
   // A full adder: a becomes the sum, the carry is returned.
   RERAM_ALWAYS static __m512i add(__m512i& a, __m512i b, __m512i c) {
     const __m512i carry = _mm512_ternarylogic_epi64(a, b, c, 0xe8);

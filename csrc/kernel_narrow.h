@@ -13,30 +13,63 @@ namespace {
 // Significances of two cycles side by side.
 constexpr uint16_t kCycleWeights[kSlices / 2] = {0x0201, 0x0804, 0x2010, 0x8040};
 
+// Each word-line of both signs, as units list them.
+struct EveryLine {
+  constexpr EveryLine() : lines() {
+    for (int r = 0; r < kCount; ++r) lines[r] = uint16_t(r * kSlices);
+  }
+  static constexpr int kCount = 2 * 256 + kColumns;
+  uint16_t lines[kCount];
+};
+constexpr EveryLine kEveryLine;
+
+// Lists the word-lines that have a cell of slice j set, for up to eight bit-lines from `column`,
+// after those that are listed already.
+template <class Vec>
+void join_lines(const uint64_t* cells, int height, int j, int column, const uint16_t* line_of,
+                uint16_t* const* lines, int* counts, int columns) {
+  uint64_t joined[kCycles][4];
+  const int words = (height + 63) / 64;
+  for (int w = 0; w < words; ++w) {
+    uint8_t bytes[64] = {};
+    uint64_t of_column[kCycles];
+    const int rows = height - 64 * w < 64 ? height - 64 * w : 64;
+    for (int r = 0; r < rows; ++r) bytes[r] = uint8_t(cells[(64 * w + r) * kSlices + j] >> column);
+    Vec::transpose(bytes, of_column);
+    for (int n = 0; n < columns; ++n) joined[n][w] = of_column[n];
+  }
+  for (int n = 0; n < columns; ++n)
+    counts[n] += Vec::lines(joined[n], words, line_of, lines[n] + counts[n]);
+}
+
 // The word-lines that each bit-line of a tile joins, as units by slice: [J, N]. Returns the most.
 // A subtracted word-line is one whose input is inverted, less one.
-inline int narrow_units(const Job& job, const uint64_t* block, const Pass& pass, const Scratch& s) {
+template <class Vec>
+int narrow_units(const Job& job, const uint64_t* block, const Pass& pass, const Scratch& s) {
   const Shape& shape = job.shape;
-  const int outputs = int(job.p.outputs);
+  const int outputs = int(job.p.outputs), height = int(shape.height);
   int most = 0;
   for (int j = 0; j < shape.slices; ++j) {
-    for (int n = 0; n < outputs; ++n) {
-      Unit& unit = s.units[j * outputs + n];
-      uint16_t* lines = s.lines + (j * outputs + n) * (shape.signs * shape.height + 4);
-      auto join = [&](int sign, int64_t first, int count) {
-        const uint64_t* cells = block + sign * shape.sheet_words() + j;
-        for (int64_t r = 0; r < shape.height; ++r) {
-          lines[count] = uint16_t((first + r) * kSlices);
-          count += int(cells[r * kSlices] >> n & 1);
-        }
-        return count;
+    for (int n = 0; n < outputs; n += 8) {
+      const int columns = outputs - n < 8 ? outputs - n : 8, first = j * outputs + n;
+      uint16_t* lines[8];
+      int plus[8] = {}, counts[8] = {};
+      for (int k = 0; k < columns; ++k)
+        lines[k] = s.lines + (first + k) * (shape.signs * shape.height + kColumns);
+      auto join = [&](int sign, const uint16_t* line_of) {
+        join_lines<Vec>(block + sign * shape.sheet_words(), height, j, n, line_of, lines, counts,
+                        columns);
       };
-      const int plus = join(pass.plus, 0, 0);
-      int count = pass.minus < 0 ? plus : join(pass.minus, shape.height + 1, plus);
-      const int minus = count - plus;
-      most = count > most ? count : most;
-      count = pad_lines(shape.height, lines, count);
-      unit = {n, count, uint16_t(j), uint16_t(j), {uint16_t(count)}, -minus, lines};
+      join(pass.plus, kEveryLine.lines);
+      std::memcpy(plus, counts, sizeof plus);
+      if (pass.minus >= 0) join(pass.minus, kEveryLine.lines + height + 1);
+      for (int k = 0; k < columns; ++k) {
+        most = counts[k] > most ? counts[k] : most;
+        const int count = pad_lines(height, lines[k], counts[k]);
+        s.units[first + k] = {
+            n + k,   count, uint16_t(j), uint16_t(j), {uint16_t(count)}, plus[k] - counts[k],
+            lines[k]};
+      }
     }
   }
   return most;
@@ -45,22 +78,17 @@ inline int narrow_units(const Job& job, const uint64_t* block, const Pass& pass,
 // Bits of 64 positions' inputs to one tile, [R + 1, 8], and the same inverted if any are
 // subtracted; adds the inputs up for the offset, unless `constant` is null.
 template <class Vec>
-void narrow_inputs(const Job& job, const Scratch& s, int64_t t, int first_position, int positions,
-                   uint32_t* constant) {
+void narrow_inputs(const Job& job, const Task& task, const Scratch& s, int64_t t,
+                   int first_position, int positions, uint32_t* constant) {
   const reram_problem& p = job.p;
   const int64_t first = t * p.rows, depth = job.shape.depth;
   const int64_t height = depth - first < p.rows ? depth - first : p.rows;
   const uint8_t mask = uint8_t((1u << p.input_bits) - 1);
-  const uint8_t* const* from = s.codes + first_position;
-  int run[kColumns + 1] = {}, runs = 0;  // of positions side by side in memory
-  for (int m = 1; m <= positions; ++m)
-    if (m == positions || from[m] != from[m - 1] + 1) run[++runs] = m;
+  const Runs runs(task.m0 + first_position, positions, p.positions[2], p.u_stride_position[2] == 1);
   std::memset(s.inputs, 0, size_t(job.shape.sheet_words()) * sizeof(uint64_t));
   for (int64_t r = 0; r < height; ++r) {
-    const int64_t offset = job.gather.offsets[first + r];
-    uint8_t codes[kColumns] = {};
-    for (int k = 0; k < runs; ++k)
-      copy_codes(codes + run[k], from[run[k]] + offset, run[k + 1] - run[k]);
+    alignas(64) uint8_t codes[kColumns];
+    Vec::load_codes(s.codes + first_position, job.gather.offsets[first + r], runs, codes);
     for (uint8_t& code : codes) code &= mask;
     Vec::transpose(codes, s.inputs + r * kSlices);
     if (p.encoding == RERAM_OFFSET && constant)
@@ -76,21 +104,28 @@ template <class Vec>
 void finish_strip(const Job& job, const Task& task, const Scratch& s, int first, uint32_t* sums,
                   const uint32_t* constant, int32_t* acc) {
   const int outputs = int(job.p.outputs), left = int(task.m1 - task.m0) - first;
+  const int count = left < kColumns ? left : kColumns;
+  const bool together = job.finish && job.finish->strides[3] == 1;
+  const Runs runs(task.m0 + first, count, job.p.positions[2], together);
   for (int n = 0; n < outputs; ++n, sums += kColumns) {
     const int64_t channel = task.group * outputs + n;
-    int32_t sorted[kColumns];
-    for (int k = 0; k < kColumns; ++k)
-      sorted[Vec::column(k)] = int32_t(sums[k] + constant[Vec::column(k)]);
-    const int count = left < kColumns ? left : kColumns;
+    alignas(64) uint32_t room[kColumns];
+    const uint32_t* sorted = Vec::in_order(sums, room);
     if (const Finish* f = job.finish) {
       const uint32_t correction = uint32_t(f->correction[channel]);
       const float scale = f->scale[channel], bias = f->bias ? f->bias[channel] : 0;
-      float* y = f->y + channel * f->strides[1];
-      for (int m = 0; m < count; ++m)
-        y[s.places[first + m]] = float(int32_t(uint32_t(sorted[m]) - correction)) * scale + bias;
+      float y[kColumns], *out = f->y + channel * f->strides[1];
+      for (int m = 0; m < kColumns; ++m)
+        y[m] = float(int32_t(sorted[m] + constant[m] - correction)) * scale + bias;
+      for (int k = 0; k < runs.count; ++k) {
+        const int start = runs.start[k];
+        std::memcpy(out + s.places[first + start], y + start,
+                    size_t(runs.start[k + 1] - start) * sizeof(float));
+      }
     } else {
       int32_t* out = acc + (task.m0 + first) * job.p.groups * outputs + channel;
-      for (int m = 0; m < count; ++m) out[m * job.p.groups * outputs] = sorted[m];
+      for (int m = 0; m < count; ++m)
+        out[m * job.p.groups * outputs] = int32_t(sorted[m] + constant[m]);
     }
   }
 }
@@ -132,7 +167,7 @@ template <class Vec>
 void count_driven(const Job& job, const Scratch& s, Sweep w, uint8_t* driven) {
   const int height = int(job.shape.height);
   uint16_t lines[256 + 4];
-  for (int r = 0; r < height; ++r) lines[r] = uint16_t(r * kSlices);
+  std::memcpy(lines, kEveryLine.lines, size_t(height) * sizeof *lines);
   w.plus = s.inputs;
   const int count = pad_lines(height, lines, height);
   const Unit unit = {0, height, 0, 0, {uint16_t(count)}, 0, lines};
@@ -231,11 +266,11 @@ void each_strip(const Job& job, const Task& task, const Scratch& s, uint32_t* co
   const int count = int(task.m1 - task.m0);
   for (int64_t t = 0; t < job.shape.tiles; ++t) {
     for (int q = 0; q < job.pass_count; ++q) {
-      const int most = narrow_units(job, block_of(job, task, t, 0), job.passes[q], s);
+      const int most = narrow_units<Vec>(job, block_of(job, task, t, 0), job.passes[q], s);
       const int path = narrow_path(job, most);
       for (int m = 0; m < count; m += kColumns) {
         const int positions = count - m < kColumns ? count - m : kColumns;
-        narrow_inputs<Vec>(job, s, t, m, positions, q || !constant ? nullptr : constant + m);
+        narrow_inputs<Vec>(job, task, s, t, m, positions, q || !constant ? nullptr : constant + m);
         const int64_t words = job.shape.signs * job.shape.sheet_words();
         const Sweep sweep = {Vec::arrange(s.inputs, words, s.cells),
                              nullptr,

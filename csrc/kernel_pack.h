@@ -64,16 +64,44 @@ inline void locate(const Job& job, const Task& task, const Scratch& s) {
   const int64_t *size = job.p.positions, *u = job.p.u_stride_position;
   const int64_t none[4] = {}, *y = job.finish ? job.finish->strides : none;
   const uint8_t* first = job.u + task.group * job.p.u_stride_group;
-  int64_t column = task.m0 % size[2], row = task.m0 / size[2] % size[1];
-  int64_t image = task.m0 / size[2] / size[1];
-  for (int64_t m = 0; m < task.m1 - task.m0; ++m) {
-    s.codes[m] = first + image * u[0] + row * u[1] + column * u[2];
-    s.places[m] = image * y[0] + row * y[2] + column * y[3];
-    if (++column < size[2]) continue;
-    column = 0;
-    if (++row < size[1]) continue;
-    row = 0;
-    ++image;
+  const int64_t code_step = u[2], place_step = y[3], count = task.m1 - task.m0;
+  int64_t column = task.m0 % size[2], row = task.m0 / size[2];
+  for (int64_t m = 0, n; m < count; m += n, column = 0, ++row) {
+    const int64_t image = row / size[1], y_row = row % size[1];
+    const uint8_t* code = first + image * u[0] + y_row * u[1] + column * code_step;
+    const int64_t place = image * y[0] + y_row * y[2] + column * place_step;
+    const uint8_t** codes = s.codes + m;
+    int64_t* places = s.places + m;
+    n = std::min(size[2] - column, count - m);
+    for (int64_t k = 0; k < n; ++k) codes[k] = code + k * code_step;
+    for (int64_t k = 0; k < n; ++k) places[k] = place + k * place_step;
+  }
+}
+
+// Positions side by side: [start[k], start[k + 1]) for each of `count` runs.
+struct Runs {
+  // The positions [first, first + positions) of rows of `width`; those of a row lie side by side if
+  // `together`.
+  Runs(int64_t first, int positions, int64_t width, bool together) {
+    int64_t column = first % width;
+    for (int m = 0; m < positions; column = 0) {
+      start[count++] = m;
+      const int64_t left = together ? width - column : 1;
+      m = left < positions - m ? m + int(left) : positions;
+    }
+    start[count] = positions;
+  }
+  int count = 0;
+  int start[kColumns + 1];
+};
+
+// One code of each position, 64 bytes in all; zero beyond the last.
+inline void load_codes(const uint8_t* const* from, int64_t offset, const Runs& runs,
+                       uint8_t* codes) {
+  std::memset(codes, 0, kColumns);
+  for (int k = 0; k < runs.count; ++k) {
+    const int start = runs.start[k];
+    copy_codes(codes + start, from[start] + offset, runs.start[k + 1] - start);
   }
 }
 

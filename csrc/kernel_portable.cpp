@@ -23,6 +23,15 @@ struct Portable {
     }
   }
 
+  // One code of each position, as 64 bytes.
+  static void load_codes(const uint8_t* const* from, int64_t offset, const Runs& runs,
+                         uint8_t* codes) {
+    reram::load_codes(from, offset, runs, codes);
+  }
+
+  // Accumulators in the order of their bit-lines: at `room`, or as they are.
+  static const uint32_t* in_order(const uint32_t* sums, uint32_t*) { return sums; }
+
   // Cells in the order in which `convert` wants them: at `to`, or as they are.
   static const uint64_t* arrange(const uint64_t* from, int64_t, uint64_t*) { return from; }
 

@@ -153,9 +153,9 @@ using namespace reram;
 int32_t reram_forward(const reram_problem* problem, const reram_layer* layer, const float* x,
                       const uint64_t* cells, const int32_t* levels, const uint8_t* comparisons,
                       const int32_t* edges, const int32_t* index, const float* scale,
-                      const int32_t* correction, const float* bias, float* y, int64_t* counts) {
+                      const int32_t* code_sums, const float* bias, float* y, int64_t* counts) {
   if (!problem || !layer || !valid(*problem) || !valid(*problem, *layer)) return RERAM_BAD_ARGUMENT;
-  if (!cells || !levels || !comparisons || !scale || !correction) return RERAM_BAD_ARGUMENT;
+  if (!cells || !levels || !comparisons || !scale || !code_sums) return RERAM_BAD_ARGUMENT;
   const Kernels* kernels = kernels_of(problem->isa);
   if (!kernels) return RERAM_BAD_ISA;
   try {
@@ -170,12 +170,17 @@ int32_t reram_forward(const reram_problem* problem, const reram_layer* layer, co
     codes.serve(p);
     job.u = codes.data();
     const Windows windows(job);
-    const Finish finish = {y, layer->y_strides, scale, bias, correction};
+    const int64_t channels = p.groups * p.outputs;
+    std::vector<float> scales(scale, scale + channels);
+    std::vector<int32_t> corrections(code_sums, code_sums + channels);
+    for (float& s : scales) s *= layer->input_scale;
+    for (int32_t& c : corrections) c = int32_t(uint32_t(c) * uint32_t(layer->input_zero));
+    const Finish finish = {y, layer->y_strides, scales.data(), bias, corrections.data()};
     job.finish = &finish;
     const Quantizer q = {layer->input_scale, float(layer->input_zero),
                          float((1 << p.input_bits) - 1)};
     // Lines of a piece: enough codes that taking a piece costs nothing beside it.
-    const int64_t step = std::max<int64_t>(1, 8192 / codes.line_codes());
+    const int64_t step = std::max<int64_t>(1, 16384 / codes.line_codes());
     std::atomic<bool> finite{true};
     const auto prepare = [&](int64_t piece) {
       const int64_t last = std::min((piece + 1) * step, codes.lines());

@@ -35,7 +35,7 @@
 extern "C" {
 #endif
 
-#define RERAM_ABI_VERSION 4
+#define RERAM_ABI_VERSION 5
 
 #if defined(_WIN32)
 #define RERAM_API __declspec(dllexport)
@@ -91,12 +91,12 @@ RERAM_API int32_t reram_crossbar(const reram_problem* problem, const uint8_t* u,
                                  const int32_t* index, int32_t* acc, int64_t* counts);
 
 /* A whole layer in one pass: quantize, pad with the code of zero, convert, and
- * y = scale * (acc - correction) + bias, with scale, correction and bias (or NULL) of shape [G, N].
- */
+ * y = input_scale * scale * (acc - input_zero * code_sums) + bias, with the weights' scale, the
+ * sums of their codes, and bias (or NULL) of shape [G, N]. */
 RERAM_API int32_t reram_forward(const reram_problem* problem, const reram_layer* layer,
                                 const float* x, const uint64_t* cells, const int32_t* levels,
                                 const uint8_t* comparisons, const int32_t* edges,
-                                const int32_t* index, const float* scale, const int32_t* correction,
+                                const int32_t* index, const float* scale, const int32_t* code_sums,
                                 const float* bias, float* y, int64_t* counts);
 
 /* Adds the bit-line sums of this input to `histogram`. */

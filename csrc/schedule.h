@@ -88,7 +88,7 @@ class Workspace {
     take(scratch.active, step * kCycles);
     take(scratch.units, std::max(kPaths * units, kNarrow));
     take(scratch.lines, std::max(units * job.p.dac_bits * (shape.height + 4),
-                                 kNarrow * (shape.signs * shape.height + 4)) +
+                                 kNarrow * (shape.signs * shape.height + kColumns)) +
                             128);
     take(scratch.cells, shape.block_words());
     take(scratch.constant, step);

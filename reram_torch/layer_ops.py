@@ -106,7 +106,7 @@ def dequantize(acc, channel, scale, code_sums, bias, input_scale, input_zero, de
 
 
 def _native_serves(weight: torch.Tensor, scale: torch.Tensor) -> bool:
-    depth = weight[0].numel()
+    depth = weight.numel() // weight.shape[0]
     return use_native() and scale.dtype == torch.float32 and depth <= WIDE_DEPTH
 
 
@@ -212,15 +212,18 @@ def _forward(
     stride, padding, dilation, groups,
 ):  # fmt: skip
     g = Geometry(*geometry)
-    mapping.check_cells(g, cells, groups, weight.shape[0] // groups, weight[0].numel())
+    outputs = weight.shape[0] // groups
+    mapping.check_cells(g, cells, groups, outputs, weight.numel() // weight.shape[0])
     mapping.check_table_shapes(g, tables)  # the native library checks the values
     y = empty_output(x, weight, stride, padding, dilation, torch.float32)
-    layer = native.LayerArguments(
-        groups, tuple(weight.shape[2:]), stride, padding, dilation, input_scale, input_zero,
-        scale * input_scale, (code_sums * input_zero).flatten(),
-        None if bias is None else bias.float().contiguous(),
+    convolution = native.Convolution(
+        groups, tuple(weight.shape[2:]), tuple(stride), tuple(padding), tuple(dilation),
+        input_scale, input_zero,
     )  # fmt: skip
-    counts = native.forward(x.float(), cells, tables, layer, g, count, y)
+    counts = native.forward(
+        x.float(), cells, tables, convolution, g, scale, code_sums,
+        None if bias is None else bias.float(), count, y,
+    )  # fmt: skip
     return y.to(x.dtype), counts
 
 

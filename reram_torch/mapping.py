@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -106,6 +107,7 @@ class Geometry:
         """Conversions of one slice: M * N * T * I, twice that with separate conversions."""
         return positions * outputs * self.tiles(depth) * self.cycles * len(self.signs)
 
+    @cache  # noqa: B019 (a tuple: nothing is kept alive)
     def cells_shape(self, groups: int, outputs: int, depth: int) -> tuple[int, ...]:
         """Shape of the programmed cells, (G, T, B, P, R + 1, 8): see csrc/reram_crossbar.h."""
         planes = self.cell_bits * (1 if self.offset else 2)
@@ -135,7 +137,7 @@ def check_cells(
 ) -> None:
     """Raises ValueError if programmed cells have a wrong type or shape."""
     expected = geometry.cells_shape(groups, outputs, depth)
-    if cells.dtype != torch.int64 or tuple(cells.shape) != expected:
+    if cells.dtype != torch.int64 or cells.shape != expected:
         raise ValueError(
             f"cells must be int64 of shape {expected}, not {cells.dtype} of {tuple(cells.shape)}"
         )
@@ -143,20 +145,24 @@ def check_cells(
 
 def check_table_shapes(geometry: Geometry, tables: AdcTables) -> None:
     """Raises ValueError if a table has a wrong type or shape."""
-    g = geometry
-    values = g.highest - g.lowest + 1
-    n, B = len(tables.levels), len(tables.edges)
-    for name, value, dtype, shape in (
-        ("levels", tables.levels, torch.int32, (n, values)),
-        ("comparisons", tables.comparisons, torch.uint8, (n, values)),
-        ("edges", tables.edges, torch.int32, (B,)),
-        ("index", tables.index, torch.int32, (B, g.cycles, g.slices)),
-    ):
-        if value.dtype != dtype or tuple(value.shape) != shape:
+    wanted = _table_shapes(geometry, tables.levels.shape[0], tables.edges.shape[0])
+    for (name, dtype, shape), value in zip(wanted, tables, strict=True):
+        if value.dtype != dtype or value.shape != shape:
             raise ValueError(
                 f"{name} must be {dtype} of shape {shape}, "
                 f"not {value.dtype} of {tuple(value.shape)}"
             )
+
+
+@cache
+def _table_shapes(geometry: Geometry, n: int, buckets: int) -> tuple[tuple, ...]:
+    values = geometry.highest - geometry.lowest + 1
+    return (
+        ("levels", torch.int32, (n, values)),
+        ("comparisons", torch.uint8, (n, values)),
+        ("edges", torch.int32, (buckets,)),
+        ("index", torch.int32, (buckets, geometry.cycles, geometry.slices)),
+    )
 
 
 def check_tables(geometry: Geometry, tables: AdcTables) -> None:

@@ -6,7 +6,7 @@ import ctypes
 import math
 import os
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from reram_torch import mapping
 from reram_torch.mapping import AdcTables, Geometry
 from reram_torch.validate import check_finite
 
-ABI_VERSION = 4
+ABI_VERSION = 5
 ISAS = ("portable", "avx2", "avx512")
 ERRORS = {
     1: "an argument is out of range",
@@ -66,27 +66,21 @@ class _Layer(ctypes.Structure):
     ]
 
 
-class LayerArguments(NamedTuple):
-    """What `forward` needs to know of a layer beside its weights and ADCs.
+class Convolution(NamedTuple):
+    """What `forward` needs to know of a layer beside its tensors; hashable.
 
     Attributes:
         groups, kernel, stride, padding, dilation: as for `torch.nn.Conv2d`.
         input_scale, input_zero: s_x and z.
-        scale: s_w * s_x by channel, float32 (C_out,).
-        correction: z * sum_k q_w by channel, int32 (C_out,).
-        bias: float32 (C_out,), or None.
     """
 
     groups: int
-    kernel: Sequence[int]
-    stride: Sequence[int]
-    padding: Sequence[int]
-    dilation: Sequence[int]
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
     input_scale: float
     input_zero: int
-    scale: torch.Tensor
-    correction: torch.Tensor
-    bias: torch.Tensor | None
 
 
 class NativeError(RuntimeError):
@@ -179,13 +173,15 @@ def _problem(
     strides: Sequence[int] = (0,) * 7,
     tables: int = 1,
     buckets: int = 1,
+    threads: int = 1,
+    isa: str = ISAS[0],
 ) -> _Problem:
     g, three = geometry, ctypes.c_int64 * 3
     return _Problem(
         three(*positions), groups, three(*depth), outputs,
         three(*strides[:3]), strides[3], three(*strides[4:]),
         g.rows, g.cell_bits, g.dac_bits, g.weight_bits, g.input_bits, g.encoding,
-        tables, buckets, ISAS.index(isa()) if available() else 0, torch.get_num_threads(),
+        tables, buckets, ISAS.index(isa), threads,
     )  # fmt: skip
 
 
@@ -196,7 +192,10 @@ def _problem_of(
     if u.dim() == 3:
         u = u[:, None, None, :, :, None, None]
     positions, groups, depth = u.shape[:3], u.shape[3], u.shape[4:]
-    return _problem(geometry, positions, groups, depth, outputs, u.stride(), tables, buckets)
+    return _problem(
+        geometry, positions, groups, depth, outputs, u.stride(), tables, buckets,
+        torch.get_num_threads(), isa() if available() else ISAS[0],
+    )  # fmt: skip
 
 
 def _check(status: int, depth: int = 0) -> None:
@@ -238,12 +237,45 @@ def crossbar(
     return acc, counts
 
 
+# Building these takes as long as a small layer.
+@lru_cache(maxsize=1024)
+def _layer_problem(
+    geometry: Geometry,
+    convolution: Convolution,
+    x_shape: tuple[int, ...],
+    x_strides: tuple[int, ...],
+    y_shape: tuple[int, ...],
+    y_strides: tuple[int, ...],
+    tables: int,
+    buckets: int,
+    threads: int,
+    isa: str,
+) -> tuple[_Problem, _Layer, int]:
+    """The structures of a layer's call, and the conversions that one slice makes."""
+    c, outputs = convolution, y_shape[1] // convolution.groups
+    positions, depth = (y_shape[0], *y_shape[2:]), (x_shape[1] // c.groups, *c.kernel)
+    two, four = ctypes.c_int32 * 2, ctypes.c_int64 * 4
+    problem = _problem(
+        geometry, positions, c.groups, depth, outputs, tables=tables, buckets=buckets,
+        threads=threads, isa=isa,
+    )  # fmt: skip
+    layer = _Layer(
+        *x_shape[2:], four(*x_strides), four(*y_strides), two(*c.stride), two(*c.padding),
+        two(*c.dilation), c.input_scale, c.input_zero,
+    )  # fmt: skip
+    made = geometry.conversions_per_slice(math.prod(depth), math.prod(positions), y_shape[1])
+    return problem, layer, made
+
+
 def forward(
     x: torch.Tensor,
     cells: torch.Tensor,
     tables: AdcTables,
-    layer: LayerArguments,
+    convolution: Convolution,
     geometry: Geometry,
+    scale: torch.Tensor,
+    code_sums: torch.Tensor,
+    bias: torch.Tensor | None,
     count: bool,
     y: torch.Tensor,
 ) -> torch.Tensor:
@@ -253,8 +285,11 @@ def forward(
         x: (B, C, H, W), float32.
         cells: as for `crossbar`.
         tables: likewise.
-        geometry: likewise.
-        layer: the rest of what the layer is.
+        convolution: what the layer does.
+        geometry: as for `crossbar`.
+        scale: s_w by channel, float32 (N,).
+        code_sums: sum_k q_w by channel, int32 of N elements.
+        bias: float32 (N,), or None.
         count: whether to count; counts stay zero otherwise.
         y: (B, N, OH, OW), float32, any strides.
 
@@ -264,33 +299,23 @@ def forward(
     """
     if x.stride(3) != 1 and x.stride(1) != 1:
         x = x.contiguous()
-    images, channels, rows, columns = x.shape
-    groups, outputs = layer.groups, y.shape[1] // layer.groups
-    positions, depth = (images, *y.shape[2:]), (channels // groups, *layer.kernel)
+    operands = [t.contiguous() for t in (cells, *tables, scale, code_sums)]
+    bias = None if bias is None else bias.contiguous()
     counts = torch.zeros(3, geometry.slices, dtype=torch.int64)
-    cells, *tables = (t.contiguous() for t in (cells, *tables))
-    two, four = ctypes.c_int32 * 2, ctypes.c_int64 * 4
+    problem, layer, made = _layer_problem(
+        geometry, convolution, x.shape, x.stride(), y.shape, y.stride(),
+        tables.levels.shape[0], tables.edges.shape[0], torch.get_num_threads(), isa(),
+    )  # fmt: skip
     status = _library().reram_forward(
-        _problem(
-            geometry, positions, groups, depth, outputs,
-            tables=len(tables[0]), buckets=len(tables[2]),
-        ),
-        _Layer(
-            rows, columns, four(*x.stride()), four(*y.stride()), two(*layer.stride),
-            two(*layer.padding), two(*layer.dilation), layer.input_scale, layer.input_zero,
-        ),
-        x.data_ptr(), cells.data_ptr(), *(t.data_ptr() for t in tables),
-        layer.scale.data_ptr(), layer.correction.data_ptr(),
-        None if layer.bias is None else layer.bias.data_ptr(), y.data_ptr(),
+        problem, layer, x.data_ptr(), *(t.data_ptr() for t in operands),
+        None if bias is None else bias.data_ptr(), y.data_ptr(),
         counts[1].data_ptr() if count else None,
     )  # fmt: skip
-    if status == _NOT_FINITE:
-        check_finite("input", x)
-    _check(status, math.prod(depth))
+    if status:
+        if status == _NOT_FINITE:
+            check_finite("input", x)
+        _check(status, math.prod(problem.depth))
     if count:
-        made = geometry.conversions_per_slice(
-            math.prod(depth), math.prod(positions), groups * outputs
-        )
         counts[0] = made - counts[2]
     return counts
 

@@ -56,7 +56,7 @@ def call(values, missing=None, edges=(0, 3), index=0, layer=None, x=1.0):
         "edges": torch.tensor(edges, dtype=torch.int32),
         "index": torch.full((256,), index, dtype=torch.int32),
         "scale": torch.ones(8),
-        "correction": torch.zeros(8, dtype=torch.int32),
+        "code_sums": torch.zeros(8, dtype=torch.int32),
         "acc": torch.full((64,), 7, dtype=torch.int32),
         "y": torch.full((64,), 7.0),
         "bins": torch.full((1024,), 7, dtype=torch.int64),
@@ -67,7 +67,7 @@ def call(values, missing=None, edges=(0, 3), index=0, layer=None, x=1.0):
     statuses = [
         library.reram_crossbar(pointer, at["u"], *tables, at["acc"], None),
         library.reram_forward(
-            pointer, ctypes.byref(layer), at["x"], *tables, at["scale"], at["correction"], None,
+            pointer, ctypes.byref(layer), at["x"], *tables, at["scale"], at["code_sums"], None,
             at["y"], None,
         ),
         library.reram_histogram(pointer, at["u"], at["cells"], at["edges"], at["bins"]),
@@ -113,7 +113,7 @@ def test_inputs_that_are_not_finite_are_told(x):
         ("u", [1, 0, 1, 0]), ("x", [0, 1, 0, 0]), ("cells", [1, 1, 1, 1]),
         ("levels", [1, 1, 0, 0]), ("comparisons", [1, 1, 0, 0]), ("edges", [1, 1, 1, 0]),
         ("index", [1, 1, 0, 0]), ("acc", [1, 0, 0, 0]), ("scale", [0, 1, 0, 0]),
-        ("correction", [0, 1, 0, 0]), ("y", [0, 1, 0, 0]), ("bins", [0, 0, 1, 0]),
+        ("code_sums", [0, 1, 0, 0]), ("y", [0, 1, 0, 0]), ("bins", [0, 0, 1, 0]),
         ("codes", [0, 0, 0, 1]),
     ],
 )  # fmt: skip
