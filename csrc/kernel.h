@@ -15,6 +15,7 @@ constexpr int kSlices = 8;    // words of a word-line: one for each slice
 constexpr int kCycles = 8;    // input bits that a code can have
 constexpr int kMaxBits = 4;   // of a cell and of a DAC
 constexpr int kMaxPasses = 2;
+constexpr int kSquare = 16;            // accumulators of as many positions whose order is exchanged
 constexpr int kNarrowPositions = 512;  // of a task of a narrow layer
 
 // Sizes that follow from a problem.

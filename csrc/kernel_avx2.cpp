@@ -62,6 +62,10 @@ struct Avx2 {
 
   static const uint32_t* in_order(const uint32_t* sums, uint32_t*) { return sums; }
 
+  static void turn(const uint32_t* sums, int positions, uint32_t (*turned)[kSquare]) {
+    turn_square(sums, positions, turned);
+  }
+
   static const uint64_t* arrange(const uint64_t* from, int64_t, uint64_t*) { return from; }
 
   // Which bit-line of a block the k-th accumulator belongs to.

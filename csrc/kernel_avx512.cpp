@@ -64,6 +64,36 @@ struct Avx512 {
     return room;
   }
 
+  static void turn(const uint32_t* sums, int positions, uint32_t (*turned)[kSquare]) {
+    __m512i v[16], w[16];
+    for (int p = 0; p < 16; ++p)
+      v[p] = p < positions ? _mm512_load_si512(sums + p * kColumns) : _mm512_setzero_si512();
+#pragma GCC unroll 8
+    for (int p = 0; p < 16; p += 2) {
+      w[p] = _mm512_unpacklo_epi32(v[p], v[p + 1]);
+      w[p + 1] = _mm512_unpackhi_epi32(v[p], v[p + 1]);
+    }
+#pragma GCC unroll 4
+    for (int p = 0; p < 16; p += 4) {
+      v[p] = _mm512_unpacklo_epi64(w[p], w[p + 2]);
+      v[p + 1] = _mm512_unpackhi_epi64(w[p], w[p + 2]);
+      v[p + 2] = _mm512_unpacklo_epi64(w[p + 1], w[p + 3]);
+      v[p + 3] = _mm512_unpackhi_epi64(w[p + 1], w[p + 3]);
+    }
+    // v[4 q + c] holds accumulators c, 4 + c, 8 + c, 12 + c of positions 4 q to 4 q + 3.
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c) {
+      const __m512i a = _mm512_shuffle_i32x4(v[c], v[4 + c], 0x88);
+      const __m512i b = _mm512_shuffle_i32x4(v[c], v[4 + c], 0xdd);
+      const __m512i d = _mm512_shuffle_i32x4(v[8 + c], v[12 + c], 0x88);
+      const __m512i e = _mm512_shuffle_i32x4(v[8 + c], v[12 + c], 0xdd);
+      _mm512_store_si512(turned[c], _mm512_shuffle_i32x4(a, d, 0x88));
+      _mm512_store_si512(turned[4 + c], _mm512_shuffle_i32x4(b, e, 0x88));
+      _mm512_store_si512(turned[8 + c], _mm512_shuffle_i32x4(a, d, 0xdd));
+      _mm512_store_si512(turned[12 + c], _mm512_shuffle_i32x4(b, e, 0xdd));
+    }
+  }
+
   // A full adder: a becomes the sum, the carry is returned.
   RERAM_ALWAYS static __m512i add(__m512i& a, __m512i b, __m512i c) {
     const __m512i carry = _mm512_ternarylogic_epi64(a, b, c, 0xe8);

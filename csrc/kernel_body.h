@@ -64,6 +64,12 @@ void store_block(const Job& job, const Task& task, int64_t b, const uint32_t* su
   }
 }
 
+// Exchanges positions and accumulators of a square; rows of the square lie a block apart.
+inline void turn_square(const uint32_t* sums, int positions, uint32_t (*turned)[kSquare]) {
+  for (int c = 0; c < kSquare; ++c)
+    for (int p = 0; p < positions; ++p) turned[c][p] = sums[p * kColumns + c];
+}
+
 // Outputs of the positions of a task, in place of their sums.
 template <class Vec>
 void finish_block(const Job& job, const Task& task, const Scratch& s, int64_t b, uint32_t* sums) {
@@ -85,10 +91,23 @@ void finish_block(const Job& job, const Task& task, const Scratch& s, int64_t b,
       const float y = float(int32_t(sum - correction[k])) * scale[k] + bias[k];
       std::memcpy(&sum, &y, sizeof y);
     }
-  for (int k = 0; k < kColumns; ++k) {
-    if (Vec::column(k) >= columns) continue;
-    float* y = f.y + (first + Vec::column(k)) * f.strides[1];
-    for (int64_t m = 0; m < count; ++m) std::memcpy(y + s.places[m], sums + m * kColumns + k, 4);
+  for (int64_t m = 0; m < count; m += kSquare) {
+    const int positions = count - m < kSquare ? int(count - m) : kSquare;
+    const int64_t* places = s.places + m;
+    const bool together = places[positions - 1] - places[0] == positions - 1;
+    for (int k = 0; k < kColumns; k += kSquare) {
+      alignas(64) uint32_t turned[kSquare][kSquare];
+      Vec::turn(sums + m * kColumns + k, positions, turned);
+      for (int c = 0; c < kSquare; ++c) {
+        const int n = Vec::column(k + c);
+        if (n >= columns) continue;
+        float* y = f.y + (first + n) * f.strides[1];
+        if (together)
+          std::memcpy(y + places[0], turned[c], size_t(positions) * 4);
+        else
+          for (int p = 0; p < positions; ++p) std::memcpy(y + places[p], &turned[c][p], 4);
+      }
+    }
   }
 }
 

@@ -32,6 +32,11 @@ struct Portable {
   // Accumulators in the order of their bit-lines: at `room`, or as they are.
   static const uint32_t* in_order(const uint32_t* sums, uint32_t*) { return sums; }
 
+  // `turn_square`.
+  static void turn(const uint32_t* sums, int positions, uint32_t (*turned)[kSquare]) {
+    turn_square(sums, positions, turned);
+  }
+
   // Cells in the order in which `convert` wants them: at `to`, or as they are.
   static const uint64_t* arrange(const uint64_t* from, int64_t, uint64_t*) { return from; }
 
