@@ -26,10 +26,10 @@ format: $(SETUP)
 # The parity tests on a build that stops at the first bad access or undefined operation.
 SANITIZE := build/sanitize
 sanitize: $(SETUP)
-	cmake -S csrc -B $(SANITIZE) -DCMAKE_BUILD_TYPE=RelWithDebInfo -DRERAM_SANITIZE=ON
+	cmake -S csrc -B $(SANITIZE) -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS=-O1 -DRERAM_SANITIZE=ON
 	cmake --build $(SANITIZE)
 	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libstdc++.so)" \
-	ASAN_OPTIONS=detect_leaks=0 RERAM_TORCH_LIBRARY=$(SANITIZE)/libreram_crossbar.so \
+	ASAN_OPTIONS=detect_leaks=0 RERAM_TORCH_FEWER=6 RERAM_TORCH_LIBRARY=$(SANITIZE)/libreram_crossbar.so \
 	$(BIN)/python -m pytest tests/test_contract.py tests/test_forward.py tests/test_native.py
 
 # Reinstalls when the build's inputs change; Python files are used from the source tree.

@@ -1,12 +1,19 @@
 """Crossbar problems for hypothesis: odd sizes, every encoding, every memory layout."""
 
+import os
 from dataclasses import dataclass
 
 import torch
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from reram_torch import native
 from reram_torch.mapping import AdcTables, Geometry
+
+
+def examples(count):
+    """So many examples; a share of them where a build is slow (`make sanitize`)."""
+    return settings(max_examples=max(3, count // int(os.environ.get("RERAM_TORCH_FEWER", "1"))))
 
 
 def isas():

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
-from problems import Problem, isas, lossless_tables, problems
+from hypothesis import given
+from problems import Problem, examples, isas, lossless_tables, problems
 
 from reram_torch import backends, mapping, native, reference
 from reram_torch.mapping import Geometry
@@ -59,7 +59,7 @@ def brute_force(p: Problem):
     return acc, made
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(problems(most=6, tables=("lossless", "coarse")))
 def test_reference_follows_the_contract(p):
     acc, made = brute_force(p)
@@ -68,7 +68,7 @@ def test_reference_follows_the_contract(p):
     assert counts.tolist() == made
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(problems(most=80, tables=("lossless",)))
 def test_reference_is_lossless(p):
     acc, counts = reference.crossbar(p.u, p.codes, p.tables, p.geometry)
@@ -78,7 +78,7 @@ def test_reference_is_lossless(p):
     assert (counts[0] + counts[2]).tolist() == [expected] * p.geometry.slices
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(problems(most=90))
 def test_cells_hold_the_codes(p):
     cells = mapping.program(p.codes, p.geometry)
@@ -115,7 +115,7 @@ def check_native(p: Problem, monkeypatch, isa: str):
 @needs_native
 @pytest.mark.parametrize("isa", isas())
 def test_native_equals_reference(isa, monkeypatch):
-    @settings(max_examples=120)
+    @examples(120)
     @given(problems(most=70))
     def check(p):
         check_native(p, monkeypatch, isa)
@@ -126,7 +126,7 @@ def test_native_equals_reference(isa, monkeypatch):
 @needs_native
 @pytest.mark.parametrize("isa", isas())
 @pytest.mark.parametrize(
-    ("examples", "kind"),
+    ("count", "kind"),
     [
         (25, {}),
         (8, {"one_bit": False, "outputs": 80}),
@@ -145,8 +145,8 @@ def test_native_equals_reference(isa, monkeypatch):
         "narrow, many buckets and histogram",
     ],
 )
-def test_native_equals_reference_at_size(isa, examples, kind, monkeypatch):
-    @settings(max_examples=examples)
+def test_native_equals_reference_at_size(isa, count, kind, monkeypatch):
+    @examples(count)
     @given(problems(**{"most": 300, "one_bit": True, **kind}))
     def check(p):
         check_native(p, monkeypatch, isa)
@@ -192,7 +192,7 @@ def test_strips_of_positions_of_a_narrow_layer():
 
 
 @needs_native
-@settings(max_examples=25)
+@examples(25)
 @given(problems(most=300, tables=("lossless",), one_bit=True))
 def test_native_is_lossless(p):
     cells = native.program(p.codes, p.geometry)
@@ -200,7 +200,7 @@ def test_native_is_lossless(p):
     assert torch.equal(acc.long(), p.product())
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(problems(most=40))
 def test_the_operator_is_one_of_the_two(p):
     """What torch dispatches to, native where it is built, is the reference to the last integer."""

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from problems import isas, lossless_tables
+from problems import examples, isas, lossless_tables
 
 import reram_torch as rt
 from reram_torch import mapping, native, reference
@@ -64,7 +64,7 @@ def _arranged(kind, x):
 
 @pytest.mark.parametrize("isa", isas())
 def test_native_layers_equal_those_by_reference(isa, monkeypatch):
-    @settings(max_examples=60)
+    @examples(60)
     @given(layers(), st.booleans())
     def check(case, negative):
         layer, x = case
@@ -121,7 +121,7 @@ def test_codes_round_as_torch_does(isa, scale, monkeypatch):
         assert torch.equal(layer(x.unsqueeze(1)).flatten(), expected)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(st.data())
 def test_windows_are_read_in_place(data):
     """The operator on overlapping windows gives what it gives on a copy of them."""
