@@ -107,7 +107,6 @@ class Geometry:
         """Conversions of one slice: M * N * T * I, twice that with separate conversions."""
         return positions * outputs * self.tiles(depth) * self.cycles * len(self.signs)
 
-    @cache  # noqa: B019 (a tuple: nothing is kept alive)
     def cells_shape(self, groups: int, outputs: int, depth: int) -> tuple[int, ...]:
         """Shape of the programmed cells, (G, T, B, P, R + 1, 8): see csrc/reram_crossbar.h."""
         planes = self.cell_bits * (1 if self.offset else 2)
