@@ -162,8 +162,124 @@ class TwinRange:
         return Node(self.end, dense, coarse)
 
 
-AdcDesign = UniformSAR | TwinRange
-DESIGNS: dict[str, type] = {design.kind: design for design in (UniformSAR, TwinRange)}
+def _from_depths(starts: tuple[int, ...], leaves: list[Leaf | Node], depths: tuple[int, ...]):
+    """The tree whose leaves, in order, lie at these depths."""
+    stack: list[tuple[int, int, Leaf | Node]] = []  # depth, first sum, subtree
+    for start, leaf, depth in zip(starts, leaves, depths, strict=True):
+        stack.append((depth, start, leaf))
+        while len(stack) > 1 and stack[-1][0] == stack[-2][0] > 0:
+            _, threshold, above = stack.pop()
+            made, first, below = stack.pop()
+            stack.append((made - 1, first, Node(threshold, below, above)))
+    if len(stack) != 1 or stack[0][0] != 0:
+        raise ValueError(f"depths {list(depths)} are not those of a binary tree's leaves, in order")
+    return stack[0][2]
+
+
+def _check_starts(where: str, starts: tuple[int, ...], count: int) -> None:
+    if not starts or len(starts) != count:
+        raise ValueError(f"{where}: starts, levels or bits, and depths must be equally many")
+    if any(a >= b for a, b in zip(starts, starts[1:], strict=False)):
+        raise ValueError(f"{where}.starts must rise, not {list(starts)}")
+
+
+def _integers(where: str, **values: object) -> tuple[tuple[int, ...], ...]:
+    for name, numbers in values.items():
+        if not isinstance(numbers, tuple | list):
+            raise TypeError(f"{where}.{name} must be a list of whole numbers, not {numbers!r}")
+        for number in numbers:
+            check_int(f"{where}.{name}", number, -(1 << MAX_BITS), 1 << MAX_BITS)
+    return tuple(tuple(map(int, numbers)) for numbers in values.values())
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Any number of intervals, each a small plain ADC of its own; twin range is one with two.
+
+    A detection tree finds the interval, then as many bit cycles follow as the interval has bits.
+    Interval k holds the sums from `starts[k]` to the next start and resolves them to 2^bits[k]
+    levels, `steps[k]` apart from its start; sums beyond its last level saturate there. The code is
+    the path through the detection tree followed by the interval's bits.
+
+    Args:
+        starts: the first sum of each interval, rising; the first also takes all sums below.
+        steps: distance of two levels, powers of two.
+        bits: bit cycles, 0 to 15 (0: a single level).
+        depths: comparisons that find each interval: of a binary tree's leaves, in order.
+        offsets: the first level of each interval less its start (default: 0).
+    """
+
+    starts: tuple[int, ...] = (0,)
+    steps: tuple[int, ...] = (1,)
+    bits: tuple[int, ...] = (8,)
+    depths: tuple[int, ...] = (0,)
+    offsets: tuple[int, ...] | None = None
+
+    kind = "intervals"
+
+    def __post_init__(self) -> None:
+        offsets = [0] * len(self.starts) if self.offsets is None else self.offsets
+        names = ("starts", "steps", "bits", "depths", "offsets")
+        values = (self.starts, self.steps, self.bits, self.depths, offsets)
+        clean = _integers("Intervals", **dict(zip(names, values, strict=True)))
+        for name, value in zip(names, clean, strict=True):
+            object.__setattr__(self, name, value)
+            _check_starts("Intervals", self.starts, len(value))
+        for step, bits in zip(self.steps, self.bits, strict=True):
+            _check_step("Intervals.steps", step)
+            check_int("Intervals.bits", bits, 0, MAX_BITS - 1)
+        self.tree(0, 0)
+
+    def levels(self, interval: int) -> list[int]:
+        """The levels of one interval."""
+        first = self.starts[interval] + self.offsets[interval]
+        return [first + k * self.steps[interval] for k in range(1 << self.bits[interval])]
+
+    def tree(self, lowest: int, highest: int) -> Leaf | Node:
+        """The search tree for sums from `lowest` to `highest`."""
+        del lowest, highest
+        parts = [_balanced(self.levels(k)) for k in range(len(self.starts))]
+        return _from_depths(self.starts, parts, self.depths)
+
+
+@dataclass(frozen=True)
+class SearchTree:
+    """Any binary search tree, by its leaves; `tree_search.optimal_trees` finds the best.
+
+    Args:
+        starts: the first sum of each leaf, rising; the first also takes all sums below. The others
+            are the thresholds.
+        levels: the level that each leaf decodes to.
+        depths: comparisons that end in each leaf; they determine the tree.
+    """
+
+    starts: tuple[int, ...] = (0,)
+    levels: tuple[int, ...] = (0,)
+    depths: tuple[int, ...] = (0,)
+
+    kind = "search_tree"
+
+    def __post_init__(self) -> None:
+        clean = _integers(
+            "SearchTree", starts=self.starts, levels=self.levels, depths=self.depths
+        )
+        for name, value in zip(("starts", "levels", "depths"), clean, strict=True):
+            object.__setattr__(self, name, value)
+            _check_starts("SearchTree", self.starts, len(value))
+        if not all(0 <= depth <= 255 for depth in self.depths):
+            raise ValueError(f"SearchTree.depths must be 0 to 255, not {list(self.depths)}")
+        self.tree(0, 0)
+
+    def tree(self, lowest: int, highest: int) -> Leaf | Node:
+        """The search tree; the same for all sums."""
+        del lowest, highest
+        return _from_depths(self.starts, [Leaf(level) for level in self.levels], self.depths)
+
+
+AdcDesign = UniformSAR | TwinRange | Intervals | SearchTree
+DESIGNS: dict[str, type] = {
+    design.kind: design for design in (UniformSAR, TwinRange, Intervals, SearchTree)
+}
 
 
 def design_from_dict(values: dict, where: str = "adc") -> AdcDesign:

@@ -11,11 +11,12 @@ import torch
 from torch import nn
 
 from reram_torch import backends
+from reram_torch.activity import activity_edges, driven_lines
 from reram_torch.adc import UniformSAR
 from reram_torch.convert import crossbar_layers
 from reram_torch.crossbar_layer import CrossbarLayer
 from reram_torch.layers import ReRAMConv2d
-from reram_torch.mapping import AdcTables, Geometry, sizes
+from reram_torch.mapping import Geometry, sizes
 from reram_torch.progress import progress
 from reram_torch.quantize import InputScale
 from reram_torch.validate import check_choice, check_finite
@@ -51,18 +52,25 @@ class Statistics:
     """What a layer's bit-lines did during calibration.
 
     Attributes:
-        histogram: conversions by cycle, slice and bit-line sum, int64 (I, J, V), sums from
-            `geometry.lowest`.
+        by_activity: conversions by activity bucket, cycle, slice and bit-line sum, int64
+            (B, I, J, V), sums from `geometry.lowest`.
+        edges: fewest driven word-lines of each bucket, rising from 0, 1.
         square_sum: of the lossless shift-add results, less the encoding's offset.
         results: how many of those there were.
         fingerprint: of the weights that made them.
     """
 
-    histogram: torch.Tensor
+    by_activity: torch.Tensor
+    edges: tuple[int, ...]
     square_sum: float = 0.0
     results: int = 0
     fingerprint: int | None = None  # of the weights
     choices: dict = field(default_factory=dict)  # what `design_adc` derived from the histogram
+
+    @property
+    def histogram(self) -> torch.Tensor:
+        """Conversions by cycle, slice and bit-line sum, (I, J, V)."""
+        return self.by_activity.sum(0)
 
     @property
     def mean_square(self) -> float:
@@ -132,6 +140,7 @@ def calibrate(
                 observer.counting = True
             _sweep(net, data.inputs, observers, bar)
         for layer, observer in seen.items():
+            layer.correction = None
             bits = layer.config.inputs.bits
             layer.set_input_range(*observer.range(ranges, percentile, bits))
         bit_lines = {layer: _BitLineObserver(layer) for layer in seen}
@@ -255,28 +264,18 @@ class _BitLineObserver:
     """Adds up a layer's bit-line sums while it computes on lossless crossbars."""
 
     def __init__(self, layer: CrossbarLayer):
-        g = layer.geometry
-        device = layer.weight.device
-        sums = torch.arange(g.lowest, g.highest + 1, dtype=torch.int32, device=device)
-        levels = sums.unsqueeze(0)
-        one = torch.zeros(1, dtype=torch.int32, device=device)
-        self.tables = AdcTables(
-            levels,
-            torch.zeros_like(levels, dtype=torch.uint8),
-            one,
-            one.expand(1, g.cycles, g.slices),
-        )
-        self.statistics = Statistics(
-            torch.zeros(g.cycles, g.slices, len(sums), dtype=torch.int64),
-            fingerprint=backends.fingerprint(layer.weight),
-        )
+        self.tables = layer.lossless_tables()
+        self.statistics: Statistics | None = None  # from the first input on
 
     def __call__(self, layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
         g = layer.geometry.as_list()
         u = layer._codes(x)
         encoded = layer.encoded()
         outputs = layer.weight.shape[0] // sizes(u)[1]
-        bins = torch.ops.reram_torch.histogram(u, encoded.cells, self.tables.edges, outputs, g)
+        if self.statistics is None:
+            self._begin(layer, u)
+        edges = torch.tensor(self.statistics.edges, dtype=torch.int32, device=u.device)
+        bins = torch.ops.reram_torch.histogram(u, encoded.cells, edges, outputs, g)
         y, _ = layer._simulate(x, self.tables, False)
         # Back from outputs to shift-add results, channels last: sum_k u_k q_k.
         scale, zero = layer._input_scale
@@ -284,7 +283,17 @@ class _BitLineObserver:
         if layer.bias is not None:
             acc = acc - layer.bias
         acc = acc / (encoded.scale * scale) + zero * encoded.code_sums.flatten()
-        self.statistics.histogram += bins[0].cpu()
+        self.statistics.by_activity += bins.cpu()
         self.statistics.square_sum += float(acc.square().sum())
         self.statistics.results += acc.numel()
         return y
+
+    def _begin(self, layer: CrossbarLayer, u: torch.Tensor) -> None:
+        g = layer.geometry
+        edges = activity_edges(driven_lines(u, g))
+        shape = (len(edges), g.cycles, g.slices, g.highest - g.lowest + 1)
+        self.statistics = Statistics(
+            torch.zeros(shape, dtype=torch.int64),
+            edges,
+            fingerprint=backends.fingerprint(layer.weight),
+        )

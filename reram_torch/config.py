@@ -19,7 +19,25 @@ from reram_torch.adc import (
 from reram_torch.validate import check_choice, check_int
 
 ENCODINGS = ("offset", "differential", "dual")
-GRANULARITIES = ("layer", "slice")
+# What tables can depend on, joined by "+"; `layer`: on none of it.
+GRANULARITIES = ("cycle", "slice", "activity")
+
+
+def granularity_parts(granularity: str) -> frozenset[str]:
+    """What tables of a granularity depend on: any of `GRANULARITIES`.
+
+    Raises:
+        ValueError: an unknown word.
+    """
+    parts = granularity.split("+") if isinstance(granularity, str) else [None]
+    if parts == ["layer"]:
+        return frozenset()
+    if not set(parts) <= set(GRANULARITIES) or len(set(parts)) != len(parts):
+        raise ValueError(
+            "granularity must be 'layer', or some of "
+            f"{list(GRANULARITIES)} joined by '+', not {granularity!r}"
+        )
+    return frozenset(parts)
 
 
 @dataclass(frozen=True)
@@ -83,25 +101,31 @@ class SearchConfig:
     """What `design_adc` is to look for; the scripts pass it on.
 
     Args:
-        design: a design kind, `uniform` or `twin_range`.
-        granularity: one table a `layer`, or one a `slice`.
+        design: a design kind: `uniform`, `twin_range`, `intervals` or `search_tree`.
+        granularity: what tables depend on: `slice`, `cycle` and `activity`, joined by `+`, or
+            `layer` for one table in all.
         reduction: A/D operations to save, over the ISAAC baseline.
-        max_drop: top-1 that may be lost on the calibration data, 0 to 1.
-            Exactly one of `reduction` and `max_drop` is given.
+        max_drop: top-1 that may be lost on data that the search did not see, 0 to 1.
+        lossless: no error at all, with the fewest comparisons.
+            Exactly one of `reduction`, `max_drop` and `lossless` is given.
     """
 
     design: str
     granularity: str = "slice"
     reduction: float | None = None
     max_drop: float | None = None
+    lossless: bool = False
 
     def __post_init__(self) -> None:
         check_choice("design", self.design, tuple(sorted(DESIGNS)))
-        check_choice("granularity", self.granularity, GRANULARITIES)
-        if (self.reduction is None) == (self.max_drop is None):
+        granularity_parts(self.granularity)
+        if not isinstance(self.lossless, bool):
+            raise ValueError(f"lossless must be true or false, not {self.lossless!r}")
+        if (self.reduction is not None) + (self.max_drop is not None) + self.lossless != 1:
             raise ValueError(
-                "give exactly one of reduction= and max_drop=, "
-                f"not reduction={self.reduction!r}, max_drop={self.max_drop!r}"
+                "give exactly one of reduction=, max_drop= and lossless=True, not "
+                f"reduction={self.reduction!r}, max_drop={self.max_drop!r}, "
+                f"lossless={self.lossless!r}"
             )
         for name, valid, wanted in (
             ("reduction", lambda v: 0 < v < float("inf"), "a finite number above 0"),
@@ -153,7 +177,7 @@ class Config:
         values["adc"] = design_to_dict(self.adc)
         if self.search is not None:
             search = dataclasses.asdict(self.search)
-            values["search"] = {k: v for k, v in search.items() if v is not None}
+            values["search"] = {k: v for k, v in search.items() if v not in (None, False)}
         return values
 
     @classmethod

@@ -43,6 +43,10 @@ class CrossbarLayer(nn.Module):
     _meter: Callable[[CrossbarLayer, torch.Tensor], None] | None = None
     # Set by `calibrate`, read by `design_adc`.
     _statistics = None
+    # By channel, what is added to the bias against the mean error of the ADCs, or None.
+    correction: torch.Tensor | None = None
+    # Whether outputs are (B, C, H, W).
+    channels_first = False
 
     def _setup(self, config: Config | None) -> None:
         config = Config() if config is None else config
@@ -100,6 +104,24 @@ class CrossbarLayer(nn.Module):
         check_tables(g, tables)
         check_accumulator(g, self.depth, tables)
         self.adc, self._tables = designs, tables
+        self.correction = None  # it was that of other ADCs
+
+    def lossless_tables(self) -> AdcTables:
+        """Tables that convert every bit-line sum to itself, and count nothing."""
+        g, device = self.geometry, self.weight.device
+        levels = torch.arange(g.lowest, g.highest + 1, dtype=torch.int32, device=device)[None]
+        one = torch.zeros(1, dtype=torch.int32, device=device)
+        made = torch.zeros_like(levels, dtype=torch.uint8)
+        return AdcTables(levels, made, one, one.expand(1, g.cycles, g.slices))
+
+    def corrected_bias(self) -> torch.Tensor | None:
+        """The bias with the correction of the ADCs' mean errors."""
+        if self.correction is None:
+            return self.bias
+        if self.correction.device != self.weight.device:
+            self.correction = self.correction.to(self.weight.device)
+        correction = self.correction.to(self.weight.dtype)
+        return correction if self.bias is None else self.bias + correction
 
     def tables(self) -> AdcTables:
         """The look-up tables in use, on the device of the weights."""
@@ -205,6 +227,7 @@ class CrossbarLayer(nn.Module):
             "adc": [design_to_dict(d) for d in self.adc],
             "edges": self._tables.edges.tolist(),
             "index": self._tables.index.tolist(),
+            "correction": None if self.correction is None else self.correction.tolist(),
         }
 
     def set_extra_state(self, state: dict) -> None:
@@ -216,6 +239,8 @@ class CrossbarLayer(nn.Module):
         self._check_state(state)
         designs = [design_from_dict(d) for d in state["adc"]]
         self.set_adc(designs, edges=state["edges"], index=state["index"])
+        if state.get("correction") is not None:
+            self.correction = torch.tensor(state["correction"], dtype=self.weight.dtype)
         if state["input_range"] is None:
             self.input_range = self._statistics = None
         else:

@@ -15,11 +15,13 @@ from reram_torch.calibrate import Calibration, collect, evaluating, lossless_adc
 from reram_torch.config import SearchConfig
 from reram_torch.convert import crossbar_layers
 from reram_torch.crossbar_layer import CrossbarLayer
+from reram_torch.layer_search import LayerSearch
 from reram_torch.power import BASELINE_COMPARISONS, baseline_conversions
 from reram_torch.progress import progress
-from reram_torch.search import Choices, Load, candidates, choose
+from reram_torch.sensitivity import fold_mean_errors, layer_sensitivities
 
 _BISECTIONS = 10
+_PRICES, _HALVINGS = (-40.0, 30.0), 40  # log2 of the price of all comparisons of the baseline
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,10 @@ def design_adc(
     *,
     reduction: float | None = None,
     max_drop: float | None = None,
+    lossless: bool = False,
     granularity: str = "slice",
     batches: Iterable | None = None,
+    seed: int = 0,
     show_progress: bool = True,
 ) -> AdcSearch:
     """Chooses the ADCs of every layer under one budget, and puts them in place.
@@ -70,11 +74,13 @@ def design_adc(
             crossbar layers.
         RuntimeError: the network was not calibrated in this session, or its weights changed since.
     """
-    SearchConfig(design, granularity, reduction, max_drop)
+    SearchConfig(design, granularity, reduction, max_drop, lossless)
     layers = crossbar_layers(net)
-    problem = _Problem(layers, design, granularity)
-    if reduction is not None:
-        problem.apply(problem.price_of(reduction))
+    problem = _Problem(net, layers, design, granularity, seed)
+    if max_drop is None:
+        problem.apply(0.0 if lossless else problem.price_of(reduction))
+        if not lossless and getattr(net, "calibration", None) is not None:
+            fold_mean_errors(net, problem.layers, net.calibration)
         return AdcSearch(problem.reduction, None, problem.designs())
     data = getattr(net, "calibration", None) if batches is None else collect(batches)
     if data is None or not data.inputs:
@@ -83,9 +89,16 @@ def design_adc(
 
 
 class _Problem:
-    """The choices of all tables of a network, and the reduction that a price leads to."""
+    """The searches of all layers of a network, and the reduction that a price leads to."""
 
-    def __init__(self, layers: dict[str, CrossbarLayer], design: str, granularity: str):
+    def __init__(
+        self,
+        net: nn.Module,
+        layers: dict[str, CrossbarLayer],
+        design: str,
+        granularity: str,
+        seed: int,
+    ):
         self.layers = {n: m for n, m in layers.items() if m.input_range is not None}
         missing = [n for n, m in self.layers.items() if m._statistics is None]
         if missing or not self.layers:
@@ -102,21 +115,25 @@ class _Problem:
             raise RuntimeError(
                 f"the weights of {changed} changed since reram_torch.calibrate: calibrate again"
             )
-        self.choices = {n: _choices(m, design, granularity) for n, m in self.layers.items()}
+        data = getattr(net, "calibration", None)
+        if data is not None and data.inputs:
+            self.sensitivities = layer_sensitivities(net, self.layers, data, seed)
+        else:  # a loaded network
+            self.sensitivities = dict.fromkeys(self.layers, 1.0)
+        self.searches = {
+            n: LayerSearch(m, design, granularity, self.sensitivities[n])
+            for n, m in self.layers.items()
+        }
         conversions = sum(
-            baseline_conversions(m.geometry, int(m._statistics.histogram.sum()))
+            baseline_conversions(m.geometry, int(m._statistics.by_activity.sum()))
             for m in self.layers.values()
         )
         self.baseline = conversions * BASELINE_COMPARISONS
         self.price = 0.0
 
     def reduction_at(self, price: float) -> float:
-        """Reduction on the calibration histograms at a price for each comparison."""
-        made = sum(
-            table.comparisons[k]
-            for tables in self.choices.values()
-            for table, k in zip(tables, choose(tables, price), strict=True)
-        )
+        """Reduction on the calibration histograms at a price for all comparisons of the baseline."""
+        made = sum(s.at(price / self.baseline).comparisons for s in self.searches.values())
         return self.baseline / made if made else float("inf")
 
     @property
@@ -125,65 +142,39 @@ class _Problem:
         return self.reduction_at(self.price)
 
     def price_of(self, reduction: float) -> float:
-        """The lowest price that reaches a reduction.
+        """The lowest price that reaches a reduction, to 0.1% of the reduction.
 
         Raises:
             ValueError: no price does.
         """
         if self.reduction_at(0.0) >= reduction:
             return 0.0
-        low, high = -200.0, 60.0  # log2
-        if self.reduction_at(2.0**high) < reduction:
+        low, high = _PRICES
+        most = self.reduction_at(2.0**high)
+        if most < reduction:
             raise ValueError(
-                f"reduction={reduction} is out of reach: this design reaches at most "
-                f"{self.reduction_at(2.0**high):.3f}"
+                f"reduction={reduction} is out of reach: this design reaches at most {most:.3f}"
             )
-        for _ in range(60):
+        for _ in range(_HALVINGS):
             middle = (low + high) / 2
-            if self.reduction_at(2.0**middle) >= reduction:
-                high = middle
-            else:
+            found = self.reduction_at(2.0**middle)
+            if found < reduction:
                 low = middle
+                continue
+            high = middle
+            if found < reduction * 1.001:
+                break
         return 2.0**high
 
     def designs(self) -> dict[str, tuple[AdcDesign, ...]]:
         """The ADCs of each layer at the price in place."""
-        return {
-            name: tuple(
-                table.designs[k]
-                for table, k in zip(tables, choose(tables, self.price), strict=True)
-            )
-            for name, tables in self.choices.items()
-        }
+        return {n: s.at(self.price / self.baseline).designs for n, s in self.searches.items()}
 
     def apply(self, price: float) -> None:
         """Puts the ADCs of a price in place."""
         self.price = price
-        for name, designs in self.designs().items():
-            self.layers[name].set_adc(designs)
-
-
-def _choices(layer: CrossbarLayer, design: str, granularity: str) -> list[Choices]:
-    """The candidates of each table of a layer; errors relative to the layer's signal."""
-    g, statistics = layer.geometry, layer._statistics
-    if (design, granularity) in statistics.choices:
-        return statistics.choices[design, granularity]
-    histogram = statistics.histogram.double().numpy()
-    cycles = 2.0 ** (g.dac_bits * np.arange(g.cycles))
-    slices = 2.0 ** (g.cell_bits * np.arange(g.slices))[:, None]
-    signal = statistics.square_sum or 1.0
-    results = max(statistics.results, 1)
-    counts = histogram.sum(0)
-    square = np.tensordot(cycles**2, histogram, 1) * slices**2 / signal
-    # The mean error of a result is its sum over the results, divided by their number.
-    mean = np.tensordot(cycles, histogram, 1) * slices / np.sqrt(signal * results)
-    if granularity == "layer":
-        counts, square, mean = (x.sum(0, keepdims=True) for x in (counts, square, mean))
-    if len(g.signs) == 2:  # the two conversions of a pair err alike and are subtracted
-        mean = np.zeros_like(mean)
-    loads = [Load(g.lowest, *rows) for rows in zip(counts, square, mean, strict=True)]
-    found = statistics.choices[design, granularity] = [candidates(design, load) for load in loads]
-    return found
+        for search in self.searches.values():
+            search.apply(price / self.baseline)
 
 
 def _largest_reduction(

@@ -50,12 +50,15 @@ class Load:
         counts: conversions.
         square: weight of a squared error.
         mean: weight of an error in the mean error.
+        prior: conversions that are taken for likely beside those seen; `square` holds their weight
+            too. Where calibration saw nothing they decide.
     """
 
     lowest: int
     counts: np.ndarray
     square: np.ndarray
     mean: np.ndarray
+    prior: np.ndarray | float = 0.0
 
     @property
     def values(self) -> np.ndarray:

@@ -1,0 +1,132 @@
+"""The best ADCs of one layer at a price for each comparison."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from reram_torch.adc import AdcDesign, Intervals, SearchTree, compile_tables
+from reram_torch.crossbar_layer import CrossbarLayer
+from reram_torch.interval_search import optimal_intervals
+from reram_torch.loads import LayerLoads, layer_loads
+from reram_torch.search import Choices, Load, candidates, choose
+from reram_torch.tree_search import optimal_trees
+
+_LEAST = 2.0**-200  # a price that decides between equal errors and nothing else
+
+
+@dataclass(frozen=True)
+class Found:
+    """ADCs of a layer's tables.
+
+    Attributes:
+        designs: one for each table.
+        comparisons: A/D operations on the calibration histograms.
+        error: squared error of the layer's results over their signal.
+    """
+
+    designs: tuple[AdcDesign, ...]
+    comparisons: float
+    error: float
+
+
+class LayerSearch:
+    """Finds the ADCs of one layer.
+
+    Args:
+        layer: calibrated.
+        design: a kind of ADC.
+        granularity: as `design_adc` takes it.
+        sensitivity: what the layer's relative squared error costs.
+    """
+
+    def __init__(self, layer: CrossbarLayer, design: str, granularity: str, sensitivity: float):
+        self.layer, self.design, self.sensitivity = layer, design, sensitivity
+        statistics = layer._statistics
+        key = (design, granularity)
+        if key not in statistics.choices:
+            loads = layer_loads(layer.geometry, statistics, granularity)
+            offer = _offer if design in ("uniform", "twin_range") else _no_offer
+            statistics.choices[key] = loads, [offer(design, load) for load in loads.loads]
+        self.loads, self.choices = statistics.choices[key]
+        self._last: tuple[float, Found] | None = None
+
+    def at(self, price: float) -> Found:
+        """The ADCs with the least sensitivity * error + price * comparisons; at 0, lossless."""
+        if self._last is None or self._last[0] != price:
+            solve = {"search_tree": self._trees, "intervals": self._intervals}
+            found = solve.get(self.design, self._chosen)(price / self.sensitivity)
+            self._last = price, found
+        return self._last[1]
+
+    def apply(self, price: float) -> None:
+        """Puts the ADCs of a price in place."""
+        loads = self.loads
+        self.layer.set_adc(self.at(price).designs, edges=loads.edges, index=loads.index)
+
+    def _chosen(self, price: float) -> Found:
+        picked = choose(self.choices, max(price, _LEAST))
+        each = list(zip(self.choices, picked, strict=True))
+        return Found(
+            tuple(choices.designs[k] for choices, k in each),
+            float(sum(choices.comparisons[k] for choices, k in each)),
+            float(sum(choices.square[k] for choices, k in each)),
+        )
+
+    def _trees(self, price: float) -> Found:
+        designs: list[AdcDesign | None] = [None] * len(self.loads.loads)
+        for high in np.unique(self.loads.highs):
+            here = np.flatnonzero(self.loads.highs == high)
+            parts = [_possible(self.loads, k) for k in here]
+            first = parts[0].lowest
+            counts = np.stack([part.counts + part.prior for part in parts])
+            square = np.stack([part.square for part in parts])
+            if price == 0:
+                trees = optimal_trees(counts, np.full_like(square, np.inf), 1.0)
+            else:
+                trees = optimal_trees(counts, square, price)
+            for k, *leaves in zip(here, trees.starts, trees.levels, trees.depths, strict=True):
+                starts, levels, depths = leaves
+                designs[k] = SearchTree(
+                    tuple(s + first for s in starts), tuple(v + first for v in levels), depths
+                )
+        return self._measured(designs)
+
+    def _intervals(self, price: float) -> Found:
+        designs = []
+        for k in range(len(self.loads.loads)):
+            part = _possible(self.loads, k)
+            errors = np.full_like(part.square, np.inf) if price == 0 else part.square
+            found = optimal_intervals(part.counts + part.prior, errors, price or 1.0)
+            starts = tuple(s + part.lowest for s in found.starts)
+            designs.append(
+                Intervals(starts, found.steps, found.bits, found.depths, found.offsets)
+            )
+        return self._measured(designs)
+
+    def _measured(self, designs: list[AdcDesign]) -> Found:
+        g, comparisons, error = self.layer.geometry, 0.0, 0.0
+        for design, load in zip(designs, self.loads.loads, strict=True):
+            tables = compile_tables(design, g.lowest, g.highest)
+            comparisons += float(load.counts @ tables.comparisons)
+            error += float(load.square @ (tables.level - load.values) ** 2.0)
+        return Found(tuple(designs), comparisons, error)
+
+
+def _possible(loads: LayerLoads, table: int) -> Load:
+    """A table's load on the sums that it can meet."""
+    load, high = loads.loads[table], int(loads.highs[table])
+    lowest = -high if load.lowest < 0 else 0
+    part = slice(lowest - load.lowest, high - load.lowest + 1)
+    return Load(
+        lowest, load.counts[part], load.square[part], load.mean[part], load.prior[part]
+    )
+
+
+def _offer(design: str, load: Load) -> Choices:
+    return candidates(design, load)
+
+
+def _no_offer(design: str, load: Load) -> None:
+    """Trees and intervals are found anew at each price."""

@@ -1,0 +1,163 @@
+"""The optimal search tree on a histogram of bit-line sums, by dynamic programming.
+
+For sums a to b with counts c(v) and error weights e(v), at a price for each comparison,
+
+    f(a, b) = min( min over levels l of sum_v e(v) (v - l)^2,
+                   price * sum_v c(v) + min over s of f(a, s) + f(s + 1, b) ):
+
+either one leaf decodes all of them, or one comparison splits them. This is exact: no other tree of
+comparisons does better, so the result is a design and the bound for every other design. It is the
+optimal alphabetic tree (Gilbert and Moore, 1959) with leaves that may hold several values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+_MOST_VALUES = 256  # that thresholds may lie between; more are joined in steps
+
+
+@dataclass(frozen=True)
+class Trees:
+    """Search trees over the same values, one for each histogram.
+
+    Attributes:
+        starts: for each tree, the index of the first value of each leaf, rising from 0.
+        levels: the level of each leaf, as an index that may lie between values' own.
+        depths: comparisons that end in each leaf.
+    """
+
+    starts: list[list[int]]
+    levels: list[list[int]]
+    depths: list[list[int]]
+
+
+def optimal_trees(
+    counts: np.ndarray,
+    errors: np.ndarray,
+    price: np.ndarray | float,
+    *,
+    depth: int | None = None,
+    grid: int = 1,
+) -> Trees:
+    """The optimal trees for several histograms at once.
+
+    Args:
+        counts: conversions by table and value, (T, V).
+        errors: weight of a squared error, (T, V); infinity allows no error at all.
+        price: of a comparison, by table (T,) or for all.
+        depth: the most comparisons that a conversion may take; None: any number.
+        grid: thresholds lie at multiples of this index only, as hardware may demand.
+
+    Raises:
+        ValueError: no tree is that shallow.
+    """
+    T, V = counts.shape
+    grid = max(grid, -(-V // _MOST_VALUES))
+    first = np.arange(0, V, grid)  # values are joined between possible thresholds
+    n = len(first)
+    sums = np.concatenate([np.zeros((T, 1)), np.cumsum(counts, 1)], 1)
+    last = np.append(first[1:], V)
+    leaf, level = _leaves(errors, first, last)
+    weight = np.zeros((n, n, T))  # [length - 1, start]: comparisons at a node
+    for length in range(n):
+        weight[length, : n - length] = (sums[:, last[length:]] - sums[:, first[: n - length]]).T
+    weight *= price
+    splits = _splits(leaf, weight, depth)
+    starts, levels, depths = [], [], []
+    for t in range(T):
+        found = _ends(splits, t, n, depth)
+        starts.append([int(first[a]) for a, _, _ in found])
+        levels.append([int(level[b - a, a, t]) for a, b, _ in found])
+        depths.append([d for _, _, d in found])
+    return Trees(starts, levels, depths)
+
+
+def _leaves(errors: np.ndarray, first: np.ndarray, last: np.ndarray):
+    """Cost and level of one leaf for each run of values: [runs joined - 1, first run, T]."""
+    n, (T, V) = len(first), errors.shape
+    exact = np.isinf(errors).any(1)
+    finite = np.where(np.isinf(errors), 0.0, errors)
+    values = np.arange(V)
+    sums = [
+        np.concatenate([np.zeros((T, 1)), np.cumsum(finite * values**k, 1)], 1) for k in range(3)
+    ]
+    cost, level = np.zeros((n, n, T)), np.zeros((n, n, T), dtype=np.int64)
+    for length in range(n):
+        a, b = first[: n - length], last[length:]
+        zero, one, two = (s[:, b] - s[:, a] for s in sums)
+        middle = (a + b - 1) / 2
+        mean = np.divide(one, zero, out=np.broadcast_to(middle, one.shape).copy(), where=zero > 0)
+        best = np.clip(np.rint(mean), a, b - 1)
+        found = np.maximum(two - 2 * best * one + best**2 * zero, 0)
+        found[exact] = np.where(b - a > 1, np.inf, 0.0)
+        cost[length, : n - length], level[length, : n - length] = found.T, best.T
+    return cost, level
+
+
+def _splits(leaf: np.ndarray, weight: np.ndarray, depth: int | None) -> list[np.ndarray]:
+    """Where the best tree of each run splits: runs on the left, 0 for a leaf.
+
+    One array [length - 1, start, T] if depth is free, else one for each depth that is left.
+    """
+    if depth is None:
+        return [_split_all(leaf, weight)]
+    best, found = leaf, [np.zeros(leaf.shape, dtype=np.int16)]
+    for _ in range(depth):
+        best, splits = _split_once(leaf, weight, best)
+        found.append(splits)
+    if np.isinf(best[-1, 0]).any():
+        raise ValueError(f"no tree of depth {depth} is free of error over {len(leaf)} values")
+    return found
+
+
+def _split_all(leaf: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    n = len(leaf)
+    splits = np.zeros(leaf.shape, dtype=np.int16)
+    # By length and start, and by length and end: both sides of all splits of one length are then
+    # plain slices.
+    left, right = leaf.copy(), np.empty_like(leaf)
+    right[0] = leaf[0]
+    for length in range(1, n):
+        both = left[:length, : n - length] + right[length - 1 :: -1, length:][:length]
+        at = both.argmin(0)
+        cost = np.take_along_axis(both, at[None], 0)[0] + weight[length, : n - length]
+        better = cost < left[length, : n - length]
+        np.copyto(left[length, : n - length], cost, where=better)
+        np.copyto(splits[length, : n - length], at + 1, where=better, casting="unsafe")
+        right[length, length:] = left[length, : n - length]
+    return splits
+
+
+def _split_once(leaf: np.ndarray, weight: np.ndarray, below: np.ndarray):
+    """The best trees whose sides are at most as deep as those of `below`."""
+    n = len(leaf)
+    right = np.empty_like(below)
+    for length in range(n):
+        right[length, length:] = below[length, : n - length]
+    best, splits = leaf.copy(), np.zeros(leaf.shape, dtype=np.int16)
+    for length in range(1, n):
+        both = below[:length, : n - length] + right[length - 1 :: -1, length:][:length]
+        at = both.argmin(0)
+        cost = np.take_along_axis(both, at[None], 0)[0] + weight[length, : n - length]
+        better = cost < best[length, : n - length]
+        np.copyto(best[length, : n - length], cost, where=better)
+        np.copyto(splits[length, : n - length], at + 1, where=better, casting="unsafe")
+    return best, splits
+
+
+def _ends(splits: list[np.ndarray], t: int, n: int, depth: int | None):
+    """(first run, last run, depth) of the leaves of one tree, in order."""
+    found, todo = [], [(0, n - 1, 0)]
+    while todo:
+        a, b, made = todo.pop()
+        left = 0 if depth is None else depth - made
+        size = int(splits[left][b - a, a, t])
+        if not size:
+            found.append((a, b, made))
+            continue
+        todo.append((a + size, b, made + 1))
+        todo.append((a, a + size - 1, made + 1))
+    return found
