@@ -9,6 +9,7 @@ its hardware parameters; the tree follows from them.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -179,7 +180,7 @@ def _from_depths(starts: tuple[int, ...], leaves: list[Leaf | Node], depths: tup
 def _check_starts(where: str, starts: tuple[int, ...], count: int) -> None:
     if not starts or len(starts) != count:
         raise ValueError(f"{where}: starts, levels or bits, and depths must be equally many")
-    if any(a >= b for a, b in zip(starts, starts[1:], strict=False)):
+    if any(a >= b for a, b in itertools.pairwise(starts)):
         raise ValueError(f"{where}.starts must rise, not {list(starts)}")
 
 
@@ -260,9 +261,7 @@ class SearchTree:
     kind = "search_tree"
 
     def __post_init__(self) -> None:
-        clean = _integers(
-            "SearchTree", starts=self.starts, levels=self.levels, depths=self.depths
-        )
+        clean = _integers("SearchTree", starts=self.starts, levels=self.levels, depths=self.depths)
         for name, value in zip(("starts", "levels", "depths"), clean, strict=True):
             object.__setattr__(self, name, value)
             _check_starts("SearchTree", self.starts, len(value))

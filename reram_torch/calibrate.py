@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Iterable
 from contextlib import contextmanager
@@ -35,10 +36,21 @@ class Calibration:
     Attributes:
         inputs: the batches.
         targets: their labels, or None where there were none.
+        held_back: batches that calibration did not look at, to measure `max_drop` on; or None.
     """
 
     inputs: list[torch.Tensor]
     targets: list[torch.Tensor] | None
+    held_back: Calibration | None = None
+
+    def split(self, share: float) -> Calibration:
+        """The same with the last batches held back: `share` of them, rounded down."""
+        n = len(self.inputs) - int(len(self.inputs) * share)
+        parts = [
+            Calibration(self.inputs[k], None if self.targets is None else self.targets[k])
+            for k in (slice(n), slice(n, None))
+        ]
+        return dataclasses.replace(parts[0], held_back=parts[1] if parts[1].inputs else None)
 
     def __deepcopy__(self, memo: dict) -> Calibration:
         return self
@@ -91,6 +103,7 @@ def calibrate(
     *,
     ranges: str = "min_max",
     percentile: float = 99.99,
+    held_back: float = 0.25,
     show_progress: bool = True,
 ) -> nn.Module:
     """Sets every layer's input range and collects its bit-line histogram.
@@ -105,6 +118,8 @@ def calibrate(
         ranges: `min_max`, `percentile` (cuts the tails), or `mse` (least squared error of the
             codes).
         percentile: for `percentile`, the share of inputs, in percent, that each bound keeps.
+        held_back: the share of batches, the last ones, that is only kept for `design_adc` to
+            measure `max_drop` on; rounded down, so that three batches or fewer are all used.
         show_progress: draw a tqdm bar if tqdm is installed.
 
     Returns:
@@ -122,7 +137,9 @@ def calibrate(
     check_choice("ranges", ranges, RANGES)
     if not 50 < percentile <= 100:
         raise ValueError(f"percentile must be above 50 and at most 100, not {percentile!r}")
-    data = collect(batches)
+    if not 0 <= held_back < 1:
+        raise ValueError(f"held_back must be at least 0 and below 1, not {held_back!r}")
+    data = collect(batches).split(held_back)
     observers = {layer: _RangeObserver(name) for name, layer in layers.items()}
     sweeps = 2 if ranges == "min_max" else 3
     total = sweeps * sum(len(x) for x in data.inputs)

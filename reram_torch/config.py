@@ -108,6 +108,9 @@ class SearchConfig:
         max_drop: top-1 that may be lost on data that the search did not see, 0 to 1.
         lossless: no error at all, with the fewest comparisons.
             Exactly one of `reduction`, `max_drop` and `lossless` is given.
+        leaves: of a search tree at most.
+        depth: comparisons of a conversion by a search tree at most.
+        grid: thresholds of a search tree are multiples of this.
     """
 
     design: str
@@ -115,8 +118,19 @@ class SearchConfig:
     reduction: float | None = None
     max_drop: float | None = None
     lossless: bool = False
+    leaves: int | None = None
+    depth: int | None = None
+    grid: int = 1
 
     def __post_init__(self) -> None:
+        for name, most in (("leaves", 1 << MAX_BITS), ("depth", 255), ("grid", 1 << MAX_BITS)):
+            value = getattr(self, name)
+            if value is not None:
+                check_int(f"search.{name}", value, 1, most)
+        if self.design != "search_tree" and (self.leaves, self.depth, self.grid) != (None, None, 1):
+            raise ValueError(
+                f"leaves, depth and grid are limits of a search_tree, not of {self.design!r}"
+            )
         check_choice("design", self.design, tuple(sorted(DESIGNS)))
         granularity_parts(self.granularity)
         if not isinstance(self.lossless, bool):
@@ -177,7 +191,8 @@ class Config:
         values["adc"] = design_to_dict(self.adc)
         if self.search is not None:
             search = dataclasses.asdict(self.search)
-            values["search"] = {k: v for k, v in search.items() if v not in (None, False)}
+            plain = {f.name: f.default for f in dataclasses.fields(self.search)}
+            values["search"] = {k: v for k, v in search.items() if v != plain[k]}
         return values
 
     @classmethod

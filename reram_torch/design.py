@@ -48,6 +48,9 @@ def design_adc(
     max_drop: float | None = None,
     lossless: bool = False,
     granularity: str = "slice",
+    leaves: int | None = None,
+    depth: int | None = None,
+    grid: int = 1,
     batches: Iterable | None = None,
     seed: int = 0,
     show_progress: bool = True,
@@ -55,18 +58,28 @@ def design_adc(
     """Chooses the ADCs of every layer under one budget, and puts them in place.
 
     Each layer's error is that of its bit-line sums, weighed by their significance squared
-    (4^(i * dac_bits + j * cell_bits)) and measured against the mean square of the layer's results.
-    The ADCs minimise the errors of all layers plus a price for each comparison, and the price is
-    the one that meets the budget.
+    (4^(i * dac_bits + j * cell_bits)), measured against the mean square of the layer's results, and
+    weighed by what noise in this layer does to the network's output (`layer_sensitivities`). The
+    ADCs minimise the errors of all layers plus a price for each comparison, and the price is the
+    one that meets the budget. What is left of each channel's mean error is then folded into the
+    layer's bias (`CrossbarLayer.correction`). Deterministic, given the calibration data and `seed`.
 
     Args:
         net: a converted and calibrated network.
-        design: `uniform` or `twin_range`.
+        design: `uniform`, `twin_range`, `intervals` (up to four) or `search_tree` (the optimum).
         reduction: meet this reduction on the calibration histograms, with the least error.
-        max_drop: the largest reduction that loses at most this much top-1 on the calibration data,
-            against lossless crossbars. Without targets, at most this share of predictions changes.
-        granularity: one ADC for each `slice`, or one for each `layer`.
-        batches: what to measure `max_drop` on instead of the calibration data.
+        max_drop: the largest reduction that loses at most this much top-1 against lossless
+            crossbars, on the batches that `calibrate` held back (on all if there were none).
+            Without targets, at most this share of predictions changes.
+        lossless: no error at all, and the fewest comparisons without one.
+        granularity: what an ADC's tables depend on: `slice`, `cycle` and `activity` (the number of
+            driven word-lines, in buckets; with none nothing is converted), joined by `+`, or
+            `layer` for one table in all.
+        leaves: of a search tree at most.
+        depth: comparisons of a conversion by a search tree at most.
+        grid: thresholds of a search tree are multiples of this.
+        batches: what to measure `max_drop` on instead.
+        seed: of the noise that measures the layers' effect.
         show_progress: draw a tqdm bar if tqdm is installed.
 
     Raises:
@@ -74,15 +87,16 @@ def design_adc(
             crossbar layers.
         RuntimeError: the network was not calibrated in this session, or its weights changed since.
     """
-    SearchConfig(design, granularity, reduction, max_drop, lossless)
+    search = SearchConfig(design, granularity, reduction, max_drop, lossless, leaves, depth, grid)
     layers = crossbar_layers(net)
-    problem = _Problem(net, layers, design, granularity, seed)
+    problem = _Problem(net, layers, search, seed)
     if max_drop is None:
         problem.apply(0.0 if lossless else problem.price_of(reduction))
         if not lossless and getattr(net, "calibration", None) is not None:
             fold_mean_errors(net, problem.layers, net.calibration)
         return AdcSearch(problem.reduction, None, problem.designs())
-    data = getattr(net, "calibration", None) if batches is None else collect(batches)
+    seen = getattr(net, "calibration", None)
+    data = (seen and seen.held_back) or seen if batches is None else collect(batches)
     if data is None or not data.inputs:
         raise RuntimeError("max_drop needs data: run reram_torch.calibrate, or give batches=")
     return _largest_reduction(net, problem, data, max_drop, show_progress)
@@ -95,8 +109,7 @@ class _Problem:
         self,
         net: nn.Module,
         layers: dict[str, CrossbarLayer],
-        design: str,
-        granularity: str,
+        search: SearchConfig,
         seed: int,
     ):
         self.layers = {n: m for n, m in layers.items() if m.input_range is not None}
@@ -121,8 +134,7 @@ class _Problem:
         else:  # a loaded network
             self.sensitivities = dict.fromkeys(self.layers, 1.0)
         self.searches = {
-            n: LayerSearch(m, design, granularity, self.sensitivities[n])
-            for n, m in self.layers.items()
+            n: LayerSearch(m, search, self.sensitivities[n]) for n, m in self.layers.items()
         }
         conversions = sum(
             baseline_conversions(m.geometry, int(m._statistics.by_activity.sum()))
@@ -132,7 +144,7 @@ class _Problem:
         self.price = 0.0
 
     def reduction_at(self, price: float) -> float:
-        """Reduction on the calibration histograms at a price for all comparisons of the baseline."""
+        """Reduction on the calibration histograms at a price for the baseline's comparisons."""
         made = sum(s.at(price / self.baseline).comparisons for s in self.searches.values())
         return self.baseline / made if made else float("inf")
 
@@ -181,8 +193,9 @@ def _largest_reduction(
     net: nn.Module, problem: _Problem, data: Calibration, max_drop: float, show: bool
 ) -> AdcSearch:
     """Bisects the reduction, from lossless to the most there is, on a logarithmic scale."""
-    before = {layer: layer.adc for layer in problem.layers.values()}
-    total = (_BISECTIONS + 2) * sum(len(x) for x in data.inputs)
+    calibration = getattr(net, "calibration", None)
+    before = {x: (x.adc, x._tables, x.correction) for x in problem.layers.values()}
+    total = (_BISECTIONS + 3) * sum(len(x) for x in data.inputs)
     try:
         with (
             torch.no_grad(),
@@ -195,6 +208,8 @@ def _largest_reduction(
 
             def drop_at(price: float) -> float:
                 problem.apply(price)
+                if price and calibration is not None:
+                    fold_mean_errors(net, problem.layers, calibration)
                 drop = _drop(ideal, _predictions(net, data, bar), data.targets)
                 bar.set_postfix_str(f"reduction {problem.reduction:.2f}, drop {drop:.4f}")
                 return drop
@@ -214,10 +229,11 @@ def _largest_reduction(
                     low, price, drop = middle, trial, lost
                 else:
                     high = middle
-            problem.apply(price)
+            if problem.price != price:
+                drop = drop_at(price)
     except BaseException:
-        for layer, designs in before.items():
-            layer.set_adc(designs)
+        for layer, state in before.items():
+            layer.adc, layer._tables, layer.correction = state
         raise
     return AdcSearch(problem.reduction, drop, problem.designs())
 

@@ -74,7 +74,7 @@ def _single(counts: np.ndarray, errors: np.ndarray, price: float):
     return best, how
 
 
-def _assemble(trees: dict, how: np.ndarray, k: int, V: int) -> Intervals:
+def _assemble(trees: dict, how: np.ndarray, k: int, size: int) -> Intervals:
     @cache
     def parts(k: int, a: int, b: int, depth: int) -> tuple:
         if k == 1:
@@ -82,5 +82,5 @@ def _assemble(trees: dict, how: np.ndarray, k: int, V: int) -> Intervals:
         left, s = (int(x) for x in trees[k][1][a, b])
         return parts(left, a, s, depth + 1) + parts(k - left, s + 1, b, depth + 1)
 
-    starts, steps, bits, offsets, depths = zip(*parts(k, 0, V - 1, 0), strict=True)
+    starts, steps, bits, offsets, depths = zip(*parts(k, 0, size - 1, 0), strict=True)
     return Intervals(starts, steps, bits, depths, offsets)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from reram_torch.adc import AdcDesign, Intervals, SearchTree, compile_tables
+from reram_torch.config import SearchConfig
 from reram_torch.crossbar_layer import CrossbarLayer
 from reram_torch.interval_search import optimal_intervals
 from reram_torch.loads import LayerLoads, layer_loads
-from reram_torch.search import Choices, Load, candidates, choose
+from reram_torch.search import Load, candidates, choose
 from reram_torch.tree_search import optimal_trees
 
 _LEAST = 2.0**-200  # a price that decides between equal errors and nothing else
@@ -36,19 +37,21 @@ class LayerSearch:
 
     Args:
         layer: calibrated.
-        design: a kind of ADC.
-        granularity: as `design_adc` takes it.
+        search: the kind of ADC, its granularity and its limits.
         sensitivity: what the layer's relative squared error costs.
     """
 
-    def __init__(self, layer: CrossbarLayer, design: str, granularity: str, sensitivity: float):
-        self.layer, self.design, self.sensitivity = layer, design, sensitivity
-        statistics = layer._statistics
-        key = (design, granularity)
+    def __init__(self, layer: CrossbarLayer, search: SearchConfig, sensitivity: float):
+        self.layer, self.search, self.sensitivity = layer, search, sensitivity
+        self.design, statistics = search.design, layer._statistics
+        key = (search.design, search.granularity)
         if key not in statistics.choices:
-            loads = layer_loads(layer.geometry, statistics, granularity)
-            offer = _offer if design in ("uniform", "twin_range") else _no_offer
-            statistics.choices[key] = loads, [offer(design, load) for load in loads.loads]
+            loads = layer_loads(layer.geometry, statistics, search.granularity)
+            offered = search.design in ("uniform", "twin_range")  # trees are found at each price
+            statistics.choices[key] = (
+                loads,
+                [candidates(search.design, x) for x in loads.loads] if offered else [],
+            )
         self.loads, self.choices = statistics.choices[key]
         self._last: tuple[float, Found] | None = None
 
@@ -83,9 +86,11 @@ class LayerSearch:
             counts = np.stack([part.counts + part.prior for part in parts])
             square = np.stack([part.square for part in parts])
             if price == 0:
-                trees = optimal_trees(counts, np.full_like(square, np.inf), 1.0)
-            else:
-                trees = optimal_trees(counts, square, price)
+                square = np.full_like(square, np.inf)
+            trees = optimal_trees(
+                counts, square, price or 1.0, depth=self.search.depth, leaves=self.search.leaves,
+                grid=self.search.grid, lowest=first,
+            )  # fmt: skip
             for k, *leaves in zip(here, trees.starts, trees.levels, trees.depths, strict=True):
                 starts, levels, depths = leaves
                 designs[k] = SearchTree(
@@ -100,9 +105,7 @@ class LayerSearch:
             errors = np.full_like(part.square, np.inf) if price == 0 else part.square
             found = optimal_intervals(part.counts + part.prior, errors, price or 1.0)
             starts = tuple(s + part.lowest for s in found.starts)
-            designs.append(
-                Intervals(starts, found.steps, found.bits, found.depths, found.offsets)
-            )
+            designs.append(Intervals(starts, found.steps, found.bits, found.depths, found.offsets))
         return self._measured(designs)
 
     def _measured(self, designs: list[AdcDesign]) -> Found:
@@ -119,14 +122,4 @@ def _possible(loads: LayerLoads, table: int) -> Load:
     load, high = loads.loads[table], int(loads.highs[table])
     lowest = -high if load.lowest < 0 else 0
     part = slice(lowest - load.lowest, high - load.lowest + 1)
-    return Load(
-        lowest, load.counts[part], load.square[part], load.mean[part], load.prior[part]
-    )
-
-
-def _offer(design: str, load: Load) -> Choices:
-    return candidates(design, load)
-
-
-def _no_offer(design: str, load: Load) -> None:
-    """Trees and intervals are found anew at each price."""
+    return Load(lowest, load.counts[part], load.square[part], load.mean[part], load.prior[part])

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _MOST_VALUES = 256  # that thresholds may lie between; more are joined in steps
+_HALVINGS = 24  # of the price of a leaf
 
 
 @dataclass(frozen=True)
@@ -40,23 +41,31 @@ def optimal_trees(
     price: np.ndarray | float,
     *,
     depth: int | None = None,
+    leaves: int | None = None,
     grid: int = 1,
+    lowest: int = 0,
 ) -> Trees:
     """The optimal trees for several histograms at once.
+
+    A cap on leaves is met by a price for each leaf, the least that meets it (bisected): trees are
+    then optimal for the leaves that they have, which may be fewer than the cap.
 
     Args:
         counts: conversions by table and value, (T, V).
         errors: weight of a squared error, (T, V); infinity allows no error at all.
         price: of a comparison, by table (T,) or for all.
         depth: the most comparisons that a conversion may take; None: any number.
-        grid: thresholds lie at multiples of this index only, as hardware may demand.
+        leaves: the most leaves; None: any number.
+        grid: thresholds are multiples of this sum only, as hardware may demand.
+        lowest: the sum of the first value.
 
     Raises:
-        ValueError: no tree is that shallow.
+        ValueError: no tree is that small.
     """
     T, V = counts.shape
     grid = max(grid, -(-V // _MOST_VALUES))
-    first = np.arange(0, V, grid)  # values are joined between possible thresholds
+    # Values between possible thresholds are joined.
+    first = np.unique(np.append(np.flatnonzero((lowest + np.arange(V)) % grid == 0), 0))
     n = len(first)
     sums = np.concatenate([np.zeros((T, 1)), np.cumsum(counts, 1)], 1)
     last = np.append(first[1:], V)
@@ -65,14 +74,42 @@ def optimal_trees(
     for length in range(n):
         weight[length, : n - length] = (sums[:, last[length:]] - sums[:, first[: n - length]]).T
     weight *= price
+    ends = _ends_all(leaf, weight, depth)
+    if leaves is not None:
+        ends = _with_leaves(leaf, weight, depth, leaves, ends)
+    return Trees(
+        [[int(first[a]) for a, _, _ in found] for found in ends],
+        [[int(level[b - a, a, t]) for a, b, _ in found] for t, found in enumerate(ends)],
+        [[d for _, _, d in found] for found in ends],
+    )
+
+
+def _ends_all(leaf: np.ndarray, weight: np.ndarray, depth: int | None) -> list[list[tuple]]:
     splits = _splits(leaf, weight, depth)
-    starts, levels, depths = [], [], []
-    for t in range(T):
-        found = _ends(splits, t, n, depth)
-        starts.append([int(first[a]) for a, _, _ in found])
-        levels.append([int(level[b - a, a, t]) for a, b, _ in found])
-        depths.append([d for _, _, d in found])
-    return Trees(starts, levels, depths)
+    return [_ends(splits, t, len(leaf), depth) for t in range(leaf.shape[2])]
+
+
+def _with_leaves(leaf, weight, depth, most: int, ends: list[list[tuple]]) -> list[list[tuple]]:
+    """The trees of `ends`, those of too many leaves replaced by smaller ones."""
+    large = np.array([t for t, found in enumerate(ends) if len(found) > most], dtype=int)
+    if not len(large):
+        return ends
+    ends, leaf, weight = list(ends), leaf[..., large], weight[..., large]
+    if np.isinf(leaf[-1, 0]).any():
+        raise ValueError(f"no tree of {most} leaves is free of error over {len(leaf)} values")
+    # Beyond the cost of a single leaf, no second one pays.
+    low, high = np.full(len(large), -60.0), np.log2(leaf[-1, 0] + 1e-300) + 1
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        found = _ends_all(leaf + 2.0**middle, weight, depth)
+        fits = np.array([len(f) <= most for f in found])
+        for k in np.flatnonzero(fits):
+            ends[large[k]] = found[k]
+        low, high = np.where(fits, low, middle), np.where(fits, middle, high)
+    for t in large:  # one leaf always fits
+        if len(ends[t]) > most:
+            ends[t] = [(0, len(leaf) - 1, 0)]
+    return ends
 
 
 def _leaves(errors: np.ndarray, first: np.ndarray, last: np.ndarray):

@@ -87,7 +87,7 @@ def test_the_isaac_adc_is_lossless():
         (lambda: TwinRange(n1=-1), "TwinRange.n1"),
         (lambda: TwinRange(n2=0), "TwinRange.n2"),
         (lambda: TwinRange(m=True), "TwinRange.m"),
-        (lambda: design_from_dict({"kind": "flash"}), r"adc.kind must be one of \['twin_range'"),
+        (lambda: design_from_dict({"kind": "flash"}), r"adc.kind must be one of .*'twin_range'"),
         (lambda: design_from_dict({"kind": "uniform", "bit": 4}), "unknown key 'bit'"),
         (lambda: design_from_dict({}), "not None"),
     ],

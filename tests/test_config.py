@@ -43,7 +43,7 @@ def test_replace_works_on_each_part():
         ("[adc]\nkind = 'uniform'\nstep = 3", "power of two"),
         ("[adc]\nbits = 3", "adc.kind"),
         ("[search]\nreduction = 2.0", "'design' is missing"),
-        ("[search]\ndesign = 'twin_range'", "exactly one of reduction= and max_drop="),
+        ("[search]\ndesign = 'twin_range'", "exactly one of reduction="),
         ("[search]\ndesign = 'uniform'\nreduction = 2.0\ngranularity = 'bit'", "granularity"),
         (
             "[search]\ndesign = 'uniform'\nreduction = -1.0",
