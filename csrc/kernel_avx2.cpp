@@ -23,7 +23,7 @@ struct Compress {
 };
 constexpr Compress kCompress;
 
-struct Avx2 {
+struct Avx2 : InOrder {
   static int popcount(uint64_t v) { return int(_mm_popcnt_u64(v)); }
 
   static __m256i load(const void* from) {
@@ -54,22 +54,6 @@ struct Avx2 {
       }
     return n;
   }
-
-  static void load_codes(const uint8_t* const* from, int64_t offset, const Runs& runs,
-                         uint8_t* codes) {
-    reram::load_codes(from, offset, runs, codes);
-  }
-
-  static const uint32_t* in_order(const uint32_t* sums, uint32_t*) { return sums; }
-
-  static void turn(const uint32_t* sums, int positions, uint32_t (*turned)[kSquare]) {
-    turn_square(sums, positions, turned);
-  }
-
-  static const uint64_t* arrange(const uint64_t* from, int64_t, uint64_t*) { return from; }
-
-  // Which bit-line of a block the k-th accumulator belongs to.
-  static int column(int k) { return k; }
 
   // A full adder: a becomes the sum, the carry is returned.
   RERAM_ALWAYS static __m256i add(__m256i& a, __m256i b, __m256i c) {

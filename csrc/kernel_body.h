@@ -13,6 +13,30 @@
 namespace reram {
 namespace {
 
+// For instruction sets that keep bit-lines in their order.
+struct InOrder {
+  // Which bit-line of a block the k-th accumulator belongs to.
+  static int column(int k) { return k; }
+
+  // Accumulators in the order of their bit-lines: at `room`, or as they are.
+  static const uint32_t* in_order(const uint32_t* sums, uint32_t*) { return sums; }
+
+  // Cells in the order in which `convert` wants them: at `to`, or as they are.
+  static const uint64_t* arrange(const uint64_t* from, int64_t, uint64_t*) { return from; }
+
+  // Exchanges positions and accumulators of a square; its rows lie a block apart.
+  static void turn(const uint32_t* sums, int positions, uint32_t (*turned)[kSquare]) {
+    for (int c = 0; c < kSquare; ++c)
+      for (int p = 0; p < positions; ++p) turned[c][p] = sums[p * kColumns + c];
+  }
+
+  // One code of each position, as 64 bytes.
+  static void load_codes(const uint8_t* const* from, int64_t offset, const Runs& runs,
+                         uint8_t* codes) {
+    reram::load_codes(from, offset, runs, codes);
+  }
+};
+
 inline int block_columns(const reram_problem& p, int64_t block) {
   const int64_t left = p.outputs - block * kColumns;
   return left < kColumns ? int(left) : kColumns;
@@ -62,12 +86,6 @@ void store_block(const Job& job, const Task& task, int64_t b, const uint32_t* su
     for (int k = 0; k < kColumns; ++k)
       if (Vec::column(k) < columns) out[Vec::column(k)] = int32_t(sums[k]);
   }
-}
-
-// Exchanges positions and accumulators of a square; rows of the square lie a block apart.
-inline void turn_square(const uint32_t* sums, int positions, uint32_t (*turned)[kSquare]) {
-  for (int c = 0; c < kSquare; ++c)
-    for (int p = 0; p < positions; ++p) turned[c][p] = sums[p * kColumns + c];
 }
 
 // Outputs of the positions of a task, in place of their sums.

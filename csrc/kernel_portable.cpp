@@ -4,7 +4,7 @@
 namespace reram {
 namespace {
 
-struct Portable {
+struct Portable : InOrder {
   static int popcount(uint64_t v) {
     v -= v >> 1 & 0x5555555555555555u;
     v = (v & 0x3333333333333333u) + (v >> 2 & 0x3333333333333333u);
@@ -22,26 +22,6 @@ struct Portable {
       for (int i = 0; i < kCycles; ++i) out[i] |= (v >> (8 * i) & 0xff) << (8 * b);
     }
   }
-
-  // One code of each position, as 64 bytes.
-  static void load_codes(const uint8_t* const* from, int64_t offset, const Runs& runs,
-                         uint8_t* codes) {
-    reram::load_codes(from, offset, runs, codes);
-  }
-
-  // Accumulators in the order of their bit-lines: at `room`, or as they are.
-  static const uint32_t* in_order(const uint32_t* sums, uint32_t*) { return sums; }
-
-  // `turn_square`.
-  static void turn(const uint32_t* sums, int positions, uint32_t (*turned)[kSquare]) {
-    turn_square(sums, positions, turned);
-  }
-
-  // Cells in the order in which `convert` wants them: at `to`, or as they are.
-  static const uint64_t* arrange(const uint64_t* from, int64_t, uint64_t*) { return from; }
-
-  // Which bit-line of a block the k-th accumulator belongs to.
-  static int column(int k) { return k; }
 
   static int lines(const uint64_t* words, int count, const uint16_t* from, uint16_t* out) {
     return driven_lines(words, count, from, out);

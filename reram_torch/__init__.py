@@ -2,8 +2,9 @@
 
 from importlib.metadata import version
 
-from reram_torch.adc import TwinRange, UniformSAR
+from reram_torch.adc import Intervals, SearchTree, TwinRange, UniformSAR
 from reram_torch.backends import backend
+from reram_torch.bound import Bound, adc_bound, bound_table
 from reram_torch.calibrate import calibrate, lossless_adc
 from reram_torch.config import (
     Config,
@@ -16,6 +17,7 @@ from reram_torch.config import (
 )
 from reram_torch.convert import Conversion, convert, crossbar_layers, revert
 from reram_torch.design import AdcSearch, design_adc
+from reram_torch.hardware import Hardware, describe_adc
 from reram_torch.layers import ReRAMConv2d, ReRAMLinear
 from reram_torch.native import NativeError
 from reram_torch.power import LayerReport, PowerMeter, PowerReport
@@ -24,10 +26,13 @@ __version__ = version("reram_torch")
 
 __all__ = [
     "AdcSearch",
+    "Bound",
     "Config",
     "Conversion",
     "CrossbarConfig",
+    "Hardware",
     "InputConfig",
+    "Intervals",
     "LayerReport",
     "NativeError",
     "PowerMeter",
@@ -35,14 +40,18 @@ __all__ = [
     "ReRAMConv2d",
     "ReRAMLinear",
     "SearchConfig",
+    "SearchTree",
     "TwinRange",
     "UniformSAR",
     "WeightConfig",
+    "adc_bound",
     "backend",
+    "bound_table",
     "calibrate",
     "config_names",
     "convert",
     "crossbar_layers",
+    "describe_adc",
     "design_adc",
     "load_config",
     "lossless_adc",

@@ -20,8 +20,9 @@ from reram_torch.power import BASELINE_COMPARISONS, baseline_conversions
 from reram_torch.progress import progress
 from reram_torch.sensitivity import fold_mean_errors, layer_sensitivities
 
-_BISECTIONS = 10
-_PRICES, _HALVINGS = (-40.0, 30.0), 40  # log2 of the price of all comparisons of the baseline
+_BISECTIONS = 12
+_PRICES = -40.0, 30.0  # log2 of the price of all comparisons of the baseline
+_FIRST_PRICE, _TRIALS = -3.0, 40
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,9 @@ class _Problem:
         )
         self.baseline = conversions * BASELINE_COMPARISONS
         self.price = 0.0
+        # With limits there may be no tree without an error.
+        limited = search.leaves or search.depth or search.grid > 1
+        self.careful = 2.0 ** _PRICES[0] if limited else 0.0
 
     def reduction_at(self, price: float) -> float:
         """Reduction on the calibration histograms at a price for the baseline's comparisons."""
@@ -159,23 +163,37 @@ class _Problem:
         Raises:
             ValueError: no price does.
         """
-        if self.reduction_at(0.0) >= reduction:
-            return 0.0
+        if self.reduction_at(self.careful) >= reduction:
+            return self.careful
         low, high = _PRICES
         most = self.reduction_at(2.0**high)
         if most < reduction:
             raise ValueError(
                 f"reduction={reduction} is out of reach: this design reaches at most {most:.3f}"
             )
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
+        # Few layers or coarse designs make steps: interpolation takes turns with halving.
+        middle, below, above = _FIRST_PRICE, None, None
+        for k in range(_TRIALS):
             found = self.reduction_at(2.0**middle)
+            if reduction <= found < reduction * 1.001:
+                return 2.0**middle
             if found < reduction:
-                low = middle
-                continue
-            high = middle
-            if found < reduction * 1.001:
+                low, below = middle, found
+            else:
+                high, above = middle, found
+            if high - low < 0.01:
                 break
+            if below is None or above is None:  # step out from the first price
+                middle = (
+                    max(middle - 4, low + 0.5) if below is None else min(middle + 4, high - 0.5)
+                )
+                if not low < middle < high:
+                    middle = (low + high) / 2
+            elif k % 3 == 2:
+                middle = (low + high) / 2
+            else:
+                share = np.log(reduction * 1.0005 / below) / np.log(above / below)
+                middle = low + (high - low) * float(np.clip(share, 0.02, 0.98))
         return 2.0**high
 
     def designs(self) -> dict[str, tuple[AdcDesign, ...]]:
@@ -192,7 +210,7 @@ class _Problem:
 def _largest_reduction(
     net: nn.Module, problem: _Problem, data: Calibration, max_drop: float, show: bool
 ) -> AdcSearch:
-    """Bisects the reduction, from lossless to the most there is, on a logarithmic scale."""
+    """Bisects the price of a comparison on a logarithmic scale."""
     calibration = getattr(net, "calibration", None)
     before = {x: (x.adc, x._tables, x.correction) for x in problem.layers.values()}
     total = (_BISECTIONS + 3) * sum(len(x) for x in data.inputs)
@@ -214,19 +232,18 @@ def _largest_reduction(
                 bar.set_postfix_str(f"reduction {problem.reduction:.2f}, drop {drop:.4f}")
                 return drop
 
-            price, drop = 0.0, drop_at(0.0)
+            price = problem.careful
+            drop = drop_at(price)
             if drop > max_drop:
                 raise ValueError(
                     f"max_drop={max_drop} is out of reach: the most careful design loses {drop:.4f}"
                 )
-            low = np.log(problem.reduction_at(0.0))
-            high = np.log(min(problem.reduction_at(2.0**60), 1e3))
+            low, high = _PRICES
             for _ in range(_BISECTIONS):
                 middle = (low + high) / 2
-                trial = problem.price_of(float(np.exp(middle)))
-                lost = drop_at(trial)
+                lost = drop_at(2.0**middle)
                 if lost <= max_drop:
-                    low, price, drop = middle, trial, lost
+                    low, price, drop = middle, 2.0**middle, lost
                 else:
                     high = middle
             if problem.price != price:

@@ -46,7 +46,7 @@ class LayerSearch:
         self.design, statistics = search.design, layer._statistics
         key = (search.design, search.granularity)
         if key not in statistics.choices:
-            loads = layer_loads(layer.geometry, statistics, search.granularity)
+            loads = layer_loads(layer.geometry, layer.depth, statistics, search.granularity)
             offered = search.design in ("uniform", "twin_range")  # trees are found at each price
             statistics.choices[key] = (
                 loads,

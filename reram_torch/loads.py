@@ -33,7 +33,9 @@ class LayerLoads:
     index: np.ndarray
 
 
-def layer_loads(geometry: Geometry, statistics: Statistics, granularity: str) -> LayerLoads:
+def layer_loads(
+    geometry: Geometry, depth: int, statistics: Statistics, granularity: str
+) -> LayerLoads:
     """The loads of a layer's tables, with errors relative to the layer's signal.
 
     A squared error weighs its significance squared, 4^(i * dac_bits + j * cell_bits), over the mean
@@ -42,13 +44,14 @@ def layer_loads(geometry: Geometry, statistics: Statistics, granularity: str) ->
 
     Args:
         geometry: of the layer.
+        depth: K, the layer's reduction length.
         statistics: what calibration saw.
         granularity: as `design_adc` takes it.
     """
     g, parts = geometry, granularity_parts(granularity)
     seen = statistics.by_activity.double().numpy()  # (B, I, J, V)
     edges = statistics.edges
-    reach = _reach(g, edges)
+    reach = _reach(g, min(g.rows, depth), edges)
     if "activity" not in parts:
         seen, edges, reach = seen.sum(0, keepdims=True), (0,), reach[-1:]
     values = np.arange(g.lowest, g.highest + 1)
@@ -77,10 +80,10 @@ def layer_loads(geometry: Geometry, statistics: Statistics, granularity: str) ->
     return LayerLoads(loads, highs, edges, index)
 
 
-def _reach(g: Geometry, edges: tuple[int, ...]) -> np.ndarray:
-    """The largest sum of each bucket."""
+def _reach(g: Geometry, height: int, edges: tuple[int, ...]) -> np.ndarray:
+    """The largest sum of each bucket, in tiles of so many word-lines."""
     each = (2**g.cell_bits - 1) * (2**g.dac_bits - 1)
-    return np.minimum(np.array([*edges[1:], g.rows + 1]) - 1, g.rows) * each
+    return np.minimum(np.array([*edges[1:], height + 1]) - 1, height) * each
 
 
 def _prior(seen: np.ndarray, possible: np.ndarray) -> np.ndarray:

@@ -119,3 +119,34 @@ def plot_layers(report, path: str | Path) -> None:
         fontsize=11,
     )
     figure.savefig(path)
+
+
+def plot_sweep(rows: list[dict], path: str | Path) -> None:
+    """Top-1 against reduction of the rows of `scripts/sweep.py`, with the bound of lossless search.
+
+    Args:
+        rows: its CSV rows.
+        path: of the picture.
+    """
+    figure, (axis,) = _figure(8.2, 4.8)
+    curves: dict[tuple[str, ...], list[tuple[float, float]]] = {}
+    for row in rows:
+        if row["config"] == "float":
+            axis.axhline(float(row["top1"]), color=_GREY, lw=1, ls="--", label="float")
+        elif row["config"] == "bound":
+            if row["budget"] == "entropy":
+                label = f"entropy of the sums ({row['encoding']}): the most of any lossless search"
+                axis.axvline(float(row["reduction"]), color=_GREY, lw=1, ls=":", label=label)
+        else:
+            key = (row["config"], row["granularity"], row["encoding"])
+            curves.setdefault(key, []).append((float(row["reduction"]), float(row["top1"])))
+    colors = [_BLUE, _ORANGE, _GREEN, "#9a4fb0", "#c0392b", "#00838f", "#6d4c41", "#616161"]
+    for k, ((name, granularity, encoding), points) in enumerate(curves.items()):
+        x, y = zip(*sorted(points), strict=True)
+        label = f"{name.replace('_', ' ')}, {granularity.replace('+', ' x ')}, {encoding}"
+        axis.plot(x, y, "osD^vP*X"[k % 8] + "-", color=colors[k % 8], ms=5, lw=1.4, label=label)
+    axis.set_xlabel("reduction of A/D operations over the ISAAC baseline (x)")
+    axis.set_ylabel("top-1")
+    axis.grid(alpha=0.25)
+    axis.legend(frameon=False, fontsize=8, loc="lower left")
+    figure.savefig(path)

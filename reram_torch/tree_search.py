@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_MOST_VALUES = 256  # that thresholds may lie between; more are joined in steps
+_MOST_VALUES = 520  # that thresholds may lie between; more are joined in steps, if errors may be
+_MOST_RUNS = 4 << 20  # of all tables that are solved at once
 _HALVINGS = 24  # of the price of a leaf
 
 
@@ -33,6 +34,9 @@ class Trees:
     starts: list[list[int]]
     levels: list[list[int]]
     depths: list[list[int]]
+
+
+_FIELDS = "starts", "levels", "depths"
 
 
 def optimal_trees(
@@ -63,7 +67,19 @@ def optimal_trees(
         ValueError: no tree is that small.
     """
     T, V = counts.shape
-    grid = max(grid, -(-V // _MOST_VALUES))
+    if not np.isinf(errors).any():
+        grid = max(grid, -(-V // _MOST_VALUES))
+    price = np.broadcast_to(np.asarray(price, dtype=float), T)
+    most = max(1, _MOST_RUNS // -((-V // grid) ** 2))
+    if most < T:
+        parts = [
+            optimal_trees(
+                counts[k : k + most], errors[k : k + most], price[k : k + most],
+                depth=depth, leaves=leaves, grid=grid, lowest=lowest,
+            )
+            for k in range(0, T, most)
+        ]  # fmt: skip
+        return Trees(*([tree for p in parts for tree in getattr(p, f)] for f in _FIELDS))
     # Values between possible thresholds are joined.
     first = np.unique(np.append(np.flatnonzero((lowest + np.arange(V)) % grid == 0), 0))
     n = len(first)
@@ -152,37 +168,40 @@ def _splits(leaf: np.ndarray, weight: np.ndarray, depth: int | None) -> list[np.
 
 def _split_all(leaf: np.ndarray, weight: np.ndarray) -> np.ndarray:
     n = len(leaf)
-    splits = np.zeros(leaf.shape, dtype=np.int16)
-    # By length and start, and by length and end: both sides of all splits of one length are then
-    # plain slices.
-    left, right = leaf.copy(), np.empty_like(leaf)
+    best, splits = leaf.copy(), np.zeros(leaf.shape, dtype=np.int16)
+    right = np.empty_like(leaf)
     right[0] = leaf[0]
     for length in range(1, n):
-        both = left[:length, : n - length] + right[length - 1 :: -1, length:][:length]
-        at = both.argmin(0)
-        cost = np.take_along_axis(both, at[None], 0)[0] + weight[length, : n - length]
-        better = cost < left[length, : n - length]
-        np.copyto(left[length, : n - length], cost, where=better)
-        np.copyto(splits[length, : n - length], at + 1, where=better, casting="unsafe")
-        right[length, length:] = left[length, : n - length]
+        _split_runs(best, splits, weight, best, right, length)
+        right[length, length:] = best[length, : n - length]
     return splits
 
 
 def _split_once(leaf: np.ndarray, weight: np.ndarray, below: np.ndarray):
     """The best trees whose sides are at most as deep as those of `below`."""
     n = len(leaf)
+    best, splits = leaf.copy(), np.zeros(leaf.shape, dtype=np.int16)
     right = np.empty_like(below)
     for length in range(n):
         right[length, length:] = below[length, : n - length]
-    best, splits = leaf.copy(), np.zeros(leaf.shape, dtype=np.int16)
     for length in range(1, n):
-        both = below[:length, : n - length] + right[length - 1 :: -1, length:][:length]
-        at = both.argmin(0)
-        cost = np.take_along_axis(both, at[None], 0)[0] + weight[length, : n - length]
-        better = cost < best[length, : n - length]
-        np.copyto(best[length, : n - length], cost, where=better)
-        np.copyto(splits[length, : n - length], at + 1, where=better, casting="unsafe")
+        _split_runs(best, splits, weight, below, right, length)
     return best, splits
+
+
+def _split_runs(best, splits, weight, left, right, length: int) -> None:
+    """Splits the runs of one length where that is better than what they are.
+
+    `left` holds what shorter runs cost by length and start, `right` the same by length and end: so
+    both sides of all splits are plain slices.
+    """
+    runs = slice(len(best) - length)
+    both = left[:length, runs] + right[length - 1 :: -1, length:][:length]
+    at = both.argmin(0)
+    cost = np.take_along_axis(both, at[None], 0)[0] + weight[length, runs]
+    better = cost < best[length, runs]
+    np.copyto(best[length, runs], cost, where=better)
+    np.copyto(splits[length, runs], at + 1, where=better, casting="unsafe")
 
 
 def _ends(splits: list[np.ndarray], t: int, n: int, depth: int | None):

@@ -16,58 +16,23 @@ from pathlib import Path
 import torch
 
 import reram_torch as rt
-from reram_torch import data, models
+from reram_torch import experiment
 from reram_torch.evaluate import evaluate, plain_integer
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    experiment.add_arguments(parser)
     add = parser.add_argument
-    add("--model", required=True, help="zoo or torchvision name, or module:function")
-    add("--weights", help="state_dict file; random weights if not given")
-    add("--data", required=True, help="test images: folder, digits, cifar10, cifar100, mnist, ...")
-    add("--calibration-data", help="training images; default: the training split of --data, "
-        "which a folder does not have")  # fmt: skip
-    add("--root", default="data", help="where torchvision's data sets lie")
     add("--config", default="isaac", help=f"one of {rt.config_names()}, or a TOML file")
-    add("--skip", nargs="*", default=[], help="layers to leave in float, by name")
-    add("--fold-bn", action="store_true", help="fold batch norms into convolutions first")
-    add("--ranges", default="min_max", help="input ranges: min_max, percentile or mse")
-    add("--calibration-images", type=int, default=256)
     add("--reduction", type=float, help="overrides the budget of the config's search")
     add("--max-drop", type=float, help="overrides the budget of the config's search")
-    add("--classes", type=int, default=10)
-    add("--size", type=int, help="crop images to a square of this; default: as they are")
-    add("--resize", type=int, help="short side before the crop; default: --size")
-    add("--mean", type=float, nargs="+", default=data.IMAGENET_MEAN)
-    add("--std", type=float, nargs="+", default=data.IMAGENET_STD)
-    add("--limit", type=int, help="evaluate on this many images only")
-    add("--batch-size", type=int, default=64)
-    add("--workers", type=int, default=0)
-    add("--threads", type=int, help="of torch and of the kernel")
-    add("--seed", type=int, default=0, help="of the choice of images")
     add("--no-verify", action="store_true", help="skip the lossless and plain integer networks")
     add("--json", type=Path, help="write the results here, after each network")
     add("--layers", action="store_true", help="print the counts of every layer")
     args = parser.parse_args()
-    if args.calibration_data is None and args.data not in ("digits", *data.TORCHVISION):
-        parser.error("--calibration-data is needed: test images must not calibrate the network")
+    experiment.check_arguments(parser, args)
     return args
-
-
-def batches(args: argparse.Namespace, name: str, train: bool, count: int | None):
-    found = data.load_dataset(
-        name, train=train, root=args.root, size=args.size, resize=args.resize,
-        mean=tuple(args.mean), std=tuple(args.std),
-    )  # fmt: skip
-    found = data.subset(found, count, args.seed)
-    return data.loader(found, args.batch_size, workers=args.workers)
-
-
-def budget(args: argparse.Namespace, search: rt.SearchConfig) -> rt.SearchConfig:
-    if args.reduction is None and args.max_drop is None:
-        return search
-    return dataclasses.replace(search, reduction=args.reduction, max_drop=args.max_drop)
 
 
 def main() -> None:
@@ -77,11 +42,9 @@ def main() -> None:
     config = rt.load_config(args.config)
     if config.search is None and (args.reduction or args.max_drop) is not None:
         raise SystemExit(f"config {args.config!r} has no [search] section to give a budget to")
-    test = batches(args, args.data, False, args.limit)
-    train = batches(args, args.calibration_data or args.data, True, args.calibration_images)
-    net = models.build_model(args.model, args.classes).eval()
-    if args.weights:
-        models.load_weights(net, args.weights)
+    test = experiment.load_batches(args, train=False)
+    train = experiment.load_batches(args, train=True)
+    net = experiment.load_network(args)
     rows: list[dict] = []
 
     def measure(name: str, net: torch.nn.Module, metered: bool) -> torch.Tensor:
@@ -106,10 +69,9 @@ def main() -> None:
         }
         rows.append(row)
         if args.json:
-            args.json.parent.mkdir(parents=True, exist_ok=True)
             settings = {k: str(v) for k, v in vars(args).items()}
             results = {"settings": settings, "config": config.to_dict(), "results": rows}
-            args.json.write_text(json.dumps(results, indent=2) + "\n")
+            experiment.write_atomically(args.json, json.dumps(results, indent=2) + "\n")
         return result.scores
 
     measure("float", net, False)
@@ -128,7 +90,8 @@ def main() -> None:
         for layer, adc in own.items():
             layer.set_adc(adc)
     if config.search is not None:
-        found = rt.design_adc(net, **dataclasses.asdict(budget(args, config.search)))
+        search = experiment.with_budget(config.search, args.reduction, args.max_drop)
+        found = rt.design_adc(net, **dataclasses.asdict(search))
         drop = "" if found.drop is None else f", top-1 lost {found.drop:.4f}"
         print(f"design_adc: reduction {found.reduction:.3f} on the calibration data{drop}")
     measure(args.config, net, True)

@@ -145,8 +145,8 @@ def test_evaluate(lenet, batches):
         evaluate(lenet, [])
 
 
-def run_script(*arguments):
-    command = [sys.executable, str(ROOT / "scripts" / "evaluate.py"), *map(str, arguments)]
+def run_script(*arguments, script="evaluate.py"):
+    command = [sys.executable, str(ROOT / "scripts" / script), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
 
 
@@ -168,6 +168,30 @@ def test_the_evaluation_script(tmp_path):
     assert read["results"][1]["top1"] == read["results"][2]["top1"]
     assert read["results"][3]["reduction"] > 1.9
     assert len(read["results"][3]["report"]["layers"]) == 20
+
+
+def test_the_sweep_resumes(tmp_path):
+    pytest.importorskip("matplotlib")
+    folder = image_folder(tmp_path / "images")
+    table = tmp_path / "sweep.csv"
+    options = (
+        "--model", "resnet20", "--classes", 2, "--data", folder, "--calibration-data", folder,
+        "--calibration-images", 4, "--limit", 4, "--configs", "twin_range", "--csv", table,
+    )  # fmt: skip
+    first = run_script(*options, "--reductions", 2.0, script="sweep.py")
+    assert first.returncode == 0, first.stderr
+    rows = table.read_text().splitlines()
+    assert len(rows) == 3
+    assert rows[2].startswith("twin_range,twin_range,slice,offset,2.0,")
+    table.write_text("\n".join([*rows, "twin_range,twin_ra"]))  # cut short by a kill
+    again = run_script(*options, "--reductions", 2.0, 2.5, script="sweep.py")
+    assert again.returncode == 0, again.stderr
+    more = table.read_text().splitlines()
+    assert more[:3] == rows
+    assert len(more) == 4
+    assert table.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    none = run_script(*options, script="sweep.py")
+    assert "give --reductions" in none.stderr
 
 
 def test_the_script_names_what_is_wrong(tmp_path):

@@ -1,0 +1,188 @@
+"""Tables by slice, cycle and activity; layers weighed by their effect; mean errors; bounds."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import reram_torch as rt
+from reram_torch.bound import adc_bound, bound_table
+from reram_torch.evaluate import evaluate
+from reram_torch.loads import layer_loads
+from reram_torch.sensitivity import fold_mean_errors, layer_sensitivities
+
+GRANULARITIES = ("layer", "slice", "cycle", "activity", "slice+activity", "cycle+slice+activity")
+
+
+def scores(net, batches):
+    with torch.no_grad():
+        return torch.cat([net(x) for x, _ in batches])
+
+
+@pytest.fixture(params=["offset", "differential", "dual"])
+def encoded(request, lenet, batches):
+    config = rt.Config(weights=rt.WeightConfig(encoding=request.param))
+    return rt.calibrate(rt.convert(lenet, config), batches, show_progress=False)
+
+
+@pytest.mark.parametrize("granularity", GRANULARITIES)
+def test_loads_share_out_what_calibration_saw(encoded, granularity):
+    for layer in rt.crossbar_layers(encoded).values():
+        g, statistics = layer.geometry, layer._statistics
+        loads = layer_loads(g, layer.depth, statistics, granularity)
+        driven = statistics.by_activity[1:] if "activity" in granularity else statistics.by_activity
+        assert sum(x.counts.sum() for x in loads.loads) == pytest.approx(float(driven.sum()))
+        assert sorted(set(loads.index.ravel()) - {-1}) == list(range(len(loads.loads)))
+        tables = {"layer": 1, "slice": 8, "cycle": 8}.get(granularity)
+        assert tables is None or len(loads.loads) == tables
+        for load, high in zip(loads.loads, loads.highs, strict=True):
+            assert load.counts[np.abs(load.values) > high].sum() == 0
+            assert (load.prior[(np.abs(load.values) <= high) & (load.values >= g.lowest)] > 0).all()
+
+
+def test_lossless_trees_are_lossless(encoded, batches):
+    check_lossless(encoded, batches, "search_tree", "slice+activity")
+
+
+@pytest.mark.parametrize("design", ["intervals", "twin_range"])
+def test_lossless_designs_are_lossless(calibrated, batches, design):
+    check_lossless(calibrated, batches, design, "activity")
+
+
+def check_lossless(encoded, batches, design, granularity):
+    """Also on data that calibration did not see."""
+    other = [(torch.rand(6, 1, 32, 32) * 0.9, None)]
+    ideal = scores(encoded, [*batches, *other])
+    found = rt.design_adc(encoded, design, lossless=True, granularity=granularity)
+    assert torch.equal(scores(encoded, [*batches, *other]), ideal)
+    assert all(layer.correction is None for layer in rt.crossbar_layers(encoded).values())
+    with rt.PowerMeter(encoded) as meter:
+        scores(encoded, batches)
+    assert meter.report().total.skipped > 0
+    assert meter.report().reduction == pytest.approx(found.reduction)
+
+
+def test_finer_tables_and_freer_trees_need_fewer_comparisons(calibrated):
+    made = {
+        (design, granularity): rt.design_adc(
+            calibrated, design, lossless=True, granularity=granularity
+        ).reduction
+        for design in ("uniform", "intervals", "search_tree")
+        for granularity in ("layer", "activity")
+    }
+    for design in ("uniform", "intervals", "search_tree"):
+        assert made[design, "layer"] < made[design, "activity"]
+    assert made["uniform", "layer"] < made["intervals", "layer"] <= made["search_tree", "layer"]
+
+
+@pytest.mark.parametrize("granularity", GRANULARITIES)
+def test_a_reduction_is_met_by_trees(small_net, granularity):
+    x = torch.rand(4, 3, 8, 8)
+    net = rt.calibrate(rt.convert(small_net), x, show_progress=False)
+    found = rt.design_adc(net, "search_tree", granularity=granularity, reduction=4.0)
+    assert 4.0 <= found.reduction < (5.0 if granularity in ("layer", "slice") else 4.4)  # steps
+    with rt.PowerMeter(net) as meter:
+        net(x)
+    assert meter.report().reduction == pytest.approx(found.reduction, rel=0.05)
+    if "cycle" not in granularity:  # those take long
+        again = rt.design_adc(net, "search_tree", granularity=granularity, reduction=4.0)
+        assert again == found
+
+
+def test_trees_keep_their_limits(calibrated):
+    found = rt.design_adc(calibrated, "search_tree", reduction=3.0, leaves=6, depth=4, grid=2)
+    for designs in found.designs.values():
+        for tree in designs:
+            assert len(tree.starts) <= 6
+            assert max(tree.depths) <= 4
+            assert all(start % 2 == 0 for start in tree.starts[1:])
+    with pytest.raises(ValueError, match="limits of a search_tree, not of 'uniform'"):
+        rt.design_adc(calibrated, "uniform", reduction=3.0, leaves=6)
+    with pytest.raises(ValueError, match="no tree of 2 leaves is free of error"):
+        rt.design_adc(calibrated, "search_tree", lossless=True, leaves=2)
+
+
+def test_held_back_batches_judge_the_drop(lenet):
+    data = [(torch.rand(4, 1, 32, 32), torch.randint(10, (4,))) for _ in range(4)]
+    net = rt.calibrate(rt.convert(lenet), data, show_progress=False)
+    assert len(net.calibration.inputs) == 3
+    [held] = net.calibration.held_back.inputs
+    assert torch.equal(held, data[3][0])
+    layer = net.conv1
+    assert layer._statistics.results == 12 * 6 * 28 * 28
+    found = rt.design_adc(net, "search_tree", max_drop=0.25, show_progress=False)
+    assert found.drop <= 0.25
+    with pytest.raises(ValueError, match="held_back must be at least 0 and below 1"):
+        rt.calibrate(net, data, held_back=1.0)
+
+
+def test_layers_that_matter_more_weigh_more(lenet, batches):
+    net = rt.calibrate(rt.convert(lenet), batches, show_progress=False)
+    layers = rt.crossbar_layers(net)
+    found = layer_sensitivities(net, layers, net.calibration)
+    assert found.keys() == layers.keys()
+    assert all(value > 0 for value in found.values())
+    assert found == layer_sensitivities(net, layers, net.calibration)
+    assert all(layer._observer is None for layer in layers.values())
+    # A layer whose outputs nothing reads has no effect.
+    with torch.no_grad():
+        net.fc2.weight.zero_()
+    dead = layer_sensitivities(net, layers, net.calibration)
+    assert max(dead["conv1"], dead["fc1"]) < 0.01 * dead["fc3"]
+
+
+def test_mean_errors_are_folded_into_the_bias(calibrated, batches):
+    layer = calibrated.conv2
+    x = torch.rand(4, 6, 14, 14)
+    ideal = layer(x)
+    rt.design_adc(calibrated, "search_tree", reduction=6.0)
+    assert layer.correction is not None
+    layers = rt.crossbar_layers(calibrated)
+    data = calibrated.calibration
+    seen = []
+    handle = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    scores(calibrated, batches)
+    handle.remove()
+    exact = torch.cat([layer._simulate(s, layer.lossless_tables(), False)[0] for s in seen])
+    # `exact` has the correction in its bias, as `layer` has.
+    with torch.no_grad():
+        made = torch.cat([layer(s) for s in seen])
+        error = (made - (exact - layer.correction.view(-1, 1, 1))).mean((0, 2, 3))
+        bare = (made - exact).mean((0, 2, 3))
+    assert float(error.abs().max()) < 0.2 * float(bare.abs().max())
+    # The correction is saved, and goes with the ADCs.
+    fresh = rt.convert(rt.revert(calibrated))
+    fresh.load_state_dict(calibrated.state_dict())
+    assert torch.equal(scores(fresh, batches), scores(calibrated, batches))
+    layer.set_adc([rt.lossless_adc(layer.geometry)])
+    assert layer.correction is None
+    assert torch.equal(layer(x), ideal)
+    fold_mean_errors(calibrated, layers, data)
+    assert float(layer.correction.abs().max()) < 1e-6
+
+
+def test_no_search_beats_its_bound(small_net):
+    net = rt.calibrate(rt.convert(small_net), torch.rand(4, 3, 8, 8), show_progress=False)
+    rt.design_adc(net, "twin_range", reduction=2.0)
+    bounds = adc_bound(net)
+    assert [b.name for b in bounds] == [*rt.crossbar_layers(net), "total"]
+    for bound in bounds:
+        assert 0 <= bound.optimal <= bound.made + 1e-9
+        assert bound.optimal <= bound.lossless + 1e-9
+        assert bound.given <= bound.lossless + 1e-9 < bound.given + 2
+        assert bound.given <= bound.entropy + 1e-9
+    assert "total" in bound_table(bounds)
+    with pytest.raises(RuntimeError, match="adc_bound needs histograms"):
+        adc_bound(rt.convert(nn.Sequential(nn.Linear(4, 2))))
+
+
+def test_what_is_in_place_is_counted_as_the_meter_counts(calibrated, batches):
+    rt.design_adc(calibrated, "search_tree", reduction=3.0, granularity="slice+activity")
+    for layer in rt.crossbar_layers(calibrated).values():
+        layer.correction = None
+    first = adc_bound(calibrated)[0]
+    with rt.PowerMeter(calibrated) as meter:
+        for x in calibrated.calibration.inputs:
+            evaluate(calibrated, [(x, torch.zeros(len(x), dtype=torch.long))])
+    counted = meter.report().layers[0]
+    assert first.made == pytest.approx(counted.comparisons_per_conversion)
