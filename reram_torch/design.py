@@ -62,8 +62,9 @@ def design_adc(
     (4^(i * dac_bits + j * cell_bits)), measured against the mean square of the layer's results, and
     weighed by what noise in this layer does to the network's output (`layer_sensitivities`). The
     ADCs minimise the errors of all layers plus a price for each comparison, and the price is the
-    one that meets the budget. What is left of each channel's mean error is then folded into the
-    layer's bias (`CrossbarLayer.correction`). Deterministic, given the calibration data and `seed`.
+    one that meets the budget. What trees and intervals leave of each channel's mean error is then
+    folded into the layer's bias (`CrossbarLayer.correction`). Deterministic, given the calibration
+    data and `seed`.
 
     Args:
         net: a converted and calibrated network.
@@ -93,7 +94,7 @@ def design_adc(
     problem = _Problem(net, layers, search, seed)
     if max_drop is None:
         problem.apply(0.0 if lossless else problem.price_of(reduction))
-        if not lossless and getattr(net, "calibration", None) is not None:
+        if problem.folds and getattr(net, "calibration", None) is not None and not lossless:
             fold_mean_errors(net, problem.layers, net.calibration)
         return AdcSearch(problem.reduction, None, problem.designs())
     seen = getattr(net, "calibration", None)
@@ -143,6 +144,8 @@ class _Problem:
         )
         self.baseline = conversions * BASELINE_COMPARISONS
         self.price = 0.0
+        # Uniform and twin-range tables are chosen so that their mean errors cancel already.
+        self.folds = search.design in ("intervals", "search_tree")
         # With limits there may be no tree without an error.
         limited = search.leaves or search.depth or search.grid > 1
         self.careful = 2.0 ** _PRICES[0] if limited else 0.0
@@ -226,7 +229,7 @@ def _largest_reduction(
 
             def drop_at(price: float) -> float:
                 problem.apply(price)
-                if price and calibration is not None:
+                if price and problem.folds and calibration is not None:
                     fold_mean_errors(net, problem.layers, calibration)
                 drop = _drop(ideal, _predictions(net, data, bar), data.targets)
                 bar.set_postfix_str(f"reduction {problem.reduction:.2f}, drop {drop:.4f}")
