@@ -101,7 +101,7 @@ def run(folder: Path, epochs: int, fine_epochs: int) -> list[dict]:
     torch.manual_seed(0)
     folder.mkdir(parents=True, exist_ok=True)
     batches = data.loader(data.digits(train=True), 64, shuffle=True)
-    calibration = data.loader(data.subset(data.digits(train=True), 512), 128)
+    calibration = data.loader(data.digits(train=True), 128)
     test = data.loader(data.digits(train=False), 120)
 
     model = train(LeNet5(), batches, epochs, 2e-3, "train float LeNet-5")

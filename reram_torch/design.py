@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import nn
 
-from reram_torch import backends
+from reram_torch import backends, prices
 from reram_torch.adc import AdcDesign
 from reram_torch.calibrate import Calibration, collect, evaluating, lossless_adc
 from reram_torch.config import SearchConfig
 from reram_torch.convert import crossbar_layers
 from reram_torch.crossbar_layer import CrossbarLayer
-from reram_torch.layer_search import LayerSearch
+from reram_torch.layer_search import Found, LayerSearch
 from reram_torch.power import BASELINE_COMPARISONS, baseline_conversions
 from reram_torch.progress import progress
-from reram_torch.sensitivity import fold_mean_errors, layer_sensitivities
+from reram_torch.sensitivity import (
+    adc_effects,
+    fold_mean_errors,
+    layer_sensitivities,
+    output_change,
+)
 
-_BISECTIONS = 12
-_PRICES = -40.0, 30.0  # log2 of the price of all comparisons of the baseline
-_FIRST_PRICE, _TRIALS = -3.0, 40
+_ROUNDS = 3  # of designs for a reduction
+_TRIALS = 12  # of prices for max_drop, twice
+_LEAST_WEIGHT = 0.05  # of a layer, over the largest
 
 
 @dataclass(frozen=True)
@@ -60,11 +65,12 @@ def design_adc(
 
     Each layer's error is that of its bit-line sums, weighed by their significance squared
     (4^(i * dac_bits + j * cell_bits)), measured against the mean square of the layer's results, and
-    weighed by what noise in this layer does to the network's output (`layer_sensitivities`). The
-    ADCs minimise the errors of all layers plus a price for each comparison, and the price is the
-    one that meets the budget. What trees and intervals leave of each channel's mean error is then
-    folded into the layer's bias (`CrossbarLayer.correction`). Deterministic, given the calibration
-    data and `seed`.
+    weighed by the effect on the network's output: at first that of noise (`layer_sensitivities`),
+    then that of the ADCs' own errors (`adc_effects`). The ADCs minimise the errors of all layers
+    plus a price for each comparison, and the price is the one that meets the budget. Of the designs
+    made on the way the one that changes the output least stays (for `max_drop`, that of the largest
+    reduction). What trees and intervals leave of each channel's mean error is folded into the
+    layer's bias (`CrossbarLayer.correction`). Deterministic, given the calibration data and `seed`.
 
     Args:
         net: a converted and calibrated network.
@@ -90,18 +96,19 @@ def design_adc(
         RuntimeError: the network was not calibrated in this session, or its weights changed since.
     """
     search = SearchConfig(design, granularity, reduction, max_drop, lossless, leaves, depth, grid)
-    layers = crossbar_layers(net)
-    problem = _Problem(net, layers, search, seed)
+    problem = _Problem(net, crossbar_layers(net), search, seed)
     if max_drop is None:
-        problem.apply(0.0 if lossless else problem.price_of(reduction))
-        if problem.folds and getattr(net, "calibration", None) is not None and not lossless:
-            fold_mean_errors(net, problem.layers, net.calibration)
+        if lossless:
+            problem.apply(-math.inf)
+        else:
+            _meet_reduction(problem, reduction, show_progress)
         return AdcSearch(problem.reduction, None, problem.designs())
-    seen = getattr(net, "calibration", None)
+    seen = problem.data
     data = (seen and seen.held_back) or seen if batches is None else collect(batches)
     if data is None or not data.inputs:
         raise RuntimeError("max_drop needs data: run reram_torch.calibrate, or give batches=")
-    return _largest_reduction(net, problem, data, max_drop, show_progress)
+    drop = _largest_reduction(problem, data, max_drop, show_progress)
+    return AdcSearch(problem.reduction, drop, problem.designs())
 
 
 class _Problem:
@@ -131,36 +138,36 @@ class _Problem:
                 f"the weights of {changed} changed since reram_torch.calibrate: calibrate again"
             )
         data = getattr(net, "calibration", None)
-        if data is not None and data.inputs:
-            self.sensitivities = layer_sensitivities(net, self.layers, data, seed)
+        self.net, self.data = net, data if data is not None and data.inputs else None
+        if self.data is not None:
+            weights = layer_sensitivities(net, self.layers, self.data, seed)
         else:  # a loaded network
-            self.sensitivities = dict.fromkeys(self.layers, 1.0)
-        self.searches = {
-            n: LayerSearch(m, search, self.sensitivities[n]) for n, m in self.layers.items()
-        }
+            weights = dict.fromkeys(self.layers, 1.0)
+        self.searches = {n: LayerSearch(m, search, weights[n]) for n, m in self.layers.items()}
         conversions = sum(
             baseline_conversions(m.geometry, int(m._statistics.by_activity.sum()))
             for m in self.layers.values()
         )
         self.baseline = conversions * BASELINE_COMPARISONS
-        self.price = 0.0
         # Uniform and twin-range tables are chosen so that their mean errors cancel already.
-        self.folds = search.design in ("intervals", "search_tree")
+        self.folds = search.design in ("intervals", "search_tree") and self.data is not None
         # With limits there may be no tree without an error.
         limited = search.leaves or search.depth or search.grid > 1
-        self.careful = 2.0 ** _PRICES[0] if limited else 0.0
+        self.careful = prices.LOWEST if limited else -math.inf
+        self.found: dict[str, Found] = {}
 
     def reduction_at(self, price: float) -> float:
-        """Reduction on the calibration histograms at a price for the baseline's comparisons."""
-        made = sum(s.at(price / self.baseline).comparisons for s in self.searches.values())
-        return self.baseline / made if made else float("inf")
+        """Reduction on the calibration histograms at log2 of a price for all of the baseline."""
+        made = sum(s.at(2.0**price / self.baseline).comparisons for s in self.searches.values())
+        return self.baseline / made if made else math.inf
 
     @property
     def reduction(self) -> float:
         """Reduction of what is in place."""
-        return self.reduction_at(self.price)
+        made = sum(found.comparisons for found in self.found.values())
+        return self.baseline / made if made else math.inf
 
-    def price_of(self, reduction: float) -> float:
+    def price_of(self, reduction: float, start: float) -> float:
         """The lowest price that reaches a reduction, to 0.1% of the reduction.
 
         Raises:
@@ -168,55 +175,84 @@ class _Problem:
         """
         if self.reduction_at(self.careful) >= reduction:
             return self.careful
-        low, high = _PRICES
-        most = self.reduction_at(2.0**high)
-        if most < reduction:
+        _, price = prices.crossing(
+            lambda p: math.log(self.reduction_at(p) / reduction), start, close=0.001
+        )
+        if price is None:
+            most = self.reduction_at(prices.HIGHEST)
             raise ValueError(
                 f"reduction={reduction} is out of reach: this design reaches at most {most:.3f}"
             )
-        # Few layers or coarse designs make steps: interpolation takes turns with halving.
-        middle, below, above = _FIRST_PRICE, None, None
-        for k in range(_TRIALS):
-            found = self.reduction_at(2.0**middle)
-            if reduction <= found < reduction * 1.001:
-                return 2.0**middle
-            if found < reduction:
-                low, below = middle, found
-            else:
-                high, above = middle, found
-            if high - low < 0.01:
-                break
-            if below is None or above is None:  # step out from the first price
-                middle = (
-                    max(middle - 4, low + 0.5) if below is None else min(middle + 4, high - 0.5)
-                )
-                if not low < middle < high:
-                    middle = (low + high) / 2
-            elif k % 3 == 2:
-                middle = (low + high) / 2
-            else:
-                share = np.log(reduction * 1.0005 / below) / np.log(above / below)
-                middle = low + (high - low) * float(np.clip(share, 0.02, 0.98))
-        return 2.0**high
+        return price
 
     def designs(self) -> dict[str, tuple[AdcDesign, ...]]:
-        """The ADCs of each layer at the price in place."""
-        return {n: s.at(self.price / self.baseline).designs for n, s in self.searches.items()}
+        """The ADCs of each layer in place."""
+        return {name: found.designs for name, found in self.found.items()}
 
     def apply(self, price: float) -> None:
-        """Puts the ADCs of a price in place."""
-        self.price = price
-        for search in self.searches.values():
-            search.apply(price / self.baseline)
+        """Puts the ADCs of a price in place, and what makes up for their mean errors."""
+        at = 2.0**price / self.baseline
+        self.found = {name: search.apply(at) for name, search in self.searches.items()}
+        if price > -math.inf and self.folds:
+            fold_mean_errors(self.net, self.layers, self.data)
+
+    def reweigh(self) -> None:
+        """Weighs layers by what the ADCs in place do to the output, over their predicted error.
+
+        White noise is not what coarse ADCs make, and predictions know nothing of how errors go
+        together; but designs jump, so the old weight keeps half of its say.
+        """
+        effects = adc_effects(self.net, self.layers, self.data, folded=self.folds)
+        weights = {}
+        for name, search in self.searches.items():
+            error = self.found[name].error
+            own = effects[name] / error if error > 0 else search.sensitivity
+            weights[name] = math.sqrt(max(own, 0.0) * search.sensitivity)
+        least = _LEAST_WEIGHT * max(weights.values())
+        for name, search in self.searches.items():
+            search.sensitivity = max(weights[name], least, 1e-12)
+
+    def keep(self) -> Callable[[], None]:
+        """Takes note of what is in place; the result puts it back."""
+        found = self.found
+        states = {x: (x.adc, x._tables, x.correction) for x in self.layers.values()}
+
+        def back() -> None:
+            self.found = found
+            for layer, state in states.items():
+                layer.adc, layer._tables, layer.correction = state
+
+        return back
 
 
-def _largest_reduction(
-    net: nn.Module, problem: _Problem, data: Calibration, max_drop: float, show: bool
-) -> AdcSearch:
-    """Bisects the price of a comparison on a logarithmic scale."""
-    calibration = getattr(net, "calibration", None)
-    before = {x: (x.adc, x._tables, x.correction) for x in problem.layers.values()}
-    total = (_BISECTIONS + 3) * sum(len(x) for x in data.inputs)
+def _meet_reduction(problem: _Problem, reduction: float, show: bool) -> None:
+    """Designs, weighs the layers anew by what came of it, and keeps the best of the designs."""
+    rounds = 1 if problem.data is None else _ROUNDS
+    best, least, price = None, math.inf, prices.START
+    before = problem.keep()
+    try:
+        for k in progress(range(rounds), description="design_adc", unit="round", show=show):
+            price = problem.price_of(reduction, price if price > -math.inf else prices.START)
+            problem.apply(price)
+            if rounds == 1:
+                return
+            change = output_change(problem.net, problem.layers, problem.data)
+            if change < least:
+                best, least = problem.keep(), change
+            if k < rounds - 1:
+                problem.reweigh()
+    except BaseException:
+        before()
+        raise
+    best()
+
+
+def _largest_reduction(problem: _Problem, data: Calibration, max_drop: float, show: bool) -> float:
+    """Looks for the price, weighs the layers anew there, and looks again; returns the drop."""
+    net, before = problem.net, problem.keep()
+    best: tuple[float, float, Callable[[], None]] | None = None  # reduction, drop
+    passes = 1 if problem.data is None else 2
+    total = (passes * _TRIALS + 2) * sum(len(x) for x in data.inputs)
     try:
         with (
             torch.no_grad(),
@@ -227,35 +263,28 @@ def _largest_reduction(
                 layer.set_adc([lossless_adc(layer.geometry)])
             ideal = _predictions(net, data, bar)
 
-            def drop_at(price: float) -> float:
+            def excess(price: float) -> float:
+                nonlocal best
                 problem.apply(price)
-                if price and problem.folds and calibration is not None:
-                    fold_mean_errors(net, problem.layers, calibration)
                 drop = _drop(ideal, _predictions(net, data, bar), data.targets)
                 bar.set_postfix_str(f"reduction {problem.reduction:.2f}, drop {drop:.4f}")
-                return drop
+                if drop <= max_drop and (best is None or problem.reduction > best[0]):
+                    best = problem.reduction, drop, problem.keep()
+                return 1.0 if drop > max_drop else -1.0
 
-            price = problem.careful
-            drop = drop_at(price)
-            if drop > max_drop:
-                raise ValueError(
-                    f"max_drop={max_drop} is out of reach: the most careful design loses {drop:.4f}"
-                )
-            low, high = _PRICES
-            for _ in range(_BISECTIONS):
-                middle = (low + high) / 2
-                lost = drop_at(2.0**middle)
-                if lost <= max_drop:
-                    low, price, drop = middle, 2.0**middle, lost
-                else:
-                    high = middle
-            if problem.price != price:
-                drop = drop_at(price)
+            if excess(problem.careful) > 0:
+                raise ValueError(f"max_drop={max_drop} is out of reach of the most careful design")
+            price, _ = prices.crossing(excess, trials=_TRIALS)
+            if passes > 1 and price is not None:
+                problem.apply(price)
+                problem.reweigh()
+                prices.crossing(excess, price, trials=_TRIALS)
     except BaseException:
-        for layer, state in before.items():
-            layer.adc, layer._tables, layer.correction = state
+        before()
         raise
-    return AdcSearch(problem.reduction, drop, problem.designs())
+    _, drop, put_back = best
+    put_back()
+    return drop
 
 
 def _predictions(net: nn.Module, data: Calibration, bar) -> torch.Tensor:

@@ -53,20 +53,21 @@ class LayerSearch:
                 [candidates(search.design, x) for x in loads.loads] if offered else [],
             )
         self.loads, self.choices = statistics.choices[key]
-        self._last: tuple[float, Found] | None = None
+        self._found: dict[float, Found] = {}
 
     def at(self, price: float) -> Found:
         """The ADCs with the least sensitivity * error + price * comparisons; at 0, lossless."""
-        if self._last is None or self._last[0] != price:
+        own = price / self.sensitivity
+        if own not in self._found:
             solve = {"search_tree": self._trees, "intervals": self._intervals}
-            found = solve.get(self.design, self._chosen)(price / self.sensitivity)
-            self._last = price, found
-        return self._last[1]
+            self._found[own] = solve.get(self.design, self._chosen)(own)
+        return self._found[own]
 
-    def apply(self, price: float) -> None:
+    def apply(self, price: float) -> Found:
         """Puts the ADCs of a price in place."""
-        loads = self.loads
-        self.layer.set_adc(self.at(price).designs, edges=loads.edges, index=loads.index)
+        loads, found = self.loads, self.at(price)
+        self.layer.set_adc(found.designs, edges=loads.edges, index=loads.index)
+        return found
 
     def _chosen(self, price: float) -> Found:
         picked = choose(self.choices, max(price, _LEAST))

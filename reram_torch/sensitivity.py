@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import contextmanager
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -31,40 +34,116 @@ def layer_sensitivities(
     Returns:
         For each layer, the effect over the relative power of the noise.
     """
+
+    def noise(layer: CrossbarLayer, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        shape = (-1, *[1] * (y.dim() - 2)) if layer.channels_first and y.dim() > 2 else (-1,)
+        signal = y if layer.bias is None else y - layer.bias.view(shape)
+        power = signal.square().mean().sqrt() * _NOISE**0.5
+        generator = generators.setdefault(layer, torch.Generator().manual_seed(seed))
+        return power * torch.randn(y.shape, generator=generator).to(y)
+
+    generators: dict[CrossbarLayer, torch.Generator] = {}
+    found = {n: e / _NOISE for n, e in _effects(net, layers, data, noise).items()}
+    # White noise understates what coarse ADCs do to a layer: none may be given up.
+    least = 0.3 * max(found.values(), default=0.0)
+    return {name: max(value, least, 1e-12) for name, value in found.items()}
+
+
+def adc_effects(
+    net: nn.Module, layers: dict[str, CrossbarLayer], data: Calibration, *, folded: bool
+) -> dict[str, float]:
+    """What the errors of each layer's ADCs do to the network's output, the rest in float.
+
+    Args:
+        net: a converted network with its ADCs in place.
+        layers: those to measure.
+        data: the first images of it are used.
+        folded: the mean error of each channel does not count.
+
+    Returns:
+        For each layer, the effect, as `layer_sensitivities` measures it.
+    """
+
+    def errors(layer: CrossbarLayer, x: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+        error = _adc_error(layer, x)
+        return error - error.mean(_others(layer, error), keepdim=True) if folded else error
+
+    return _effects(net, layers, data, errors)
+
+
+def output_change(net: nn.Module, layers: dict[str, CrossbarLayer], data: Calibration) -> float:
+    """What all ADCs in place do to the output, against lossless ones."""
+    inputs = _first(data)
+
+    def lossless(layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
+        return _uncorrected(layer, x, layer.lossless_tables())
+
+    with torch.no_grad(), evaluating(net):
+        made = [net(x) for x in inputs]
+        with _observed(layers, lossless):
+            return sum(_change(net(x), y) for x, y in zip(inputs, made, strict=True)) / len(inputs)
+
+
+def _effects(
+    net: nn.Module, layers: dict[str, CrossbarLayer], data: Calibration, disturbance: Callable
+) -> dict[str, float]:
+    """The change of the output as a disturbance is added to the results of one layer at a time."""
+    inputs, disturbed = _first(data), [None]
+
+    def compute(layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
+        y = layer._float(x)
+        return y + disturbance(layer, x, y) if layer is disturbed[0] else y
+
+    found = {}
+    with torch.no_grad(), evaluating(net), _observed(layers, compute):
+        clean = [net(x) for x in inputs]
+        for name, layer in layers.items():
+            disturbed[0] = layer
+            effect = [_change(a, net(x)) for a, x in zip(clean, inputs, strict=True)]
+            found[name] = sum(effect) / len(effect)
+    return found
+
+
+@contextmanager
+def _observed(layers: dict[str, CrossbarLayer], compute: Callable):
+    """The layers compute something else for a while."""
+    for layer in layers.values():
+        layer._observer = compute
+    try:
+        yield
+    finally:
+        for layer in layers.values():
+            layer._observer = None
+
+
+def _first(data: Calibration) -> list[torch.Tensor]:
     inputs, left = [], _IMAGES
     for x in data.inputs:
         inputs.append(x[:left])
         left -= len(inputs[-1])
         if left <= 0:
             break
-    noisy: list[CrossbarLayer | None] = [None]
+    return inputs
 
-    def compute(layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
-        y = layer._float(x)
-        if layer is not noisy[0]:
-            return y
-        shape = (-1, *[1] * (y.dim() - 2)) if layer.channels_first and y.dim() > 2 else (-1,)
-        signal = y if layer.bias is None else y - layer.bias.view(shape)
-        power = signal.square().mean().sqrt() * _NOISE**0.5
-        noise = torch.randn(y.shape, generator=generator).to(y)
-        return y + power * noise
 
-    found = {}
-    with torch.no_grad(), evaluating(net):
-        for layer in layers.values():
-            layer._observer = compute
-        try:
-            clean = [net(x) for x in inputs]
-            for name, layer in layers.items():
-                noisy[0], generator = layer, torch.Generator().manual_seed(seed)
-                effect = [_change(a, net(x)) for a, x in zip(clean, inputs, strict=True)]
-                found[name] = sum(effect) / len(effect) / _NOISE
-        finally:
-            for layer in layers.values():
-                layer._observer = None
-    # White noise understates what coarse ADCs do to a layer: none may be given up.
-    least = 0.3 * max(found.values(), default=0.0)
-    return {name: max(value, least, 1e-12) for name, value in found.items()}
+def _adc_error(layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
+    """What a layer's ADCs, without correction, add to its results."""
+    exact = _uncorrected(layer, x, layer.lossless_tables())
+    return _uncorrected(layer, x, layer.tables()) - exact
+
+
+def _uncorrected(layer: CrossbarLayer, x: torch.Tensor, tables) -> torch.Tensor:
+    correction, layer.correction = layer.correction, None
+    try:
+        return layer._simulate(x, tables, False)[0]
+    finally:
+        layer.correction = correction
+
+
+def _others(layer: CrossbarLayer, y: torch.Tensor) -> list[int]:
+    """All dimensions of a layer's results but the channels'."""
+    channel = y.dim() - 3 if layer.channels_first else y.dim() - 1
+    return [d for d in range(y.dim()) if d != channel]
 
 
 def _change(clean: torch.Tensor, noisy: torch.Tensor) -> float:
@@ -91,26 +170,17 @@ def fold_mean_errors(net: nn.Module, layers: dict[str, CrossbarLayer], data: Cal
     totals = {layer: [0.0, 0] for layer in layers.values()}
 
     def compute(layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
-        layer.correction = None
-        exact, _ = layer._simulate(x, layer.lossless_tables(), False)
-        made, _ = layer._simulate(x, layer.tables(), False)
-        error = (exact - made).double()
-        channel = error.dim() - 3 if layer.channels_first else error.dim() - 1
-        others = [d for d in range(error.dim()) if d != channel]
-        total = totals[layer]
-        total[0] = total[0] + error.sum(others)
-        total[1] += error.numel() // error.shape[channel]
+        exact = _uncorrected(layer, x, layer.lossless_tables())
+        made = _uncorrected(layer, x, layer.tables())
+        error, total = (exact - made).double(), totals[layer]
+        channels = error.sum(_others(layer, error))
+        total[0] = total[0] + channels
+        total[1] += error.numel() // len(channels)
         correction = (total[0] / total[1]).to(layer.weight.dtype)
         layer.correction = correction
         shape = (-1, 1, 1) if layer.channels_first else (-1,)
         return made + correction.view(shape)
 
-    with torch.no_grad(), evaluating(net):
-        for layer in layers.values():
-            layer._observer = compute
-        try:
-            for x in data.inputs:
-                net(x)
-        finally:
-            for layer in layers.values():
-                layer._observer = None
+    with torch.no_grad(), evaluating(net), _observed(layers, compute):
+        for x in data.inputs:
+            net(x)

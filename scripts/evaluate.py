@@ -27,6 +27,7 @@ def parse() -> argparse.Namespace:
     add("--config", default="isaac", help=f"one of {rt.config_names()}, or a TOML file")
     add("--reduction", type=float, help="overrides the budget of the config's search")
     add("--max-drop", type=float, help="overrides the budget of the config's search")
+    add("--lossless", action="store_true", help="the cheapest search without an error instead")
     add("--no-verify", action="store_true", help="skip the lossless and plain integer networks")
     add("--json", type=Path, help="write the results here, after each network")
     add("--layers", action="store_true", help="print the counts of every layer")
@@ -40,12 +41,16 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     config = rt.load_config(args.config)
-    if config.search is None and (args.reduction or args.max_drop) is not None:
+    budgets = args.reduction is not None, args.max_drop is not None, args.lossless
+    if sum(budgets) > 1:
+        raise SystemExit("give one of --reduction, --max-drop and --lossless")
+    if config.search is None and any(budgets):
         raise SystemExit(f"config {args.config!r} has no [search] section to give a budget to")
     test = experiment.load_batches(args, train=False)
     train = experiment.load_batches(args, train=True)
     net = experiment.load_network(args)
     rows: list[dict] = []
+    lossless: torch.Tensor | None = None
 
     def measure(name: str, net: torch.nn.Module, metered: bool) -> torch.Tensor:
         row = {"network": name}
@@ -67,6 +72,9 @@ def main() -> None:
             "seconds": result.seconds,
             "seconds_per_100_images": result.seconds_per_100,
         }
+        if lossless is not None:
+            changed = (result.scores.argmax(1) != lossless.argmax(1)).sum()
+            row["answers_changed"] = int(changed)  # against the lossless crossbar
         rows.append(row)
         if args.json:
             settings = {k: str(v) for k, v in vars(args).items()}
@@ -90,17 +98,23 @@ def main() -> None:
         for layer, adc in own.items():
             layer.set_adc(adc)
     if config.search is not None:
-        search = experiment.with_budget(config.search, args.reduction, args.max_drop)
+        search = experiment.with_budget(
+            config.search, args.reduction, args.max_drop, lossless=args.lossless
+        )
         found = rt.design_adc(net, **dataclasses.asdict(search))
         drop = "" if found.drop is None else f", top-1 lost {found.drop:.4f}"
         print(f"design_adc: reduction {found.reduction:.3f} on the calibration data{drop}")
-    measure(args.config, net, True)
+    scores = measure(args.config, net, True)
+    if lossless is not None and args.lossless:
+        if not torch.equal(scores, lossless):
+            raise SystemExit("the lossless search differs from the lossless crossbar")
+        print("lossless search == lossless crossbar: every output of every image is equal")
     show(rows)
 
 
 def show(rows: list[dict]) -> None:
     print(f"\n{'network':20} {'top-1':>7} {'comp./conv.':>11} {'reduction':>9} "
-          f"{'ADC uJ/image':>12} {'s/100 images':>12}")  # fmt: skip
+          f"{'ADC uJ/image':>12} {'changed':>7} {'s/100 images':>12}")  # fmt: skip
     for row in rows:
         line = f"{row['network']:20} {row['top1']:7.4f} "
         if "reduction" in row:
@@ -110,6 +124,7 @@ def show(rows: list[dict]) -> None:
             )
         else:
             line += f"{'':11} {'':9} {'':12} "
+        line += f"{row.get('answers_changed', ''):>7} "
         print(line + f"{row['seconds_per_100_images']:12.2f}")
     print(f"{rows[0]['images']} images; backend {rt.backend()}, {torch.get_num_threads()} threads")
 

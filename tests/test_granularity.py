@@ -9,7 +9,12 @@ import reram_torch as rt
 from reram_torch.bound import adc_bound, bound_table
 from reram_torch.evaluate import evaluate
 from reram_torch.loads import layer_loads
-from reram_torch.sensitivity import fold_mean_errors, layer_sensitivities
+from reram_torch.sensitivity import (
+    adc_effects,
+    fold_mean_errors,
+    layer_sensitivities,
+    output_change,
+)
 
 GRANULARITIES = ("layer", "slice", "cycle", "activity", "slice+activity", "cycle+slice+activity")
 
@@ -129,6 +134,47 @@ def test_layers_that_matter_more_weigh_more(lenet, batches):
         net.fc2.weight.zero_()
     dead = layer_sensitivities(net, layers, net.calibration)
     assert dead["conv1"] == dead["fc1"] == pytest.approx(0.3 * dead["fc3"])  # none is given up
+
+
+def test_effects_of_the_adcs_in_place(lenet, batches):
+    net = rt.calibrate(rt.convert(lenet), batches, show_progress=False)
+    layers, data = rt.crossbar_layers(net), net.calibration
+    assert set(adc_effects(net, layers, data, folded=False).values()) == {0.0}  # lossless so far
+    assert output_change(net, layers, data) == 0
+    net.conv2.set_adc([rt.UniformSAR(3, step=8)])
+    coarse = output_change(net, layers, data)
+    for folded in (False, True):
+        found = adc_effects(net, layers, data, folded=folded)
+        assert found.pop("conv2") > 0
+        assert set(found.values()) == {0.0}
+    # A mean error is the network's to lose, but not where it is folded into the bias.
+    fold_mean_errors(net, layers, data)
+    assert output_change(net, layers, data) < coarse
+    net.conv2.set_adc([rt.UniformSAR(2, step=16)])
+    assert output_change(net, layers, data) > coarse
+    assert all(layer._observer is None for layer in layers.values())
+
+
+def test_of_the_designs_made_the_best_stays(calibrated, monkeypatch):
+    layers, data = rt.crossbar_layers(calibrated), calibrated.calibration
+    changes = []
+
+    def change(net, layers, data):
+        changes.append(output_change(net, layers, data))
+        return changes[-1]
+
+    monkeypatch.setattr("reram_torch.design.output_change", change)
+    found = rt.design_adc(calibrated, "search_tree", reduction=5.0, show_progress=False)
+    assert len(changes) == 3
+    assert len(set(changes)) > 1  # the layers were weighed anew
+    assert output_change(calibrated, layers, data) == min(changes)
+    assert found.reduction >= 5.0
+    assert all(layer.adc == found.designs[name] for name, layer in layers.items())
+    # The corrections of the best are back, too.
+    fold = {name: layer.correction.clone() for name, layer in layers.items()}
+    fold_mean_errors(calibrated, layers, data)
+    for name, layer in layers.items():
+        torch.testing.assert_close(layer.correction, fold[name], atol=1e-4, rtol=1e-3)
 
 
 def test_mean_errors_are_folded_into_the_bias(calibrated, batches):
