@@ -47,6 +47,7 @@ def load_dataset(
     resize: int | None = None,
     mean: tuple[float, ...] = IMAGENET_MEAN,
     std: tuple[float, ...] = IMAGENET_STD,
+    class_list: str | Path | None = None,
 ) -> Dataset:
     """A data set for classification.
 
@@ -59,10 +60,16 @@ def load_dataset(
         resize: short side that they are resized to before, `size` if not given.
         mean: of each channel, for normalisation.
         std: of each channel, likewise.
+        class_list: a text file that names the classes of the network, a line each in their order;
+            for a folder that holds some of them.
 
     Raises:
         FileNotFoundError: the data set is not there; the message says how to get it.
+        ValueError: a folder's name is not in `class_list`, or `class_list` is given for another
+            data set.
     """
+    if class_list is not None and (name == "digits" or name in TORCHVISION):
+        raise ValueError(f"class_list is for folders of images, not for {name!r}")
     if name == "digits":
         return digits(train, size or 32)
     if name not in TORCHVISION and not Path(name).is_dir():
@@ -78,7 +85,10 @@ def load_dataset(
         ) from error
     transform = _transform(size, resize, mean, std)
     if name not in TORCHVISION:
-        return datasets.ImageFolder(name, transform)
+        found = datasets.ImageFolder(name, transform)
+        if class_list is not None:
+            found.target_transform = _class_numbers(found.classes, Path(class_list)).__getitem__
+        return found
     try:
         if name == "imagenet":
             return datasets.ImageNet(root, "train" if train else "val", transform=transform)
@@ -91,6 +101,32 @@ def load_dataset(
             else f"torchvision.datasets.{kind[name].__name__}({root!r}, download=True) fetches it"
         )
         raise FileNotFoundError(f"{name} is not in {root!r} ({error}); {how}") from error
+
+
+def _class_numbers(folders: list[str], class_list: Path) -> list[int]:
+    """The number in a list of classes of each folder."""
+    if not class_list.is_file():
+        raise FileNotFoundError(f"no list of classes {str(class_list)!r}")
+    lines = class_list.read_text(encoding="utf-8").splitlines()
+    numbers = {name.strip(): k for k, name in enumerate(lines)}
+    missing = [name for name in folders if name not in numbers]
+    if missing:
+        raise ValueError(
+            f"{len(missing)} folders are not in {str(class_list)!r}, such as {missing[0]!r}"
+        )
+    return [numbers[name] for name in folders]
+
+
+def split(data: Dataset, count: int, seed: int = 0) -> tuple[Dataset, Dataset]:
+    """`count` items drawn without replacement, and the rest.
+
+    Raises:
+        ValueError: `count` is not from 1 to one less than the size of the data set.
+    """
+    if not 1 <= count < len(data):
+        raise ValueError(f"cannot split {count} from {len(data)} items")
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed)).tolist()
+    return Subset(data, order[:count]), Subset(data, sorted(order[count:]))
 
 
 def subset(data: Dataset, count: int | None, seed: int = 0) -> Dataset:

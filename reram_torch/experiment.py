@@ -16,11 +16,24 @@ from reram_torch.config import SearchConfig
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options for the network, its data, and how they are gone through."""
     add = parser.add_argument
-    add("--model", required=True, help="zoo or torchvision name, or module:function")
+    add(
+        "--model",
+        required=True,
+        help="zoo or torchvision name, or module:function, such as "
+        "reram_torch.models:efficientnet_lite0",
+    )
     add("--weights", help="state_dict file; random weights if not given")
     add("--data", required=True, help="test images: folder, digits, cifar10, cifar100, mnist, ...")
-    add("--calibration-data", help="training images; default: the training split of --data, "
-        "which a folder does not have")  # fmt: skip
+    add(
+        "--calibration-data",
+        help="training images; default: the training split of --data, "
+        "which a folder does not have; where it is --data itself, those images are not tested",
+    )
+    add(
+        "--class-list",
+        type=Path,
+        help="text file naming the network's classes in order, for folders that hold some of them",
+    )
     add("--root", default="data", help="where torchvision's data sets lie")
     add("--skip", nargs="*", default=[], help="layers to leave in float, by name")
     add("--fold-bn", action="store_true", help="fold batch norms into convolutions first")
@@ -57,9 +70,14 @@ def load_batches(args: argparse.Namespace, *, train: bool) -> Iterable:
     name = (args.calibration_data or args.data) if train else args.data
     found = data.load_dataset(
         name, train=train, root=args.root, size=args.size, resize=args.resize,
-        mean=tuple(args.mean), std=tuple(args.std),
+        mean=tuple(args.mean), std=tuple(args.std), class_list=args.class_list,
     )  # fmt: skip
-    found = data.subset(found, args.calibration_images if train else args.limit, args.seed)
+    if args.calibration_data == args.data:
+        found = data.split(found, args.calibration_images, args.seed)[0 if train else 1]
+        count = None if train else args.limit
+    else:
+        count = args.calibration_images if train else args.limit
+    found = data.subset(found, count, args.seed)
     return data.loader(found, args.batch_size, workers=args.workers)
 
 

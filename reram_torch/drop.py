@@ -1,0 +1,52 @@
+"""Top-1 lost between two sets of class scores: as counted, and as a larger sample would show it."""
+
+from __future__ import annotations
+
+import torch
+
+
+def margins(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """By how much the score of the label exceeds the best other: above 0 where top-1 is right.
+
+    Args:
+        scores: (B, classes), two classes at least.
+        labels: (B,).
+    """
+    own = scores.gather(1, labels[:, None])
+    others = scores.scatter(1, labels[:, None], -torch.inf)
+    return (own[:, 0] - others.amax(1)).double()
+
+
+def counted_drop(ideal: torch.Tensor, made: torch.Tensor) -> float:
+    """Share of right answers lost, less those won.
+
+    Args:
+        ideal: (B,) margins of the network to compare with.
+        made: (B,) margins of the same images on the network in question.
+    """
+    return float((ideal > 0).double().mean() - (made > 0).double().mean())
+
+
+def expected_drop(ideal: torch.Tensor, made: torch.Tensor) -> tuple[float, float]:
+    """The drop to expect on many more images like these, and its standard error.
+
+    A few dozen images hold hardly one whose answer is in the balance, so counting them says little.
+    Here the margins change by a straight line (ADCs shrink and shift the scores) plus a disturbance
+    that knows nothing of the image: every image's line is met with every image's disturbance.
+
+    Args:
+        ideal: as for `counted_drop`.
+        made: likewise.
+    """
+    if torch.equal(ideal, made):
+        return 0.0, 0.0
+    n, centred = len(made), ideal - ideal.mean()
+    spread = centred.square().sum()
+    slope = (centred * made).sum() / spread if spread > 0 else torch.ones_like(spread)
+    line = made.mean() + slope * centred
+    disturbance = made - line
+    # Of each image over all disturbances, and of each disturbance over all images.
+    wrong = torch.searchsorted(disturbance.sort().values, -line, right=True) / n
+    spoilt = torch.searchsorted(line.sort().values, -disturbance, right=True) / n
+    drop = (ideal > 0).double() - (1 - wrong)
+    return float(drop.mean()), float((drop + spoilt).std(correction=0)) / n**0.5

@@ -1,0 +1,55 @@
+"""Top-1 lost: counted, and as expected on more images."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reram_torch.drop import counted_drop, expected_drop, margins
+
+
+def test_margins_are_above_zero_where_the_answer_is_right():
+    scores = torch.randn(50, 7)
+    labels = torch.randint(7, (50,))
+    found = margins(scores, labels)
+    assert torch.equal(found > 0, scores.argmax(1) == labels)
+    k = int(labels[0])
+    others = torch.cat([scores[0, :k], scores[0, k + 1 :]])
+    assert float(found[0]) == pytest.approx(float(scores[0, k] - others.max()))
+
+
+@given(st.integers(1, 40), st.integers(0, 2**32 - 1))
+def test_expected_is_every_line_met_with_every_disturbance(n, seed):
+    generator = torch.Generator().manual_seed(seed)
+    ideal = torch.randn(n, generator=generator, dtype=torch.float64)
+    made = 0.8 * ideal + 0.3 * torch.randn(n, generator=generator, dtype=torch.float64) - 0.1
+    slope = 1.0
+    if n > 1:
+        both = torch.cov(torch.stack([ideal, made]))
+        slope = both[0, 1] / both[0, 0]
+    line = made.mean() + slope * (ideal - ideal.mean())
+    right = (line[:, None] + (made - line)[None] > 1e-12).double()
+    drop, error = expected_drop(ideal, made)
+    assert drop == pytest.approx(float((ideal > 0).double().mean() - right.mean()), abs=1.5 / n**2)
+    assert 0 <= error <= 1 / n**0.5
+    assert expected_drop(ideal, ideal.clone()) == (0.0, 0.0)
+
+
+def test_a_few_images_tell_more_than_their_count():
+    """Of 64 images the expected drop is far nearer to the truth than the counted one."""
+    counted, expected, errors = [], [], []
+    for _ in range(200):
+        ideal = 3 + 2 * torch.randn(64, dtype=torch.float64)
+        made = 0.9 * ideal + 0.5 * torch.randn(64, dtype=torch.float64)
+        counted.append(counted_drop(ideal, made))
+        drop, error = expected_drop(ideal, made)
+        expected.append(drop)
+        errors.append(error)
+    ideal = 3 + 2 * torch.randn(1_000_000, dtype=torch.float64)
+    truth = counted_drop(ideal, 0.9 * ideal + 0.5 * torch.randn_like(ideal))
+
+    def spread(drops):
+        return (torch.tensor(drops) - truth).square().mean().sqrt()
+
+    assert spread(expected) < 0.7 * spread(counted)
+    assert sum(errors) / len(errors) == pytest.approx(float(spread(expected)), rel=0.35)
