@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 LOWEST, HIGHEST = -40.0, 30.0  # log2 of the price of all comparisons of the baseline
 START = -3.0
-_STEP = 4.0  # out from the start
+_STEP = 1.0  # out from the start at first, then twice as far each time
 _WIDTH = 0.01  # prices closer than this are one
 
 
@@ -31,7 +31,7 @@ def crossing(
     """
     below: tuple[float, float] | None = None
     above: tuple[float, float] | None = None
-    price = start
+    price, step = start, _STEP
     for trial in range(trials):
         found = excess(price)
         if found < 0:
@@ -41,9 +41,9 @@ def crossing(
         if 0 <= found < close:
             break
         if below is None:
-            following = max(price - _STEP, LOWEST)
+            following, step = max(price - step, LOWEST), 2 * step
         elif above is None:
-            following = min(price + _STEP, HIGHEST)
+            following, step = min(price + step, HIGHEST), 2 * step
         else:
             width = above[0] - below[0]
             if width < _WIDTH:

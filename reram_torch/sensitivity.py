@@ -12,7 +12,7 @@ from torch import nn
 from reram_torch.calibrate import Calibration, evaluating
 from reram_torch.crossbar_layer import CrossbarLayer
 
-_IMAGES = 64  # that sensitivities are measured on
+_IMAGES = 32  # that sensitivities are measured on
 _NOISE = 0.01  # of the signal's power, small enough for the effect to be in proportion
 
 
