@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -11,54 +12,37 @@ from reram_torch.adc import Intervals
 MOST_INTERVALS = 4
 
 
-def optimal_intervals(
-    counts: np.ndarray, errors: np.ndarray, price: float, most: int = MOST_INTERVALS
-) -> Intervals:
-    """The intervals and the detection tree with the least error plus price * comparisons.
+@dataclass(frozen=True)
+class Runs:
+    """The least error of one interval over each run of values, for each number of bits.
 
-    Every cut into at most `most` intervals, every step (a power of two) and number of bits of each,
-    and every detection tree is tried, by dynamic programming over the cuts.
+    Attributes:
+        error: (bits + 1, V, V) by bits, first and last value; infinity where last < first.
+        step: log2 of the best step, likewise.
+        offset: of the first level, likewise.
+    """
+
+    error: np.ndarray
+    step: np.ndarray
+    offset: np.ndarray
+
+
+def run_errors(errors: np.ndarray) -> Runs:
+    """Tries every step (a power of two) and offset of a small plain ADC on every run of values.
 
     Args:
-        counts: conversions by value, (V,); values are indices from 0.
         errors: weight of a squared error, (V,); infinity allows no error at all.
-        price: of a comparison.
-        most: intervals at most.
     """
-    V = len(counts)
-    one, how = _single(counts, errors, price)
-    made = price * np.concatenate([[0.0], np.cumsum(counts)])
-    detect = made[None, 1:] - made[:-1, None]  # [first, last]: one comparison for each
-    trees = {1: (one, None)}
-    for k in range(2, most + 1):
-        best, cut = np.full((V, V), np.inf), np.zeros((V, V, 2), dtype=np.int64)
-        # All runs where larger trees need them; at the end, only the whole.
-        for left in range(1, k):
-            a, b = trees[left][0], trees[k - left][0]
-            for s in range(V - 1):
-                cost = a[: s + 1, s, None] + b[None, s + 1, s + 1 :]
-                part = best[: s + 1, s + 1 :]
-                better = cost < part
-                part[better] = cost[better]
-                cut[: s + 1, s + 1 :][better] = (left, s)
-        trees[k] = (best + detect, cut)
-    k = min(trees, key=lambda n: trees[n][0][0, V - 1])
-    return _assemble(trees, how, k, V)
-
-
-def _single(counts: np.ndarray, errors: np.ndarray, price: float):
-    """Cost of one interval over each run of values [first, last], and its step, bits and offset."""
-    V = len(counts)
+    V = len(errors)
     exact = np.isinf(errors).any()
     weight = np.where(np.isinf(errors), 1.0, errors)
-    values = np.arange(V)
-    sums = np.concatenate([[0.0], np.cumsum(counts)])
-    inside = sums[None, 1:] - sums[:-1, None]
-    best, how = np.full((V, V), np.inf), np.zeros((V, V, 3), dtype=np.int64)
+    values, most = np.arange(V), max(V - 1, 1).bit_length()
     upper = np.triu(np.ones((V, V), bool))
-    for shift in range(max(V - 1, 1).bit_length() + 1):
+    best = np.full((most + 1, V, V), np.inf)
+    steps, offsets = np.zeros(best.shape, np.int8), np.zeros(best.shape, np.int16)
+    for shift in range(most + 1):
         step = 1 << shift
-        for bits in range(max(V - 1, 1).bit_length() - shift + 1):
+        for bits in range(most - shift + 1):
             # Levels from the start, or in the middle of the first step.
             for offset in {0, step // 2, step - 1} if bits == 0 else {0, step // 2}:
                 away = values[None] - values[:, None] - offset
@@ -67,20 +51,79 @@ def _single(counts: np.ndarray, errors: np.ndarray, price: float):
                 error = np.cumsum(np.where(upper, square, 0.0), 1)
                 if exact:
                     error = np.where(error > 0, np.inf, 0.0)
-                cost = np.where(upper, error + price * bits * inside, np.inf)
-                better = cost < best
-                best[better] = cost[better]
-                how[better] = (step, bits, offset)
-    return best, how
+                better = upper & (error < best[bits])
+                best[bits][better] = error[better]
+                steps[bits][better] = shift
+                offsets[bits][better] = offset
+    return Runs(best, steps, offsets)
 
 
-def _assemble(trees: dict, how: np.ndarray, k: int, size: int) -> Intervals:
+def optimal_intervals(
+    counts: np.ndarray, runs: Runs, price: float, most: int = MOST_INTERVALS
+) -> Intervals:
+    """The intervals and the detection tree with the least error plus price * comparisons.
+
+    Every cut into at most `most` intervals, every step and number of bits of each, and every
+    detection tree is tried, by dynamic programming over the cuts.
+
+    Args:
+        counts: conversions by value, (V,); values are indices from 0.
+        runs: of the weights of their errors.
+        price: of a comparison.
+        most: intervals at most.
+    """
+    V = len(counts)
+    made = price * np.concatenate([[0.0], np.cumsum(counts)])
+    detect = made[None, 1:] - made[:-1, None]  # [first, last]: one comparison for each
+    costs = [error + bits * detect for bits, error in enumerate(runs.error)]
+    bits = np.argmin(costs, 0)
+    trees = {1: (np.take_along_axis(np.stack(costs), bits[None], 0)[0], None)}
+    for k in range(2, most + 1):
+        joined = _joined if k < most - 1 else _joined_at_the_ends
+        cost, cut = joined([(j, trees[j][0], trees[k - j][0]) for j in range(1, k)], V)
+        trees[k] = (cost + detect, cut)
+    k = min(trees, key=lambda n: trees[n][0][0, V - 1])
+    return _assemble(trees, runs, bits, k)
+
+
+def _joined(pairs: list, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The cheapest cut of every run in two, and where: (intervals left of it, its last value)."""
+    best, cut = np.full((size, size), np.inf), np.zeros((size, size, 2), dtype=np.int16)
+    for left, a, b in pairs:
+        for s in range(size - 1):
+            cost = a[: s + 1, s, None] + b[None, s + 1, s + 1 :]
+            part = best[: s + 1, s + 1 :]
+            better = cost < part
+            part[better] = cost[better]
+            cut[: s + 1, s + 1 :][better] = (left, s)
+    return best, cut
+
+
+def _joined_at_the_ends(pairs: list, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same of runs from the first or to the last value, which is all that the root needs."""
+    best, cut = np.full((size, size), np.inf), np.zeros((size, size, 2), dtype=np.int16)
+    ends = [(0, last) for last in range(1, size)] + [
+        (first, size - 1) for first in range(1, size - 1)
+    ]
+    for left, a, b in pairs:
+        for first, last in ends:
+            cost = a[first, first:last] + b[first + 1 : last + 1, last]
+            s = int(cost.argmin())
+            if cost[s] < best[first, last]:
+                best[first, last], cut[first, last] = cost[s], (left, first + s)
+    return best, cut
+
+
+def _assemble(trees: dict, runs: Runs, bits: np.ndarray, k: int) -> Intervals:
     @cache
     def parts(k: int, a: int, b: int, depth: int) -> tuple:
         if k == 1:
-            return ((a, *(int(x) for x in how[a, b]), depth),)
+            n = bits[a, b]
+            step, offset = 1 << int(runs.step[n, a, b]), int(runs.offset[n, a, b])
+            return ((a, step, int(n), offset, depth),)
         left, s = (int(x) for x in trees[k][1][a, b])
         return parts(left, a, s, depth + 1) + parts(k - left, s + 1, b, depth + 1)
 
-    starts, steps, bits, offsets, depths = zip(*parts(k, 0, size - 1, 0), strict=True)
-    return Intervals(starts, steps, bits, depths, offsets)
+    whole = parts(k, 0, len(bits) - 1, 0)
+    starts, steps, payloads, offsets, depths = zip(*whole, strict=True)
+    return Intervals(starts, steps, payloads, depths, offsets)

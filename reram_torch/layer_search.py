@@ -9,7 +9,7 @@ import numpy as np
 from reram_torch.adc import AdcDesign, Intervals, SearchTree, compile_tables
 from reram_torch.config import SearchConfig
 from reram_torch.crossbar_layer import CrossbarLayer
-from reram_torch.interval_search import optimal_intervals
+from reram_torch.interval_search import Runs, optimal_intervals, run_errors
 from reram_torch.loads import LayerLoads, layer_loads
 from reram_torch.search import Load, candidates, choose
 from reram_torch.tree_search import optimal_trees
@@ -54,6 +54,7 @@ class LayerSearch:
             )
         self.loads, self.choices = statistics.choices[key]
         self._found: dict[float, Found] = {}
+        self._runs: dict[int, Runs] = {}
 
     def at(self, price: float) -> Found:
         """The ADCs with the least sensitivity * error + price * comparisons; at 0, lossless."""
@@ -103,8 +104,11 @@ class LayerSearch:
         designs = []
         for k in range(len(self.loads.loads)):
             part = _possible(self.loads, k)
-            errors = np.full_like(part.square, np.inf) if price == 0 else part.square
-            found = optimal_intervals(part.counts + part.prior, errors, price or 1.0)
+            if price == 0:
+                runs = run_errors(np.full_like(part.square, np.inf))
+            else:  # a budget is met by many prices
+                runs = self._runs[k] = self._runs.get(k) or run_errors(part.square)
+            found = optimal_intervals(part.counts + part.prior, runs, price or 1.0)
             starts = tuple(s + part.lowest for s in found.starts)
             designs.append(Intervals(starts, found.steps, found.bits, found.depths, found.offsets))
         return self._measured(designs)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from reram_torch.activity import activity_edges
 from reram_torch.adc import Intervals, SearchTree, compile_tables
-from reram_torch.interval_search import optimal_intervals
+from reram_torch.interval_search import optimal_intervals, run_errors
 from reram_torch.tree_search import optimal_trees
 
 numbers = st.lists(st.integers(0, 30), min_size=1, max_size=9)
@@ -146,12 +146,12 @@ def every_interval_design(counts, errors, price, most):
     return of(0, n - 1, most)
 
 
-@given(st.lists(st.integers(0, 30), min_size=1, max_size=8), st.floats(0.01, 3))
-def test_no_intervals_are_better(counts, price):
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=8), st.floats(0.01, 3), st.integers(1, 5))
+def test_no_intervals_are_better(counts, price, most):
     counts = np.array(counts, float)
-    found = optimal_intervals(counts, counts + 0.1, price, 3)
-    assert len(found.starts) <= 3
-    best = every_interval_design(tuple(counts), counts + 0.1, price, 3)
+    found = optimal_intervals(counts, run_errors(counts + 0.1), price, most)
+    assert len(found.starts) <= most
+    best = every_interval_design(tuple(counts), counts + 0.1, price, most)
     assert cost(found, counts, counts + 0.1, price) == pytest.approx(best)
 
 
