@@ -145,6 +145,31 @@ def test_evaluate(lenet, batches):
         evaluate(lenet, [])
 
 
+def test_a_folder_may_hold_some_of_the_classes(tmp_path):
+    pytest.importorskip("torchvision")
+    folder, names = image_folder(tmp_path / "images"), tmp_path / "classes.txt"
+    here = sorted(x.name for x in folder.iterdir())
+    names.write_text("\n".join(["another", *here[::-1]]) + "\n")
+    plain = data.load_dataset(str(folder))
+    found = data.load_dataset(str(folder), class_list=names)
+    assert [y for _, y in found] == [len(here) - y for _, y in plain]
+    names.write_text("another\n")
+    with pytest.raises(ValueError, match=f"2 folders are not in .*such as '{here[0]}'"):
+        data.load_dataset(str(folder), class_list=names)
+    with pytest.raises(FileNotFoundError, match="no list of classes"):
+        data.load_dataset(str(folder), class_list=tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="class_list is for folders of images, not for 'digits'"):
+        data.load_dataset("digits", class_list=names)
+
+
+def test_a_split_shares_nothing():
+    few, rest = data.split(range(20), 6, seed=1)
+    assert len(few) == 6
+    assert sorted([*few, *rest]) == list(range(20))
+    with pytest.raises(ValueError, match="cannot split 20 from 20"):
+        data.split(range(20), 20)
+
+
 def run_script(*arguments, script="evaluate.py"):
     command = [sys.executable, str(ROOT / "scripts" / script), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
@@ -168,6 +193,22 @@ def test_the_evaluation_script(tmp_path):
     assert read["results"][1]["top1"] == read["results"][2]["top1"]
     assert read["results"][3]["reduction"] > 1.9
     assert len(read["results"][3]["report"]["layers"]) == 20
+    assert read["results"][3]["images"] == 6  # the others calibrated
+
+
+def test_a_lossless_search_is_checked_image_by_image():
+    pytest.importorskip("sklearn")
+    result = run_script(
+        "--model", "lenet5", "--data", "digits", "--limit", 40, "--calibration-images", 32,
+        "--config", "search_tree", "--lossless",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "lossless search == lossless crossbar: every output" in result.stdout
+    result = run_script(
+        "--model", "lenet5", "--data", "digits", "--lossless", "--reduction", 2,
+        "--config", "search_tree",
+    )  # fmt: skip
+    assert "one of --reduction, --max-drop and --lossless" in result.stderr
 
 
 def test_the_sweep_resumes(tmp_path):
