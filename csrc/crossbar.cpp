@@ -104,8 +104,9 @@ int32_t reram_best_isa(void) {
 
 int32_t reram_crossbar(const reram_problem* problem, const uint8_t* u, const uint64_t* cells,
                        const int32_t* levels, const uint8_t* comparisons, const int32_t* edges,
-                       const int32_t* index, int32_t* acc, int64_t* counts) {
+                       const int32_t* index, int32_t* acc, int64_t* counts, int64_t* drives) {
   if (!problem || !valid(*problem) || !cells || !levels || !comparisons) return RERAM_BAD_ARGUMENT;
+  if (!counts != !drives) return RERAM_BAD_ARGUMENT;
 
   const Kernels* kernels = kernels_of(problem->isa);
   if (!kernels) return RERAM_BAD_ISA;
@@ -117,7 +118,7 @@ int32_t reram_crossbar(const reram_problem* problem, const uint8_t* u, const uin
     Tables tables(job, edges);
     if (!tables.set(levels, comparisons, edges, index)) return RERAM_OVERFLOW;
     const Windows windows(job);
-    convert_all(job, *kernels, 0, [](int64_t) {}, acc, counts);
+    convert_all(job, *kernels, 0, [](int64_t) {}, acc, counts, drives);
   } catch (const std::bad_alloc&) {
     return RERAM_NO_MEMORY;
   }

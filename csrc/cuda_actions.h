@@ -74,19 +74,23 @@ struct Convert {
   // Adds up what the warps of a block counted in one item.
   static RERAM_DEVICE void end_item(const Job& job, const Shared& s, const Item& item, int thread,
                                     int warps) {
-    if (!Count || thread >= job.slices) return;
-    int64_t made = 0, skipped = 0;
-    for (int warp = 0; warp < warps; ++warp) {
-      made += s.made[warp * kSliceLanes + thread];
-      s.made[warp * kSliceLanes + thread] = 0;
-    }
+    const int each = job.cycles * job.slices;
     const int64_t columns =
         Part::least(job.column_groups * kBlock, job.p.outputs - item.block * kBlock);
-    for (int i = 0; i < job.cycles; ++i)
-      if (read_only(job.index + i * job.slices + thread) < 0)
-        skipped += s.undriven[i] * columns * job.passes;
-    add(job.counts + thread, made);
-    add(job.counts + job.slices + thread, skipped);
+    for (int k = thread; Count && k < each; k += warps * kLanes) {
+      const int i = k / job.slices, at = i * kSliceLanes + k % job.slices;
+      int64_t made = 0;
+      for (int warp = 0; warp < warps; ++warp) {
+        made += s.made[warp * kWarpCounts + at];
+        s.made[warp * kWarpCounts + at] = 0;
+      }
+      add(job.counts + k, made);
+      if (read_only(job.index + k) < 0)
+        add(job.counts + each + k, s.undriven[i] * columns * job.passes);
+    }
+    // The positions are packed for each part of the bit-lines.
+    if (Count && item.block == 0 && thread < job.cycles)
+      add(job.drives + thread, int64_t(s.driven[thread]));
   }
 
   static RERAM_DEVICE void finish(const Job&, const Shared&, int, int, int) {}
@@ -94,7 +98,7 @@ struct Convert {
   // --- steps of a warp ---
 
   RERAM_DEVICE Convert(const Job& job, const Shared& s, const Part& part, int warp, State& state)
-      : job_(job), s_(s), part_(part), state_(state), made_(s.made + warp * kSliceLanes) {}
+      : job_(job), s_(s), part_(part), state_(state), made_(s.made + warp * kWarpCounts) {}
 
   RERAM_DEVICE void skip_cycle(int i, int first, int last) {
     state_.constant += s_.empty[i];
@@ -104,13 +108,14 @@ struct Convert {
       const int32_t table = read_only(job_.index + i * job_.slices + lane);
       if (table < 0) return;
       const int64_t at = int64_t(table) * job_.values - job_.lowest;
-      made_[lane] +=
+      made_[i * kSliceLanes + lane] +=
           int64_t(read_only(job_.comparisons + at)) * part_.rows * part_.columns * job_.passes;
     });
   }
 
   RERAM_DEVICE void set_cycle(const uint16_t* state, int i) {
     shift_ = i * job_.p.dac_bits;
+    cycle_ = i;
     lanes([&](int lane) {
       RERAM_UNROLL
       for (int h = 0; h < 2; ++h) {
@@ -163,7 +168,7 @@ struct Convert {
     if (!Count) return;
     const uint32_t total = sum(made_here_);
     lanes([&](int lane) {
-      if (lane == j) made_[j] += total;  // the lane that skip_cycle gives the slice
+      if (lane == j) made_[cycle_ * kSliceLanes + j] += total;  // the lane that skip_cycle gives the slice
     });
   }
 
@@ -177,7 +182,7 @@ struct Convert {
   const Part& part_;
   State& state_;
   int64_t* made_;
-  int shift_ = 0;
+  int shift_ = 0, cycle_ = 0;
   uint32_t weight_ = 0;
   PerLane<Start> set_, start_;  // for a lane's two rows
   PerLane<Positions> at_;       // of the sum 0 in tables that are not resident
@@ -287,7 +292,7 @@ RERAM_DEVICE void run(const Job& job, const Block& block, char* memory) {
     const Item item(job, k);
     each_thread([&](int thread) {
       for (int row = thread; row < rows; row += threads) begin_row(job, s, item, row);
-      if (thread < kSliceLanes) s.undriven[thread] = 0;
+      if (thread < kSliceLanes) s.undriven[thread] = s.driven[thread] = 0;
     });
     block.each_warp([&](int warp) { Action::begin(state[warp]); });
     block.barrier();

@@ -77,11 +77,13 @@ int64_t reram_cuda_workspace(const reram_problem* problem) {
 int32_t reram_cuda_crossbar(const reram_problem* problem, int32_t product, const uint8_t* u,
                             const uint64_t* cells, const int32_t* levels,
                             const uint8_t* comparisons, const int32_t* edges, const int32_t* index,
-                            int32_t* acc, int64_t* counts, void* workspace, void* stream) {
-  if (!levels || !comparisons || !index) return RERAM_BAD_ARGUMENT;
+                            int32_t* acc, int64_t* counts, int64_t* drives, void* workspace,
+                            void* stream) {
+  if (!levels || !comparisons || !index || !counts != !drives) return RERAM_BAD_ARGUMENT;
   reram::Job job = {};
   job.u = u, job.cells = cells, job.levels = levels, job.comparisons = comparisons;
   job.edges = edges, job.index = index, job.acc = acc, job.counts = counts;
+  job.drives = drives;
   const bool any =
       problem && problem->positions[0] && problem->positions[1] && problem->positions[2];
   return any && !acc ? RERAM_BAD_ARGUMENT : reram::run(problem, product, job, workspace, stream);

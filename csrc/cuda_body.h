@@ -18,6 +18,7 @@ struct Shared {
         planes(reinterpret_cast<uint32_t*>(m + job.at.planes)),
         total(reinterpret_cast<uint32_t*>(m + job.at.total)),
         undriven(reinterpret_cast<uint32_t*>(m + job.at.undriven)),
+        driven(reinterpret_cast<uint32_t*>(m + job.at.driven)),
         empty(reinterpret_cast<uint32_t*>(m + job.at.empty)),
         state(reinterpret_cast<uint16_t*>(m + job.at.state)),
         bucket_of(reinterpret_cast<uint8_t*>(m + job.at.bucket_of)),
@@ -27,10 +28,11 @@ struct Shared {
         bins(reinterpret_cast<uint32_t*>(m + job.at.bins)) {}
 
   int64_t* base;       // [rows] where a position's window begins
-  int64_t* made;       // [warps, 8] comparisons of each slice
+  int64_t* made;       // [warps, 8, 8] comparisons by cycle and slice
   uint32_t* planes;    // [row groups, input bits, chunks, 68] of one tile: 16 rows of 4 words
   uint32_t* total;     // [rows] sum of a position's codes
   uint32_t* undriven;  // [8] positions and tiles without a driven word-line, by cycle
+  uint32_t* driven;    // [8] word-lines driven by an item's positions, by cycle
   uint32_t* empty;     // [8] what a cycle without a driven word-line adds to every output
   uint16_t* state;     // [rows, 8] activity bucket by cycle; kDriven: any word-line is driven
   uint8_t* bucket_of;  // [R + 1] by driven word-lines
@@ -165,6 +167,7 @@ RERAM_DEVICE void take_stock(const Job& job, const Shared& s, const Item& item, 
           uint16_t(s.bucket_of[stock.driven] | (stock.driven ? kDriven : 0));
       if (!stock.driven && item.first + row < job.positions) add(s.undriven + i, 1u);
       if (stock.driven) add(s.total + row, stock.total);
+      if (job.drives && stock.driven) add(s.driven + i, uint32_t(stock.driven));
     }
   });
 }
@@ -185,7 +188,7 @@ RERAM_DEVICE void fill_buckets(const Job& job, const Shared& s, int thread, int 
     while (bucket + 1 < job.p.buckets && read_only(job.edges + bucket + 1) <= driven) ++bucket;
     s.bucket_of[driven] = uint8_t(bucket);
   }
-  for (int k = thread; k < kMaxWarps * kSliceLanes; k += threads) s.made[k] = 0;
+  for (int k = thread; job.counts && k < kMaxWarps * kWarpCounts; k += threads) s.made[k] = 0;
 }
 
 RERAM_DEVICE void begin_row(const Job& job, const Shared& s, const Item& item, int row) {

@@ -15,6 +15,7 @@ constexpr int kBlock = 64;        // bit-lines of a block of cells
 constexpr int kChunk = 128;       // word-lines of a product
 constexpr int kChunkWords = 4;    // the same in words
 constexpr int kSliceLanes = 8;    // slices or cycles at most
+constexpr int kWarpCounts = kSliceLanes * kSliceLanes;
 constexpr int kPlaneStride = 68;  // words of 16 rows of a chunk, padded against bank conflicts
 constexpr int kFragmentWords = kFragment * kChunkWords;
 
@@ -25,7 +26,7 @@ struct Device {
 
 // Where things lie in a block's shared memory, in bytes; see Shared in cuda_body.h.
 struct Layout {
-  int32_t base, made, planes, total, undriven, empty, state, bucket_of, offsets, levels,
+  int32_t base, made, planes, total, undriven, driven, empty, state, bucket_of, offsets, levels,
       comparisons, bins, end;
 };
 
@@ -39,7 +40,7 @@ struct Job {
   const int32_t* edges;
   const int32_t* index;
   int32_t* acc;
-  int64_t* counts;
+  int64_t *counts, *drives;
   int64_t* histogram;
 
   int64_t positions, tiles, blocks;
@@ -109,10 +110,11 @@ inline Layout layout(const Job& job, bool resident) {
   const int64_t entries = int64_t(job.p.tables) * job.values + 1;
   Layout at;
   at.base = take(rows * 8);
-  at.made = take(kMaxWarps * kSliceLanes * 8);
+  at.made = take(job.counts ? kMaxWarps * kWarpCounts * 8 : 0);
   at.planes = take(int64_t(job.row_groups) * job.p.input_bits * job.chunks * kPlaneStride * 4);
   at.total = take(rows * 4);
   at.undriven = take(kSliceLanes * 4);
+  at.driven = take(kSliceLanes * 4);
   at.empty = take(kSliceLanes * 4);
   at.state = take(rows * kSliceLanes * 2);
   at.bucket_of = take(job.height + 1);

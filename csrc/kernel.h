@@ -15,6 +15,7 @@ constexpr int kSlices = 8;    // words of a word-line: one for each slice
 constexpr int kCycles = 8;    // input bits that a code can have
 constexpr int kMaxBits = 4;   // of a cell and of a DAC
 constexpr int kMaxPasses = 2;
+constexpr int kCountLanes = 8;  // parts of a count that are added up at the end
 constexpr int kSquare = 16;            // accumulators of as many positions whose order is exchanged
 constexpr int kNarrowPositions = 512;  // of a task of a narrow layer
 
@@ -165,7 +166,11 @@ struct Scratch {
   uint64_t* cells;        // of one block in the order of Vec::arrange; or `inputs`
   uint32_t* constant;     // [C] what is added to every output of a position
   uint32_t* sums;         // [blocks of a task, C, 64] accumulators, in the order of Vec::column
-  int64_t* counts;        // [2, 8] comparisons and skipped conversions by slice, or null
+  // Null without counting.
+  int64_t* counts;   // [8, 8, lanes] comparisons by cycle and slice; of a narrow layer by slice and
+                     // cycle: what a sweep adds to lies together
+  int64_t* skipped;  // [8, 8] conversions by cycle and slice
+  int64_t* drives;   // [8] driven word-lines by cycle
   int64_t* histogram;     // [sets, J, V], or null
   int64_t* bins;          // [sets, 256, 8] by set, low byte of the sum, and slice, or null
 };

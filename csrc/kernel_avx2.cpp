@@ -26,6 +26,10 @@ constexpr Compress kCompress;
 struct Avx2 : InOrder {
   static int popcount(uint64_t v) { return int(_mm_popcnt_u64(v)); }
 
+  static void add_bits(const uint64_t* words, int64_t lines, int64_t* totals) {
+    reram::add_bits<Avx2>(words, lines, totals);
+  }
+
   static __m256i load(const void* from) {
     return _mm256_loadu_si256(static_cast<const __m256i*>(from));
   }
@@ -305,9 +309,9 @@ struct Avx2 : InOrder {
     for (int k = 0; k < 4 && Count; ++k) {
       alignas(32) int64_t parts[4];  // two of each slice
       _mm256_store_si256(reinterpret_cast<__m256i*>(parts), totals[k / 2][k % 2]);
-      int64_t* counts = w.counts + 4 * (k / 2) + k % 2;
+      int64_t* counts = w.counts + (4 * (k / 2) + k % 2) * kCountLanes;
       counts[0] += parts[0] + parts[1];
-      counts[2] += parts[2] + parts[3];
+      counts[2 * kCountLanes] += parts[2] + parts[3];
     }
   }
 

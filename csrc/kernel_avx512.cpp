@@ -33,6 +33,14 @@ struct Avx512 {
     return int(out - start);
   }
 
+  // A word-line's words are one vector.
+  static void add_bits(const uint64_t* words, int64_t lines, int64_t* totals) {
+    __m512i sums = _mm512_loadu_si512(totals);
+    for (int64_t r = 0; r < lines; ++r)
+      sums = _mm512_add_epi64(sums, _mm512_popcnt_epi64(_mm512_loadu_si512(words + r * kCycles)));
+    _mm512_storeu_si512(totals, sums);
+  }
+
   // Masked loads need no copy, and do not fault where they are masked.
   static void load_codes(const uint8_t* const* from, int64_t offset, const Runs& runs,
                          uint8_t* codes) {
@@ -290,7 +298,10 @@ struct Avx512 {
         totals[j] = _mm512_add_epi64(totals[j],
                                      _mm512_sad_epu8(_mm512_maskz_mov_epi8(exist, made[j]), zero));
     }
-    for (int j = 0; j < kSlices && Count; ++j) w.counts[j] += _mm512_reduce_add_epi64(totals[j]);
+    for (int j = 0; j < kSlices && Count; ++j) {
+      int64_t* lanes = w.counts + j * kCountLanes;
+      _mm512_store_si512(lanes, _mm512_add_epi64(_mm512_load_si512(lanes), totals[j]));
+    }
   }
 
   template <int N>

@@ -47,22 +47,28 @@ inline const uint64_t* block_of(const Job& job, const Task& task, int64_t t, int
          (t * job.shape.blocks + b) * job.shape.block_words();
 }
 
-// Calls `work(path, sweep)` for the units of each path. `block`: what the vector paths read.
+// Calls `work(path, sweep)` for the units of each path; cycle by cycle if they are counted. `block`:
+// what the vector paths read.
 template <class Work>
 inline void each_path(const Job& job, const Task& task, const Scratch& s, const Tile& tile,
                       const Pass& pass, const uint64_t* programmed, const uint64_t* block,
                       int columns, uint32_t* sums, const Work& work) {
   const int64_t room = (task.m1 - task.m0) * job.shape.cycles;
   const int64_t sign_words = job.p.cell_bits * job.shape.sheet_words();
+  const int cycles = job.shape.cycles, step = s.counts ? 1 : cycles;
   for (int path = kWide; path < kPaths; ++path) {
-    if (!tile.counts[path]) continue;
     const uint64_t* cells = path == kWide ? programmed : block;
-    work(path,
-         Sweep{cells + pass.plus * sign_words,
-               pass.minus < 0 ? nullptr : cells + pass.minus * sign_words, job.shape.sheet_words(),
-               job.p.cell_bits, job.p.dac_bits, s.units + path * room, tile.counts[path],
-               job.weights, job.bytes[&pass - job.passes], first_bits(columns), job.addends, sums,
-               s.counts, s.bins});
+    for (int i = 0; i < cycles; i += step) {
+      const int first = tile.ends[i][path], count = tile.ends[i + step][path] - first;
+      if (!count) continue;
+      work(path,
+           Sweep{cells + pass.plus * sign_words,
+                 pass.minus < 0 ? nullptr : cells + pass.minus * sign_words,
+                 job.shape.sheet_words(), job.p.cell_bits, job.p.dac_bits,
+                 s.units + path * room + first, count, job.weights, job.bytes[&pass - job.passes],
+                 first_bits(columns), job.addends, sums,
+                 s.counts ? s.counts + i * kSlices * kCountLanes : nullptr, s.bins});
+    }
   }
 }
 
@@ -162,8 +168,11 @@ void convert(const Job& job, const Task& task, const Scratch& s, int32_t* acc) {
         const int64_t empty = tile.empty[i] * columns * job.pass_count;
         for (int j = 0; j < shape.slices; ++j) {
           const int64_t table = job.table(job.set(0, i), j);
-          s.counts[table < 0 ? kSlices + j : j] +=
-              table < 0 ? empty : empty * job.comparisons[table];
+          const int at = i * kSlices + j;
+          if (table < 0)
+            s.skipped[at] += empty;
+          else
+            s.counts[at * kCountLanes] += empty * job.comparisons[table];
         }
       }
     }

@@ -130,14 +130,11 @@ void finish_strip(const Job& job, const Task& task, const Scratch& s, int first,
   }
 }
 
-// Comparisons of a slice are counted by cycle first.
 template <class Convert>
 inline void sweep_slices(const Job& job, const Scratch& s, Sweep w, const Convert& convert) {
   for (int j = 0; j < job.shape.slices; ++j, w.units += w.count) {
-    int64_t by_cycle[kSlices] = {};
-    w.counts = s.counts ? by_cycle : nullptr;
+    w.counts = s.counts ? s.counts + j * kCycles * kCountLanes : nullptr;
     convert(w);
-    for (int i = 0; i < job.shape.cycles && s.counts; ++i) s.counts[j] += by_cycle[i];
   }
 }
 
@@ -231,7 +228,7 @@ inline void count_skipped(const Job& job, const Scratch& s, uint64_t positions) 
   for (int i = 0; i < job.shape.cycles; ++i) {
     const int64_t idle = __builtin_popcountll(positions & ~driven[i]) * job.p.outputs;
     for (int j = 0; j < job.shape.slices; ++j)
-      if (job.table(job.set(0, i), j) < 0) s.counts[kSlices + j] += idle;
+      if (job.table(job.set(0, i), j) < 0) s.skipped[i * kSlices + j] += idle;
   }
 }
 
@@ -271,6 +268,7 @@ void each_strip(const Job& job, const Task& task, const Scratch& s, uint32_t* co
       for (int m = 0; m < count; m += kColumns) {
         const int positions = count - m < kColumns ? count - m : kColumns;
         narrow_inputs<Vec>(job, task, s, t, m, positions, q || !constant ? nullptr : constant + m);
+        if (s.drives && q == 0) Vec::add_bits(s.inputs, job.shape.height, s.drives);
         const int64_t words = job.shape.signs * job.shape.sheet_words();
         const Sweep sweep = {Vec::arrange(s.inputs, words, s.cells),
                              nullptr,

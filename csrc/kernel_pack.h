@@ -48,9 +48,15 @@ inline void gather_codes(const Job& job, int64_t t, const uint8_t* position, uin
     copy_codes(row + g.segments[k].at, position + g.segments[k].offset, g.segments[k].length);
 }
 
+// Adds up the bits of the word-lines' words, a word for each cycle.
+template <class Vec>
+void add_bits(const uint64_t* words, int64_t lines, int64_t* totals) {
+  for (int64_t k = 0; k < lines * kCycles; ++k) totals[k % kCycles] += Vec::popcount(words[k]);
+}
+
 // The units of one tile.
 struct Tile {
-  int counts[kPaths];
+  int ends[kCycles + 1][kPaths];  // units of each path before each cycle
   int64_t empty[kCycles];  // positions without a driven word-line, by cycle
 };
 
@@ -159,10 +165,14 @@ Tile make_units(const Job& job, const Task& task, const Scratch& s, int64_t t) {
   const uint16_t* line_of = job.gather.lines + t * job.gather.stride;
   Tile tile = {};
   uint16_t* lines = s.lines;
+  const bool drives = s.drives && task.b0 == 0;  // bit-lines may be divided among tasks
   for (int i = 0; i < shape.cycles; ++i) {
     const int bit = OneBit ? i : i * job.p.dac_bits;
     const int bits = OneBit ? 1 : std::min(job.p.dac_bits, kCycles - bit);
     const uint32_t empty = job.empty_acc ? job.empty_acc[i] << bit : 0;
+    int* const end = tile.ends[i + 1];
+    std::copy_n(tile.ends[i], int(kPaths), end);
+    int64_t all_driven = 0;
     for (int64_t m = 0; m < count; ++m) {
       const uint16_t* active = s.active + m * kCycles + bit;
       const uint64_t* planes = s.inputs + (m * kCycles + bit) * words;
@@ -172,12 +182,13 @@ Tile make_units(const Job& job, const Task& task, const Scratch& s, int64_t t) {
         s.constant[m] += empty;
         continue;
       }
+      all_driven += driven;
       int reach = active[0];
       for (int d = 1; d < bits; ++d) reach += active[d] << d;
       reach *= (1 << job.p.cell_bits) - 1;
       const int set = job.set(job.bucket_of[driven], i), path = path_of(job, reach, set);
       if (path != kWide && job.vector_acc) s.constant[m] += job.vector_acc[set] << bit;
-      Unit& unit = s.units[path * count * shape.cycles + tile.counts[path]++];
+      Unit& unit = s.units[path * count * shape.cycles + end[path]++];
       unit.position = int32_t(m);
       unit.reach = reach;
       unit.set = uint16_t(set);
@@ -191,6 +202,7 @@ Tile make_units(const Job& job, const Task& task, const Scratch& s, int64_t t) {
         lines += padded;
       }
     }
+    if (drives) s.drives[i] += all_driven;
   }
   return tile;
 }

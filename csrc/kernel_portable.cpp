@@ -27,6 +27,10 @@ struct Portable : InOrder {
     return driven_lines(words, count, from, out);
   }
 
+  static void add_bits(const uint64_t* words, int64_t lines, int64_t* totals) {
+    reram::add_bits<Portable>(words, lines, totals);
+  }
+
   // Eight planes of eight slices to bytes.
   static void bytes_of_planes(const uint64_t (*planes)[kSlices], uint8_t (*out)[kColumns]) {
     for (int j = 0; j < kSlices; ++j) slice_sums(&planes[0][j], kSlices, out[j]);
@@ -64,7 +68,7 @@ struct Portable : InOrder {
         int64_t made = 0;
         for (int n = 0; n < kColumns; ++n)
           made += table.comparisons8[bytes[j][n]] & -int(w.columns >> n & 1);
-        w.counts[j] += made;
+        w.counts[j * kCountLanes] += made;
       }
     }
     for (int n = 0; n < kColumns; ++n) into[n] += uint32_t(levels[n]) << unit.shift;

@@ -23,7 +23,7 @@ struct Sweep {
   uint64_t columns;                 // bits of the bit-lines that exist, the lowest
   int addends;                      // so many conversions' comparisons add up to a byte at most
   uint32_t* sums;                   // [C, 64]
-  int64_t* counts;                  // [8], or null
+  int64_t* counts;                  // [8, lanes] by slice (narrow: by cycle), or null
   int64_t* bins;                    // [sets, 256, 8]
   // Of the sum 0 in the tables of a band, and 255 where they convert: [512] by cycle and position,
   // in the order of Vec.

@@ -83,7 +83,7 @@ void convert_wide(const Job& job, const Pass& pass, int columns, const Sweep& w)
         into[k] += uint32_t(pass.sign) * uint32_t(levels[sums[j][n]]) << shift;
         made += comparisons[sums[j][n]];
       }
-      if (w.counts) w.counts[j] += made;
+      if (w.counts) w.counts[j * kCountLanes] += made;
     }
   }
 }

@@ -153,7 +153,7 @@ using namespace reram;
 int32_t reram_forward(const reram_problem* problem, const reram_layer* layer, const float* x,
                       const uint64_t* cells, const int32_t* levels, const uint8_t* comparisons,
                       const int32_t* edges, const int32_t* index, const float* scale,
-                      const int32_t* code_sums, const float* bias, float* y, int64_t* counts) {
+                      const int32_t* code_sums, const float* bias, float* y, int64_t* counts, int64_t* drives) {
   if (!problem || !layer || !valid(*problem) || !valid(*problem, *layer)) return RERAM_BAD_ARGUMENT;
   if (!cells || !levels || !comparisons || !scale || !code_sums) return RERAM_BAD_ARGUMENT;
   const Kernels* kernels = kernels_of(problem->isa);
@@ -186,7 +186,7 @@ int32_t reram_forward(const reram_problem* problem, const reram_layer* layer, co
       const int64_t last = std::min((piece + 1) * step, codes.lines());
       if (!codes.fill(x, piece * step, last, *kernels, q)) finite = false;
     };
-    convert_all(job, *kernels, up(codes.lines(), step), prepare, nullptr, counts);
+    convert_all(job, *kernels, up(codes.lines(), step), prepare, nullptr, counts, drives);
     if (!finite) return RERAM_NOT_FINITE;
   } catch (const std::bad_alloc&) {
     return RERAM_NO_MEMORY;

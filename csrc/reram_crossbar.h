@@ -22,8 +22,10 @@
  *                                            -1, in a bucket of no driven word-line only: nothing
  *                                            is converted, the level is 0
  *   acc     int32  [M, G, N]                 shift-add result, the encoding's offset subtracted
- *   counts  int64 [2, J]                     comparisons made and conversions skipped in each
+ *   counts  int64 [2, I, J]                  comparisons made and conversions skipped, by cycle and
  *                                            slice, or NULL: no counting
+ *   drives  int64 [I]                        word-lines driven in each cycle: those of a position's
+ *                                            tile once, whatever its bit-lines; NULL with `counts`
  *   histogram int64 [buckets, I, J, V]       how often each bit-line sum occurred
  */
 #ifndef RERAM_CROSSBAR_H
@@ -35,7 +37,7 @@
 extern "C" {
 #endif
 
-#define RERAM_ABI_VERSION 5
+#define RERAM_ABI_VERSION 6
 
 #if defined(_WIN32)
 #define RERAM_API __declspec(dllexport)
@@ -88,7 +90,8 @@ RERAM_API int32_t reram_best_isa(void);
 RERAM_API int32_t reram_crossbar(const reram_problem* problem, const uint8_t* u,
                                  const uint64_t* cells, const int32_t* levels,
                                  const uint8_t* comparisons, const int32_t* edges,
-                                 const int32_t* index, int32_t* acc, int64_t* counts);
+                                 const int32_t* index, int32_t* acc, int64_t* counts,
+                                 int64_t* drives);
 
 /* A whole layer in one pass: quantize, pad with the code of zero, convert, and
  * y = input_scale * scale * (acc - input_zero * code_sums) + bias, with the weights' scale, the
@@ -97,7 +100,7 @@ RERAM_API int32_t reram_forward(const reram_problem* problem, const reram_layer*
                                 const float* x, const uint64_t* cells, const int32_t* levels,
                                 const uint8_t* comparisons, const int32_t* edges,
                                 const int32_t* index, const float* scale, const int32_t* code_sums,
-                                const float* bias, float* y, int64_t* counts);
+                                const float* bias, float* y, int64_t* counts, int64_t* drives);
 
 /* Adds the bit-line sums of this input to `histogram`. */
 RERAM_API int32_t reram_histogram(const reram_problem* problem, const uint8_t* u,

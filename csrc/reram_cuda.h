@@ -31,12 +31,13 @@ RERAM_API const char* reram_cuda_status_text(int32_t status);
  */
 RERAM_API int64_t reram_cuda_workspace(const reram_problem* problem);
 
-/* `counts`, or NULL, is added to. `workspace` is aligned to 16 bytes. */
+/* `counts` and `drives`, or NULL, are added to. `workspace` is aligned to 16 bytes. */
 RERAM_API int32_t reram_cuda_crossbar(const reram_problem* problem, int32_t product,
                                       const uint8_t* u, const uint64_t* cells,
                                       const int32_t* levels, const uint8_t* comparisons,
                                       const int32_t* edges, const int32_t* index, int32_t* acc,
-                                      int64_t* counts, void* workspace, void* stream);
+                                      int64_t* counts, int64_t* drives, void* workspace,
+                                      void* stream);
 
 /* Adds the bit-line sums of this input to `histogram`. */
 RERAM_API int32_t reram_cuda_histogram(const reram_problem* problem, int32_t product,

@@ -95,7 +95,9 @@ class Workspace {
     take(scratch.sums, std::max(shape.blocks * step, kNarrow) * kColumns);
     zeroed_ = total_;
     const int64_t sets = int64_t(shape.cycles) * job.p.buckets;
-    if (counts) take(scratch.counts, 2 * kSlices);
+    if (counts) take(scratch.counts, kCycles * kSlices * kCountLanes);
+    if (counts) take(scratch.skipped, kCycles * kSlices);
+    if (counts) take(scratch.drives, kCycles);
     if (bins) take(scratch.histogram, sets * shape.slices * shape.values());
     if (bins) take(scratch.bins, std::max<int64_t>(sets, job.band_count * kSlices) * 256 * kSlices);
   }

@@ -20,7 +20,9 @@ from reram_torch.design import AdcSearch, design_adc
 from reram_torch.hardware import Hardware, describe_adc
 from reram_torch.layers import ReRAMConv2d, ReRAMLinear
 from reram_torch.native import NativeError
-from reram_torch.power import LayerReport, PowerMeter, PowerReport
+from reram_torch.power import PowerMeter
+from reram_torch.report import LayerReport, PowerReport, comparison_table
+from reram_torch.technology import Technology, load_technology, technology_names
 
 __version__ = version("reram_torch")
 
@@ -41,6 +43,7 @@ __all__ = [
     "ReRAMLinear",
     "SearchConfig",
     "SearchTree",
+    "Technology",
     "TwinRange",
     "UniformSAR",
     "WeightConfig",
@@ -48,12 +51,15 @@ __all__ = [
     "backend",
     "bound_table",
     "calibrate",
+    "comparison_table",
     "config_names",
     "convert",
     "crossbar_layers",
     "describe_adc",
     "design_adc",
     "load_config",
+    "load_technology",
     "lossless_adc",
     "revert",
+    "technology_names",
 ]

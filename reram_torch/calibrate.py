@@ -293,7 +293,7 @@ class _BitLineObserver:
             self._begin(layer, u)
         edges = torch.tensor(self.statistics.edges, dtype=torch.int32, device=u.device)
         bins = torch.ops.reram_torch.histogram(u, encoded.cells, edges, outputs, g)
-        y, _ = layer._simulate(x, self.tables, False)
+        y, *_ = layer._simulate(x, self.tables, False)
         # Back from outputs to shift-add results, channels last: sum_k u_k q_k.
         scale, zero = layer._input_scale
         acc = (y.movedim(-3, -1) if isinstance(layer, ReRAMConv2d) else y).double()

@@ -242,7 +242,8 @@ _SECTIONS: dict[str, type] = {
 }
 
 
-def _config_folders() -> list[Path]:
+def config_folders() -> list[Path]:
+    """Where configurations lie: beside the package in a source tree, inside it when installed."""
     import reram_torch
 
     beside = [Path(__file__).resolve().parent.parent / "configs"]  # a source tree
@@ -252,7 +253,7 @@ def _config_folders() -> list[Path]:
 
 def config_names() -> list[str]:
     """The names that `load_config` knows."""
-    return sorted({p.stem for folder in _config_folders() for p in folder.glob("*.toml")})
+    return sorted({p.stem for folder in config_folders() for p in folder.glob("*.toml")})
 
 
 def load_config(name: str | Path) -> Config:
@@ -264,7 +265,7 @@ def load_config(name: str | Path) -> Config:
     """
     path = Path(name)
     if path.suffix != ".toml":
-        found = [f / f"{name}.toml" for f in _config_folders() if (f / f"{name}.toml").is_file()]
+        found = [f / f"{name}.toml" for f in config_folders() if (f / f"{name}.toml").is_file()]
         if not found:
             raise FileNotFoundError(
                 f"no configuration named {str(name)!r}; known: {config_names()}, "

@@ -39,8 +39,8 @@ class CrossbarLayer(nn.Module):
 
     # Set by `calibrate` while it watches: called with the layer and its input instead of `forward`.
     _observer: Callable[[CrossbarLayer, torch.Tensor], torch.Tensor] | None = None
-    # Set by `PowerMeter` while it counts: called with the layer and its counts.
-    _meter: Callable[[CrossbarLayer, torch.Tensor], None] | None = None
+    # Set by `PowerMeter` while it counts: called with the layer, its input, and its counts.
+    _meter: Callable[..., None] | None = None
     # Set by `calibrate`, read by `design_adc`.
     _statistics = None
     # By channel, what is added to the bias against the mean error of the ADCs, or None.
@@ -190,14 +190,15 @@ class CrossbarLayer(nn.Module):
                 "reram_torch.calibrate(net, batches) on a few batches, or load a state_dict "
                 "saved after calibration"
             )
-        y, counts = self._simulate(x, self.tables(), self._meter is not None)
+        y, *counts = self._simulate(x, self.tables(), self._meter is not None)
         if self._meter is not None:
-            self._meter(self, counts)
+            self._meter(self, x, *counts)
         return y
 
     def _simulate(
         self, x: torch.Tensor, tables: AdcTables, count: bool
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Output, counts (3, I, J) and drives (I,)."""
         raise NotImplementedError
 
     def _codes(self, x: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 Trains a float network on data that ships with scikit-learn, runs it on simulated crossbars with an
 8-bit baseline, a plain 4-bit ADC and twin-range ADCs, and fine-tunes it at a harsher budget. Writes
-`runs/demo/report.json` and `runs/demo/report.png`.
+`report.json`, `report.png` and `power.html` to `runs/demo`.
 """
 
 from __future__ import annotations
@@ -65,19 +65,20 @@ def set_best_step(net: nn.Module, batches: DataLoader, bits: int) -> int:
     return best
 
 
-def measure(name: str, net: nn.Module, test: DataLoader) -> dict:
-    """Top-1 and counts of a converted network, as a row of the report."""
+def measure(name: str, net: nn.Module, test: DataLoader) -> tuple[dict, rt.PowerReport]:
+    """Top-1 and counts of a converted network, as a row of the report, and what they came from."""
     with rt.PowerMeter(net) as meter:
         result = evaluate(net, test, description=name)
     report = meter.report("isaac")
-    return {
+    row = {
         "network": name,
         "top1": result.top1,
         "comparisons_per_conversion": report.comparisons_per_conversion,
         "reduction": report.reduction,
-        "adc_energy_nj_per_image": report.adc_energy_pj / 1e3 / result.images,
+        "adc_energy_nj_per_image": report.per_inference(report.adc_energy_pj) / 1e3,
         "seconds_per_100_images": result.seconds_per_100,
     }
+    return row, report
 
 
 def table(rows: list[dict], float_top1: float) -> str:
@@ -108,8 +109,8 @@ def run(folder: Path, epochs: int, fine_epochs: int) -> list[dict]:
     float_top1 = evaluate(model, test, description="float").top1
     rows: list[dict] = []
 
-    def add(row: dict, **more) -> None:
-        rows.append({**row, **more})
+    def add(measured: tuple[dict, rt.PowerReport], **more) -> rt.PowerReport:
+        rows.append({**measured[0], **more})
         report = {
             "float_top1": float_top1,
             "seconds": time.perf_counter() - start,
@@ -117,6 +118,7 @@ def run(folder: Path, epochs: int, fine_epochs: int) -> list[dict]:
             "results": rows,
         }
         (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+        return measured[1]
 
     net = rt.convert(model, rt.load_config("isaac"))
     rt.calibrate(net, calibration)
@@ -131,14 +133,16 @@ def run(folder: Path, epochs: int, fine_epochs: int) -> list[dict]:
     add(measure(f"twin range at {_HARSH}x, fine-tuned", net, test))
     rt.calibrate(net := rt.convert(model, rt.load_config("isaac")), calibration)
     rt.design_adc(net, "twin_range", max_drop=_MAX_DROP)
-    add(measure(f"twin range, max_drop={_MAX_DROP}", net, test))
+    power = add(measure(f"twin range, max_drop={_MAX_DROP}", net, test))
+    power.to_html(folder / "power.html")
 
-    plots.plot_demo(folder / "report.png", net.conv2, "conv2", rows, float_top1)
+    part = next(part for part in power.converted if part.layer == "conv2")
+    plots.plot_demo(folder / "report.png", part, rows, float_top1)
     print("\n" + table(rows, float_top1))
     print(
         f"{rt.backend()}, {torch.get_num_threads()} threads, "
-        f"{time.perf_counter() - start:.0f} s; wrote {folder / 'report.json'} and "
-        f"{folder / 'report.png'}"
+        f"{time.perf_counter() - start:.0f} s; wrote report.json, report.png and power.html "
+        f"to {folder}"
     )
     return rows
 

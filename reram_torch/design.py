@@ -14,10 +14,10 @@ from reram_torch.adc import AdcDesign
 from reram_torch.calibrate import Calibration, collect, evaluating, lossless_adc
 from reram_torch.config import SearchConfig
 from reram_torch.convert import crossbar_layers
+from reram_torch.counts import BASELINE_COMPARISONS, baseline_conversions
 from reram_torch.crossbar_layer import CrossbarLayer
 from reram_torch.drop import counted_drop, expected_drop, margins
 from reram_torch.layer_search import Found, LayerSearch
-from reram_torch.power import BASELINE_COMPARISONS, baseline_conversions
 from reram_torch.progress import progress
 from reram_torch.sensitivity import (
     adc_effects,

@@ -24,9 +24,11 @@ WIDE_DEPTH = 8192
 WIDE_OUTPUTS = 40
 
 
-def counts_like(x: torch.Tensor, geometry: list[int]) -> torch.Tensor:
-    """Room for counts, (3, J)."""
-    return x.new_empty((3, Geometry(*geometry).slices), dtype=torch.int64)
+def counts_like(x: torch.Tensor, geometry: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Room for counts, (3, I, J), and drives, (I,)."""
+    g = Geometry(*geometry)
+    counts = x.new_empty((3, g.cycles, g.slices), dtype=torch.int64)
+    return counts, x.new_empty(g.cycles, dtype=torch.int64)
 
 
 def windows(
@@ -121,14 +123,14 @@ def linear(
     check_finite("input", x)
     N, K = weight.shape
     u = input_codes(x, input_scale, input_zero, Geometry(*geometry).input_bits)
-    acc, counts = torch.ops.reram_torch.crossbar(
+    acc, *counts = torch.ops.reram_torch.crossbar(
         u.reshape(-1, 1, K), cells, levels, comparisons, edges, index, N, geometry, count
     )
     y = dequantize(
         acc.view(-1, N), (N,), scale, code_sums, bias, input_scale, input_zero, K,
         x.new_empty((acc.shape[0], N), dtype=scale.dtype),
     )  # fmt: skip
-    return y.view(*x.shape[:-1], N).to(x.dtype), counts
+    return y.view(*x.shape[:-1], N).to(x.dtype), *counts
 
 
 def linear_cpu(
@@ -143,11 +145,11 @@ def linear_cpu(
             count,
         )  # fmt: skip
     N, K = weight.shape
-    y, counts = _forward(
+    y, *counts = _forward(
         x.reshape(-1, K, 1, 1), weight[:, :, None, None], bias, cells, scale, code_sums, tables,
         input_scale, input_zero, geometry, count, (1, 1), (0, 0), (1, 1), 1,
     )  # fmt: skip
-    return y.view(*x.shape[:-1], N), counts
+    return y.view(*x.shape[:-1], N), *counts
 
 
 def linear_fake(
@@ -155,7 +157,7 @@ def linear_fake(
     input_scale, input_zero, geometry, count,
 ):  # fmt: skip
     """Shapes of the operator `linear`."""
-    return x.new_empty((*x.shape[:-1], weight.shape[0])), counts_like(x, geometry)
+    return x.new_empty((*x.shape[:-1], weight.shape[0])), *counts_like(x, geometry)
 
 
 # --- conv2d ---
@@ -172,13 +174,13 @@ def conv2d(
     if u.is_cuda:  # neighbouring lanes read neighbouring channels
         u = u.contiguous(memory_format=torch.channels_last)
     u = windows(u, tuple(weight.shape[2:]), stride, padding, dilation, groups, input_zero)
-    acc, counts = torch.ops.reram_torch.crossbar(
+    acc, *counts = torch.ops.reram_torch.crossbar(
         u, cells, levels, comparisons, edges, index, N // groups, geometry, count
     )
     out = empty_output(x, weight, stride, padding, dilation, scale.dtype)
     acc = acc.view(out.shape[0], *out.shape[2:], N).permute(0, 3, 1, 2)
     y = dequantize(acc, (N, 1, 1), scale, code_sums, bias, input_scale, input_zero, depth, out)
-    return y.to(x.dtype), counts
+    return y.to(x.dtype), *counts
 
 
 def conv2d_cpu(
@@ -204,7 +206,7 @@ def conv2d_fake(
 ):  # fmt: skip
     """Shapes of the operator `conv2d`."""
     y = empty_output(x, weight, stride, padding, dilation, x.dtype)
-    return y, counts_like(x, geometry)
+    return y, *counts_like(x, geometry)
 
 
 def _forward(
@@ -224,7 +226,7 @@ def _forward(
         x.float(), cells, tables, convolution, g, scale, code_sums,
         None if bias is None else bias.float(), count, y,
     )  # fmt: skip
-    return y.to(x.dtype), counts
+    return y.to(x.dtype), *counts
 
 
 # --- straight-through gradients ------------------------------------------------------------------
@@ -241,7 +243,7 @@ def setup_context(ctx, inputs, output):
     ctx.set_materialize_grads(False)
 
 
-def linear_backward(ctx, grad, _):
+def linear_backward(ctx, grad, *_):
     """Gradients of `linear`'s arguments."""
     nothing = [None] * 11
     if grad is None:
@@ -259,7 +261,7 @@ def linear_backward(ctx, grad, _):
     return grad_x, grad_w, grad_b, *nothing
 
 
-def conv2d_backward(ctx, grad, _):
+def conv2d_backward(ctx, grad, *_):
     """Gradients of `conv2d`'s arguments."""
     nothing = [None] * 15
     if grad is None:

@@ -125,12 +125,12 @@ class ReRAMConv2d(CrossbarLayer, nn.Conv2d):
 
     def _simulate(self, x, tables, count):
         padded, padding = self._padded(x)
-        y, counts = torch.ops.reram_torch.conv2d(
+        y, *counts = torch.ops.reram_torch.conv2d(
             padded, self.weight, self.corrected_bias(), *self.encoded(), *tables,
             *self._input_scale, self.geometry.as_list(), count,
             self.stride, padding, self.dilation, self.groups,
         )  # fmt: skip
-        return (y if x.dim() == 4 else y.squeeze(0)), counts
+        return (y if x.dim() == 4 else y.squeeze(0)), *counts
 
     def _codes(self, x):
         padded, padding = self._padded(x)

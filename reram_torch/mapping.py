@@ -103,9 +103,9 @@ class Geometry:
         """T, the tiles that `depth` word-lines take."""
         return ceil_div(depth, self.rows)
 
-    def conversions_per_slice(self, depth: int, positions: int, outputs: int) -> int:
-        """Conversions of one slice: M * N * T * I, twice that with separate conversions."""
-        return positions * outputs * self.tiles(depth) * self.cycles * len(self.signs)
+    def conversions_per_cycle(self, depth: int, positions: int, outputs: int) -> int:
+        """Conversions of a slice in a cycle: M * N * T, twice that with separate conversions."""
+        return positions * outputs * self.tiles(depth) * len(self.signs)
 
     def cells_shape(self, groups: int, outputs: int, depth: int) -> tuple[int, ...]:
         """Shape of the programmed cells, (G, T, B, P, R + 1, 8): see csrc/reram_crossbar.h."""
@@ -129,6 +129,12 @@ class AdcTables(NamedTuple):
     comparisons: torch.Tensor
     edges: torch.Tensor
     index: torch.Tensor
+
+
+def no_counts(geometry: Geometry, device=None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Counts (3, I, J) and word-line drives (I,), all zero."""
+    counts = torch.zeros(3, geometry.cycles, geometry.slices, dtype=torch.int64, device=device)
+    return counts, counts.new_zeros(geometry.cycles)
 
 
 def check_cells(

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import torch
 
 from reram_torch import mapping
-from reram_torch.mapping import AdcTables, Geometry
+from reram_torch.mapping import AdcTables, Geometry, no_counts
 from reram_torch.validate import check_finite
 
-ABI_VERSION = 5
+ABI_VERSION = 6
 ISAS = ("portable", "avx2", "avx512")
 ERRORS = {
     1: "an argument is out of range",
@@ -133,8 +133,8 @@ def _library() -> ctypes.CDLL:
     if library.reram_abi_version() != ABI_VERSION:
         raise NativeError(f"{path} was built from another version of the package: reinstall it")
     pointer, problem = ctypes.c_void_p, ctypes.POINTER(_Problem)
-    library.reram_crossbar.argtypes = [problem, *[pointer] * 8]
-    library.reram_forward.argtypes = [problem, ctypes.POINTER(_Layer), *[pointer] * 11]
+    library.reram_crossbar.argtypes = [problem, *[pointer] * 9]
+    library.reram_forward.argtypes = [problem, ctypes.POINTER(_Layer), *[pointer] * 12]
     library.reram_histogram.argtypes = [problem, *[pointer] * 4]
     library.reram_program.argtypes = [problem, *[pointer] * 2]
     library.reram_fingerprint.argtypes = [pointer, ctypes.c_int64]
@@ -212,7 +212,7 @@ def crossbar(
     outputs: int,
     geometry: Geometry,
     count: bool,
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """`reference.crossbar` on programmed cells; counts stay zero unless `count`.
 
     Raises:
@@ -221,7 +221,7 @@ def crossbar(
     """
     M, G, K = mapping.sizes(u)
     acc = torch.empty(M, G, outputs, dtype=torch.int32)
-    counts = torch.zeros(3, geometry.slices, dtype=torch.int64)
+    counts, drives = no_counts(geometry)
     cells, *tables = (t.contiguous() for t in (cells, *tables))
     status = _library().reram_crossbar(
         _problem_of(u, geometry, outputs, len(tables[0]), len(tables[2])),
@@ -229,12 +229,12 @@ def crossbar(
         cells.data_ptr(),
         *(t.data_ptr() for t in tables),
         acc.data_ptr(),
-        counts[1].data_ptr() if count else None,
+        *((counts[1].data_ptr(), drives.data_ptr()) if count else (None, None)),
     )
     _check(status, K)
     if count:
-        counts[0] = geometry.conversions_per_slice(K, M, G * outputs) - counts[2]
-    return acc, counts
+        counts[0] = geometry.conversions_per_cycle(K, M, G * outputs) - counts[2]
+    return acc, counts, drives
 
 
 # Building these takes as long as a small layer.
@@ -251,7 +251,7 @@ def _layer_problem(
     threads: int,
     isa: str,
 ) -> tuple[_Problem, _Layer, int]:
-    """The structures of a layer's call, and the conversions that one slice makes."""
+    """The structures of a layer's call, and the conversions of one slice in one cycle."""
     c, outputs = convolution, y_shape[1] // convolution.groups
     positions, depth = (y_shape[0], *y_shape[2:]), (x_shape[1] // c.groups, *c.kernel)
     two, four = ctypes.c_int32 * 2, ctypes.c_int64 * 4
@@ -263,7 +263,7 @@ def _layer_problem(
         *x_shape[2:], four(*x_strides), four(*y_strides), two(*c.stride), two(*c.padding),
         two(*c.dilation), c.input_scale, c.input_zero,
     )  # fmt: skip
-    made = geometry.conversions_per_slice(math.prod(depth), math.prod(positions), y_shape[1])
+    made = geometry.conversions_per_cycle(math.prod(depth), math.prod(positions), y_shape[1])
     return problem, layer, made
 
 
@@ -278,8 +278,8 @@ def forward(
     bias: torch.Tensor | None,
     count: bool,
     y: torch.Tensor,
-) -> torch.Tensor:
-    """A whole layer, float32 images to float32 images: fills `y`, returns the counts.
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A whole layer, float32 images to float32 images: fills `y`, returns counts and drives.
 
     Args:
         x: (B, C, H, W), float32.
@@ -301,7 +301,7 @@ def forward(
         x = x.contiguous()
     operands = [t.contiguous() for t in (cells, *tables, scale, code_sums)]
     bias = None if bias is None else bias.contiguous()
-    counts = torch.zeros(3, geometry.slices, dtype=torch.int64)
+    counts, drives = no_counts(geometry)
     problem, layer, made = _layer_problem(
         geometry, convolution, x.shape, x.stride(), y.shape, y.stride(),
         tables.levels.shape[0], tables.edges.shape[0], torch.get_num_threads(), isa(),
@@ -309,7 +309,7 @@ def forward(
     status = _library().reram_forward(
         problem, layer, x.data_ptr(), *(t.data_ptr() for t in operands),
         None if bias is None else bias.data_ptr(), y.data_ptr(),
-        counts[1].data_ptr() if count else None,
+        *((counts[1].data_ptr(), drives.data_ptr()) if count else (None, None)),
     )  # fmt: skip
     if status:
         if status == _NOT_FINITE:
@@ -317,7 +317,7 @@ def forward(
         _check(status, math.prod(problem.depth))
     if count:
         counts[0] = made - counts[2]
-    return counts
+    return counts, drives
 
 
 def histogram(

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from reram_torch import mapping, native
-from reram_torch.mapping import AdcTables, Geometry
+from reram_torch.mapping import AdcTables, Geometry, no_counts
 from reram_torch.validate import check_choice
 
 PRODUCTS = ("tensor_cores", "popcount")
@@ -47,7 +47,7 @@ def load(path: Path) -> ctypes.CDLL:
     library.reram_cuda_status_text.restype = ctypes.c_char_p
     library.reram_cuda_workspace.argtypes = [problem]
     library.reram_cuda_workspace.restype = ctypes.c_int64
-    library.reram_cuda_crossbar.argtypes = [problem, ctypes.c_int32, *[pointer] * 10]
+    library.reram_cuda_crossbar.argtypes = [problem, ctypes.c_int32, *[pointer] * 11]
     library.reram_cuda_histogram.argtypes = [problem, ctypes.c_int32, *[pointer] * 6]
     library.reram_cuda_program.argtypes = [problem, *[pointer] * 3]
     return library
@@ -108,7 +108,7 @@ def crossbar(
     outputs: int,
     geometry: Geometry,
     count: bool,
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """`reference.crossbar` on programmed cells; counts stay zero unless `count`.
 
     Unlike elsewhere, what only the device could check is taken for granted: `mapping.check_tables`
@@ -120,18 +120,19 @@ def crossbar(
     _on_one_device(u, cells, *tables)
     M, G, K = mapping.sizes(u)
     acc = torch.empty(M, G, outputs, dtype=torch.int32, device=u.device)
-    counts = torch.zeros(3, geometry.slices, dtype=torch.int64, device=u.device)
+    counts, drives = no_counts(geometry, u.device)
     cells, *tables = (t.contiguous() for t in (cells, *tables))
     problem = native._problem_of(u, geometry, outputs, len(tables[0]), len(tables[2]))
     workspace = _workspace(problem, u.device)
     _call(
         "reram_cuda_crossbar", u.device, problem, PRODUCTS.index(product()),
         u.data_ptr(), cells.data_ptr(), *(t.data_ptr() for t in tables),
-        acc.data_ptr(), counts[1].data_ptr() if count else None, workspace.data_ptr(),
+        acc.data_ptr(), *((counts[1].data_ptr(), drives.data_ptr()) if count else (None, None)),
+        workspace.data_ptr(),
     )  # fmt: skip
     if count:
-        counts[0] = geometry.conversions_per_slice(K, M, G * outputs) - counts[2]
-    return acc, counts
+        counts[0] = geometry.conversions_per_cycle(K, M, G * outputs) - counts[2]
+    return acc, counts, drives
 
 
 def histogram(

@@ -3,7 +3,8 @@
 Five operators in the namespace `reram_torch`. The integer ones are the contract:
 
 - `encode_weight`: float weight -> programmed cells, scales, and the sums of codes
-- `crossbar`: input codes and cells -> shift-add results and counts
+- `crossbar`: input codes and cells -> shift-add results, counts (3, I, J) of conversions, comparisons
+  and skipped conversions, and driven word-lines (I,)
 - `histogram`: input codes and cells -> how often each bit-line sum occurs
 
 `linear` and `conv2d` are whole layers: quantize, `crossbar`, dequantize. Their forward pass is the
@@ -30,13 +31,13 @@ _INPUT = "float input_scale, int input_zero"
 _SCHEMAS = {
     "encode_weight": "(Tensor weight, int groups, int[] geometry) -> (Tensor, Tensor, Tensor)",
     "crossbar": f"(Tensor u, Tensor cells, {_ADC}, int outputs, int[] geometry, bool count)"
-    " -> (Tensor, Tensor)",
+    " -> (Tensor, Tensor, Tensor)",
     "histogram": "(Tensor u, Tensor cells, Tensor edges, int outputs, int[] geometry) -> Tensor",
     "linear": f"(Tensor x, Tensor weight, Tensor? bias, {_ENCODED}, {_ADC}, {_INPUT},"
-    " int[] geometry, bool count) -> (Tensor, Tensor)",
+    " int[] geometry, bool count) -> (Tensor, Tensor, Tensor)",
     "conv2d": f"(Tensor x, Tensor weight, Tensor? bias, {_ENCODED}, {_ADC}, {_INPUT},"
     " int[] geometry, bool count, int[2] stride, int[2] padding, int[2] dilation, int groups)"
-    " -> (Tensor, Tensor)",
+    " -> (Tensor, Tensor, Tensor)",
 }
 
 
@@ -90,8 +91,8 @@ def _crossbar_reference(u, cells, levels, comparisons, edges, index, outputs, ge
     _check_integer_args(u, cells, outputs, g)
     mapping.check_tables(g, tables)
     codes = mapping.read_back(cells, g, outputs, mapping.sizes(u)[2])
-    acc, counts = reference.crossbar(u, codes, tables, g)
-    return acc, counts if count else torch.zeros_like(counts)
+    acc, *counts = reference.crossbar(u, codes, tables, g)
+    return acc, *(counts if count else mapping.no_counts(g, u.device))
 
 
 def _crossbar_native(u, cells, levels, comparisons, edges, index, outputs, geometry, count):
@@ -109,7 +110,7 @@ def _crossbar_native(u, cells, levels, comparisons, edges, index, outputs, geome
 
 def _crossbar_fake(u, cells, levels, comparisons, edges, index, outputs, geometry, count):
     M, G, _ = mapping.sizes(u)
-    return u.new_empty((M, G, outputs), dtype=torch.int32), layer_ops.counts_like(u, geometry)
+    return u.new_empty((M, G, outputs), dtype=torch.int32), *layer_ops.counts_like(u, geometry)
 
 
 def _histogram_reference(u, cells, edges, outputs, geometry):

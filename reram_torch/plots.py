@@ -7,56 +7,67 @@ from pathlib import Path
 import numpy as np
 
 from reram_torch.adc import TwinRange, compile_tables
-from reram_torch.crossbar_layer import CrossbarLayer
+from reram_torch.report import Converted
 
-_BLUE, _ORANGE, _GREY, _GREEN = "#3b6fb6", "#d9822b", "#8a8f98", "#3f8f5f"
+BLUE, ORANGE, GREY, GREEN = "#3b6fb6", "#d9822b", "#8a8f98", "#3f8f5f"
 
 
-def _figure(width: float, height: float, columns: int = 1):
+def new_figure(width: float, height: float, columns: int = 1, widths: list[float] | None = None):
+    """A figure without any global state, and its axes side by side.
+
+    Args:
+        width: in inches; `height` likewise.
+        height: in inches.
+        columns: how many axes.
+        widths: their relative widths, instead of `columns`.
+    """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError("pictures need matplotlib, which is in the extra 'plot'") from error
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)  # no window system, no global state
-    axes = figure.subplots(1, columns, squeeze=False)[0]
+    FigureCanvasAgg(figure)  # no window system
+    columns = len(widths) if widths else columns
+    axes = figure.subplots(1, columns, squeeze=False, width_ratios=widths)[0]
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 
-def draw_bit_lines(axis, layer: CrossbarLayer, name: str, slice_index: int) -> None:
-    """Draws the calibrated bit-line histogram of a slice, with the search of its ADC over it."""
-    g = layer.geometry
-    bins = layer._statistics.histogram.sum(0)[slice_index].double().numpy()
-    share = bins / bins.sum()
-    values = np.arange(g.lowest, g.highest + 1)
-    seen = np.flatnonzero(bins)
+def draw_search(axis, part: Converted) -> None:
+    """Draws a histogram of bit-line sums with the thresholds and comparisons of their search."""
+    seen = np.flatnonzero(part.histogram)
+    values = part.lowest + np.arange(len(part.histogram))
     low, high = values[seen[0]], values[seen[-1]]
-    axis.bar(values, share, width=1.0, color=_BLUE, label="bit-line sums")
+    table = compile_tables(part.design, part.lowest, values[-1])
+    share = part.histogram / part.histogram.sum()
+    axis.bar(values, share, width=1.0, color=BLUE, label="bit-line sums")
     axis.set_yscale("log")
-    axis.set_ylim(share[seen].min() / 3, 1.5)
+    axis.set_ylim(share[seen].min() / 3, 2)
     axis.set_xlim(low - 1.5, high + 1.5)
+    changes = np.flatnonzero(np.diff(table.level)) + 1
+    thresholds = [values[c] - 0.5 for c in changes if low < values[c] <= high]
+    for k, x in enumerate(thresholds):
+        axis.axvline(x, color=GREY, lw=0.6, ls=":", label="thresholds" if k == 0 else None)
+    if isinstance(part.design, TwinRange):
+        adc = part.design
+        axis.axvspan(
+            max(adc.bias - 0.5, low - 1.5), min(adc.end - 0.5, high + 1.5), color=ORANGE,
+            alpha=0.2, lw=0, zorder=0,
+            label=f"R1: step {adc.step}, {adc.n1} bit; R2: step {adc.step << adc.m}, {adc.n2} bit",
+        )  # fmt: skip
     axis.set_xlabel("bit-line sum")
     axis.set_ylabel("share of conversions")
-    adc = layer.adc[slice_index if len(layer.adc) > 1 else 0]
-    table = compile_tables(adc, g.lowest, g.highest)
-    if isinstance(adc, TwinRange):
-        axis.axvspan(
-            max(adc.bias - 0.5, low - 1.5), min(adc.end - 0.5, high + 1.5), color=_ORANGE,
-            alpha=0.25, lw=0, zorder=0,
-            label=f"R1 = [{adc.bias}, {adc.end}): step {adc.step}, {adc.n1} bit",
-        )  # fmt: skip
-        axis.plot([], [], " ", label=f"R2: step {adc.step << adc.m}, {adc.n2} bit")
     steps = axis.twinx()
-    steps.step(values, table.comparisons, where="mid", color=_ORANGE)
-    steps.set_ylim(0, max(9, int(table.comparisons.max()) + 2))
-    steps.set_ylabel("comparisons", color=_ORANGE)
-    steps.tick_params(axis="y", colors=_ORANGE)
+    steps.step(values, table.comparisons, where="mid", color=ORANGE)
+    shown = table.comparisons[seen[0] : seen[-1] + 1]
+    steps.set_ylim(0, max(9, int(shown.max()) + 2))
+    steps.set_ylabel("comparisons", color=ORANGE)
+    steps.tick_params(axis="y", colors=ORANGE)
     steps.spines["top"].set_visible(False)
-    axis.set_title(f"{name}, slice {slice_index}: {adc.kind}", fontsize=11, pad=26)
-    axis.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
+    axis.set_title(f"{part.layer}: {part.design.kind.replace('_', ' ')}\n{part.where}", fontsize=9)
+    axis.legend(frameon=False, fontsize=7, loc="upper right")
 
 
 def draw_accuracy(axis, rows: list[dict], float_top1: float) -> None:
@@ -67,11 +78,11 @@ def draw_accuracy(axis, rows: list[dict], float_top1: float) -> None:
         rows: `network`, `reduction`, `top1`, and `curve`, true where points belong to one line.
         float_top1: drawn as a level line.
     """
-    axis.axhline(float_top1, color=_GREY, lw=1, ls="--", label="float")
+    axis.axhline(float_top1, color=GREY, lw=1, ls="--", label="float")
     line = sorted((r["reduction"], r["top1"]) for r in rows if r.get("curve"))
     if line:
-        axis.plot(*zip(*line, strict=True), "o-", color=_BLUE, ms=4, label="twin range")
-    marks = iter([("s", _GREY), ("D", _GREEN), ("*", _ORANGE), ("^", "#9a4fb0")])
+        axis.plot(*zip(*line, strict=True), "o-", color=BLUE, ms=4, label="twin range")
+    marks = iter([("s", GREY), ("D", GREEN), ("*", ORANGE), ("^", "#9a4fb0")])
     for row in rows:
         if not row.get("curve"):
             marker, color = next(marks)
@@ -86,38 +97,11 @@ def draw_accuracy(axis, rows: list[dict], float_top1: float) -> None:
     axis.legend(frameon=False, fontsize=8, loc="best")
 
 
-def plot_demo(
-    path: str | Path, layer: CrossbarLayer, name: str, rows: list[dict], float_top1: float
-) -> None:
-    """The demo's picture: a slice's histogram with its search, and accuracy against reduction."""
-    figure, (left, right) = _figure(11.5, 4.6, 2)
-    # The slice whose search goes deepest has most to show.
-    deepest = int(layer.tables().comparisons.amax(1).argmax())
-    draw_bit_lines(left, layer, name, deepest)
+def plot_demo(path: str | Path, part: Converted, rows: list[dict], float_top1: float) -> None:
+    """The demo's picture: a histogram with its search, and accuracy against reduction."""
+    figure, (left, right) = new_figure(11.5, 4.6, 2)
+    draw_search(left, part)
     draw_accuracy(right, rows, float_top1)
-    figure.savefig(path)
-
-
-def plot_layers(report, path: str | Path) -> None:
-    """Bars of comparisons per conversion and of ADC energy for each layer of a report."""
-    names = [layer.name for layer in report.layers]
-    height = max(2.5, 0.28 * len(names) + 1.2)
-    figure, (left, right) = _figure(10, height, 2)
-    each = [layer.comparisons_per_conversion for layer in report.layers]
-    left.barh(names, each, color=_BLUE)
-    left.axvline(8, color=_GREY, lw=1, ls="--")
-    left.set_xlabel("comparisons per conversion (dashed: ISAAC)")
-    energy = [layer.adc_energy_pj / 1e6 for layer in report.layers]
-    right.barh(names, energy, color=_ORANGE)
-    right.set_xlabel(f"ADC energy (uJ, {report.technology})")
-    right.tick_params(axis="y", labelleft=False)
-    for axis in (left, right):
-        axis.invert_yaxis()
-    figure.suptitle(
-        f"{report.reduction:.2f}x fewer A/D operations, "
-        f"{report.comparisons_per_conversion:.2f} comparisons per conversion",
-        fontsize=11,
-    )
     figure.savefig(path)
 
 
@@ -128,19 +112,21 @@ def plot_sweep(rows: list[dict], path: str | Path) -> None:
         rows: its CSV rows.
         path: of the picture.
     """
-    figure, (axis,) = _figure(8.2, 4.8)
+    figure, (axis,) = new_figure(8.2, 4.8)
     curves: dict[tuple[str, ...], list[tuple[float, float]]] = {}
+    bounds: list[tuple[float, str]] = []
     for row in rows:
         if row["config"] == "float":
-            axis.axhline(float(row["top1"]), color=_GREY, lw=1, ls="--", label="float")
+            axis.axhline(float(row["top1"]), color=GREY, lw=1, ls="--", label="float")
         elif row["config"] == "bound":
             if row["budget"] == "entropy":
-                label = f"entropy of the sums ({row['encoding']}): the most of any lossless search"
-                axis.axvline(float(row["reduction"]), color=_GREY, lw=1, ls=":", label=label)
+                x = float(row["reduction"])
+                axis.axvline(x, color=GREY, lw=1, ls=":")
+                bounds.append((x, f" no lossless search passes this\n (entropy, {row['encoding']})"))
         else:
             key = (row["config"], row["granularity"], row["encoding"])
             curves.setdefault(key, []).append((float(row["reduction"]), float(row["top1"])))
-    colors = [_BLUE, _ORANGE, _GREEN, "#9a4fb0", "#c0392b", "#00838f", "#6d4c41", "#616161"]
+    colors = [BLUE, ORANGE, GREEN, "#9a4fb0", "#c0392b", "#00838f", "#6d4c41", "#616161"]
     for k, ((name, granularity, encoding), points) in enumerate(curves.items()):
         x, y = zip(*sorted(points), strict=True)
         label = f"{name.replace('_', ' ')}, {granularity.replace('+', ' x ')}, {encoding}"
@@ -148,5 +134,8 @@ def plot_sweep(rows: list[dict], path: str | Path) -> None:
     axis.set_xlabel("reduction of A/D operations over the ISAAC baseline (x)")
     axis.set_ylabel("top-1")
     axis.grid(alpha=0.25)
-    axis.legend(frameon=False, fontsize=8, loc="lower left")
+    for k, (x, text) in enumerate(sorted(bounds)):  # stacked: bounds of encodings lie close
+        axis.text(x, 0.03 + 0.09 * k, text, transform=axis.get_xaxis_transform(), color="#555",
+                  fontsize=8, va="bottom")  # fmt: skip
+    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
     figure.savefig(path)

@@ -1,170 +1,48 @@
-"""Counts of what was simulated, and the energy that they stand for."""
+"""`PowerMeter`: watches the crossbars of a network, and prices what they did."""
 
 from __future__ import annotations
 
-import csv
-import json
-import math
-from dataclasses import asdict, dataclass
+import dataclasses
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
+from reram_torch.adc import AdcDesign, compile_tables
+from reram_torch.adc_energy import Searched, adc_energy_pj
 from reram_torch.convert import crossbar_layers
+from reram_torch.counts import LayerCounts
 from reram_torch.crossbar_layer import CrossbarLayer
-from reram_torch.mapping import Geometry
-from reram_torch.validate import check_choice
-
-# ISAAC's ADC makes eight comparisons for every conversion, with 8 cycles of 8 slices.
-BASELINE_COMPARISONS = 8
-_BASELINE_SLICES_AND_CYCLES = 8 * 8
-
-# Energy of one bit cycle of a SAR ADC, pJ: the linear term of a fit to the published values of the
-# ISAAC family, 4 to 10 bits (DESIGN, section 5).
-TECHNOLOGIES = {"isaac": 0.196}
+from reram_torch.latency import Latency, layer_latency
+from reram_torch.mapping import AdcTables, sizes
+from reram_torch.report import Converted, LayerReport, PowerReport
+from reram_torch.technology import Technology, load_technology
 
 
-def baseline_conversions(geometry: Geometry, sums: int) -> int:
-    """Conversions that the ISAAC baseline would have made where this geometry had `sums`.
+@dataclasses.dataclass
+class _Seen:
+    """What a layer did so far."""
 
-    The baseline is the same network, array height and batch with offset encoding, 1-bit cells and
-    DACs, 8-bit weights and inputs.
-    """
-    own = geometry.cycles * geometry.slices * len(geometry.signs)
-    return sums // own * _BASELINE_SLICES_AND_CYCLES
+    counts: torch.Tensor  # (3, I, J)
+    drives: torch.Tensor  # (I,)
+    histogram: torch.Tensor | None  # (B, I, J, V)
+    adc: tuple[AdcDesign, ...]  # what did it
+    tables: AdcTables
 
+    @classmethod
+    def nothing(cls, layer: CrossbarLayer) -> _Seen:
+        """What a layer did that saw no input."""
+        g = layer.geometry
+        none = torch.zeros(3, g.cycles, g.slices, dtype=torch.int64)
+        return cls(none, none[0, :, 0], None, layer.adc, layer._tables)
 
-@dataclass(frozen=True)
-class LayerReport:
-    """Counts of one layer, or their totals.
-
-    Attributes:
-        name: qualified name.
-        conversions: bit-line sums converted.
-        skipped: bit-line sums that needed no conversion, no word-line being driven.
-        comparisons: A/D operations made.
-        baseline_comparisons: those of the ISAAC baseline.
-        adc_energy_pj: energy of the comparisons, pJ.
-        slice_conversions, slice_comparisons: the counts of each slice, lowest first.
-    """
-
-    name: str
-    conversions: int
-    skipped: int
-    comparisons: int
-    baseline_comparisons: int
-    adc_energy_pj: float
-    slice_conversions: tuple[int, ...] = ()
-    slice_comparisons: tuple[int, ...] = ()
-
-    @property
-    def comparisons_per_conversion(self) -> float:
-        """Mean A/D operations of a bit-line sum, skipped ones included; NaN without any."""
-        sums = self.conversions + self.skipped
-        return self.comparisons / sums if sums else float("nan")
-
-    @property
-    def reduction(self) -> float:
-        """Comparisons of the ISAAC baseline over those made; NaN if nothing was simulated."""
-        if not self.comparisons:
-            return float("inf") if self.baseline_comparisons else float("nan")
-        return self.baseline_comparisons / self.comparisons
-
-    def to_dict(self) -> dict:
-        """All attributes and ratios as plain values; a ratio that is not finite is None."""
-        ratios = {
-            "comparisons_per_conversion": self.comparisons_per_conversion,
-            "reduction": self.reduction,
-        }
-        finite = {k: v if math.isfinite(v) else None for k, v in ratios.items()}
-        return {**asdict(self), **finite}
-
-
-@dataclass(frozen=True)
-class PowerReport:
-    """What `PowerMeter` saw.
-
-    Attributes:
-        technology: name of the energy figures.
-        layers: one report a layer, in the network's order.
-        total: their sums.
-    """
-
-    technology: str
-    layers: tuple[LayerReport, ...]
-    total: LayerReport
-
-    @property
-    def conversions(self) -> int:
-        """Bit-line sums converted."""
-        return self.total.conversions
-
-    @property
-    def comparisons(self) -> int:
-        """A/D operations made."""
-        return self.total.comparisons
-
-    @property
-    def comparisons_per_conversion(self) -> float:
-        """Mean A/D operations of a bit-line sum, skipped ones included."""
-        return self.total.comparisons_per_conversion
-
-    @property
-    def reduction(self) -> float:
-        """Comparisons of the ISAAC baseline over those made."""
-        return self.total.reduction
-
-    @property
-    def adc_energy_pj(self) -> float:
-        """Energy of the ADCs, pJ, by the bit-cycle model."""
-        return self.total.adc_energy_pj
-
-    @property
-    def energy_pj(self) -> float:
-        """Energy of all components that are modelled, pJ. So far that is the ADCs alone."""
-        return self.adc_energy_pj
-
-    def to_dict(self) -> dict:
-        """The report as plain values."""
-        return {
-            "technology": self.technology,
-            "adc_energy_model": "bit_cycle",
-            "total": self.total.to_dict(),
-            "layers": [layer.to_dict() for layer in self.layers],
-        }
-
-    def to_json(self, path: str | Path) -> None:
-        """Writes the report as JSON."""
-        Path(path).write_text(
-            json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n", encoding="utf-8"
-        )
-
-    def to_csv(self, path: str | Path) -> None:
-        """Writes one row for each layer, then the total, as CSV."""
-        rows = [layer.to_dict() for layer in (*self.layers, self.total)]
-        columns = [k for k in rows[0] if not k.startswith("slice_")]
-        with Path(path).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns, extrasaction="ignore")
-            writer.writeheader()
-            writer.writerows(rows)
-
-    def plot(self, path: str | Path) -> None:
-        """Draws comparisons and energy by layer (needs the extra `plot`)."""
-        from reram_torch.plots import plot_layers
-
-        plot_layers(self, path)
-
-    def __str__(self) -> str:
-        header = ("conversions", "comparisons", "each", "reduction")
-        lines = ["{:24} {:>15} {:>15} {:>6} {:>9}".format("layer", *header)]
-        lines += [
-            f"{r.name:24} {r.conversions:15,} {r.comparisons:15,} "
-            f"{r.comparisons_per_conversion:6.2f} {r.reduction:8.2f}x"
-            for r in (*self.layers, self.total)
-        ]
-        energy = f"ADC energy {self.adc_energy_pj / 1e6:,.3f} uJ ({self.technology}, bit cycle)"
-        return "\n".join([*lines, energy])
+    def same_adcs(self, layer: CrossbarLayer) -> bool:
+        """Whether the layer still has the ADCs that were counted."""
+        if self.tables is layer._tables:
+            return True
+        moved = zip(self.tables, layer._tables, strict=True)  # to another device, perhaps
+        return self.adc == layer.adc and all(torch.equal(a.cpu(), b.cpu()) for a, b in moved)
 
 
 class PowerMeter:
@@ -174,68 +52,209 @@ class PowerMeter:
 
     Args:
         net: a converted network.
+        histograms: also count how often each bit-line sum occurs, which the ADC energy model `sar`
+            needs, and which takes about as long as the simulation itself.
+
+    Attributes:
+        inferences: network inputs seen: the sum of the first dimensions of the first tensor that
+            each call of `net` was given.
 
     Raises:
         ValueError: there are no crossbar layers.
-        RuntimeError: on entry, if another meter is counting on this network.
+        RuntimeError: on entry, if another meter is counting on this network; in a forward pass, if
+            a layer's ADCs changed since the last.
     """
 
-    def __init__(self, net: nn.Module):
+    def __init__(self, net: nn.Module, *, histograms: bool = False):
+        self._net = net
         self._layers = crossbar_layers(net)
-        self._counts: dict[CrossbarLayer, torch.Tensor] = {}
+        self._histograms = histograms
+        self._seen: dict[CrossbarLayer, _Seen] = {}
+        self._hook = None
+        self.inferences = 0
 
     def __enter__(self) -> PowerMeter:
         if any(layer._meter is not None for layer in self._layers.values()):
             raise RuntimeError("another PowerMeter is counting on this network: leave it first")
         for layer in self._layers.values():
             layer._meter = self._add
+        self._hook = self._net.register_forward_pre_hook(self._count_inputs, with_kwargs=True)
         return self
 
     def __exit__(self, *_) -> None:
+        self._hook.remove()
         for layer in self._layers.values():
             layer._meter = None
 
-    def _add(self, layer: CrossbarLayer, counts: torch.Tensor) -> None:
-        so_far = self._counts.get(layer)
-        self._counts[layer] = counts.clone() if so_far is None else so_far + counts
+    def _count_inputs(self, _, args: tuple, kwargs: dict) -> None:
+        for value in (*args, *kwargs.values()):
+            if isinstance(value, torch.Tensor):
+                self.inferences += value.shape[0] if value.dim() else 1
+                return
 
-    def report(self, technology: str = "isaac") -> PowerReport:
-        """What was counted so far.
+    def _add(
+        self, layer: CrossbarLayer, x: torch.Tensor, counts: torch.Tensor, drives: torch.Tensor
+    ) -> None:
+        histogram = _histogram(layer, x) if self._histograms else None
+        seen = self._seen.get(layer)
+        if seen is None:
+            self._seen[layer] = _Seen(
+                counts.clone(), drives.clone(), histogram, layer.adc, layer._tables
+            )
+            return
+        if not seen.same_adcs(layer):
+            raise RuntimeError(
+                "a layer's ADCs changed while a PowerMeter was counting: use a meter for each design"
+            )
+        seen.counts = seen.counts + counts
+        seen.drives = seen.drives + drives
+        if histogram is not None:
+            seen.histogram = seen.histogram + histogram
+
+    def report(
+        self,
+        technology: str | Path | Technology = "isaac",
+        *,
+        adc_model: str = "bit_cycle",
+        inferences: int | None = None,
+    ) -> PowerReport:
+        """What was counted so far, priced.
 
         Args:
-            technology: whose energy figures to use: `isaac` (0.196 pJ a bit cycle).
+            technology: a name (see `technology_names`), the path of a TOML file, or a `Technology`.
+            adc_model: `bit_cycle` (energy per comparison), `sar` (comparator, logic and capacitors
+                along the path of each search; needs `histograms=True`) or `resolution` (a smaller
+                ADC that always finishes).
+            inferences: network inputs that the counts stand for, if not `self.inferences`.
 
         Raises:
-            ValueError: an unknown technology.
+            ValueError: an unknown technology or model, numbers that the technology lacks, `sar`
+                without histograms, or `resolution` for a search that stops early.
         """
-        check_choice("technology", technology, tuple(TECHNOLOGIES))
-        energy = TECHNOLOGIES[technology]
-        rows = []
-        for name, layer in self._layers.items():
-            counts = self._counts.get(layer)
-            if counts is None:
-                counts = torch.zeros(3, layer.geometry.slices, dtype=torch.int64)
-            conversions, comparisons, skipped = (tuple(row) for row in counts.tolist())
-            sums = sum(conversions) + sum(skipped)
-            baseline = baseline_conversions(layer.geometry, sums)
-            rows.append(
-                LayerReport(
-                    name,
-                    sum(conversions),
-                    sum(skipped),
-                    sum(comparisons),
-                    baseline * BASELINE_COMPARISONS,
-                    sum(comparisons) * energy,
-                    conversions,
-                    comparisons,
-                )
-            )
-        total = LayerReport(
-            "total",
-            sum(r.conversions for r in rows),
-            sum(r.skipped for r in rows),
-            sum(r.comparisons for r in rows),
-            sum(r.baseline_comparisons for r in rows),
-            sum(r.adc_energy_pj for r in rows),
+        technology = load_technology(technology)
+        inferences = self.inferences if inferences is None else inferences
+        searched = {
+            name: _searched(layer, self._seen.get(layer) or _Seen.nothing(layer))
+            for name, layer in self._layers.items()
+        }
+
+        def price(name: str, layer: Searched) -> LayerReport:
+            return _layer_report(name, layer, technology, adc_model, inferences)
+
+        layers = tuple(price(name, layer) for name, layer in searched.items())
+        plain = [price(name, layer.unsearched()) for name, layer in searched.items()]
+        shown = (_converted(name, self._layers[name], layer) for name, layer in searched.items())
+        return PowerReport(
+            technology,
+            adc_model,
+            inferences,
+            layers,
+            _total(layers, searched),
+            _total(plain, searched),
+            {name: layer.config.to_dict() for name, layer in self._layers.items()},
+            tuple(part for part in shown if part is not None),
         )
-        return PowerReport(technology, tuple(rows), total)
+
+
+def _histogram(layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        u, cells = layer._codes(x), layer.encoded().cells
+        outputs = layer.weight.shape[0] // sizes(u)[1]
+        return torch.ops.reram_torch.histogram(
+            u, cells, layer.tables().edges, outputs, layer.geometry.as_list()
+        )
+
+
+def _searched(layer: CrossbarLayer, seen: _Seen) -> Searched:
+    g, groups = layer.geometry, getattr(layer, "groups", 1)
+    conversions, comparisons, skipped = seen.counts.cpu().numpy()
+    counts = LayerCounts(
+        g, groups, layer.weight.shape[0] // groups, layer.depth,
+        conversions, comparisons, skipped, seen.drives.cpu().numpy(),
+    )  # fmt: skip
+    histogram = None if seen.histogram is None else seen.histogram.cpu().numpy()
+    edges, index = tuple(seen.tables.edges.tolist()), seen.tables.index.cpu().numpy()
+    return Searched(counts, seen.adc, edges, index, histogram)
+
+
+def _layer_report(
+    name: str, layer: Searched, technology: Technology, adc_model: str, inferences: int
+) -> LayerReport:
+    counts, events = layer.counts, layer.counts.events()
+    energy = {"adc": adc_energy_pj(adc_model, technology, layer)}
+    energy |= {c.name: events[c.event] * technology.event_pj(c) for c in technology.components}
+    g, array = counts.geometry, technology.array
+    areas = technology.array_area_mm2
+    known = (g.rows, g.cols) == (array.rows, array.cols) and areas
+    return LayerReport(
+        name,
+        events,
+        int(counts.skipped.sum()),
+        counts.baseline_comparisons,
+        energy,
+        layer_latency(technology, layer, inferences),
+        counts.arrays,
+        counts.utilisation,
+        counts.arrays * sum(areas.values()) if known else None,
+        *(tuple(map(tuple, x.tolist())) for x in (
+            counts.conversions, counts.comparisons, counts.skipped, counts.cell_reads
+        )),
+        tuple(counts.word_line_drives.tolist()),
+    )  # fmt: skip
+
+
+def _total(rows: list[LayerReport] | tuple[LayerReport, ...], searched: dict) -> LayerReport:
+    cells = sum(s.counts.arrays * s.counts.geometry.rows * s.counts.geometry.cols
+                for s in searched.values())  # fmt: skip
+    used = sum(s.counts.groups * s.counts.depth * s.counts.bit_lines for s in searched.values())
+    areas = [r.area_mm2 for r in rows]
+    return LayerReport(
+        "total",
+        {event: sum(r.events[event] for r in rows) for event in rows[0].events},
+        sum(r.skipped for r in rows),
+        sum(r.baseline_comparisons for r in rows),
+        {name: sum(r.component_pj[name] for r in rows) for name in rows[0].component_pj},
+        sum((r.latency for r in rows), Latency(0.0, 0.0, 0.0, 0.0)),
+        sum(r.arrays for r in rows),
+        used / cells,
+        None if None in areas else sum(areas),
+    )
+
+
+def _converted(name: str, layer: CrossbarLayer, searched: Searched) -> Converted | None:
+    """The design that made most of a layer's comparisons, and what it converted."""
+    bins, edges, index = searched.histogram, searched.edges, searched.index
+    if bins is None and layer._statistics is not None:  # of the calibration, if it fits
+        bins = layer._statistics.by_activity.numpy()
+        if len(edges) == 1:
+            bins = bins.sum(0, keepdims=True)
+        elif edges != layer._statistics.edges:
+            return None
+    if bins is None or not bins.any():
+        return None
+    g = layer.geometry
+    made = [
+        int(bins[index == k].sum(0) @ compile_tables(d, g.lowest, g.highest).comparisons.astype(int))
+        for k, d in enumerate(searched.designs)
+    ]
+    k = int(np.argmax(made))
+    here = index == k
+    return Converted(
+        name, _where(here, edges), searched.designs[k], g.lowest, bins[here].sum(0)
+    )
+
+
+def _where(here: np.ndarray, edges: tuple[int, ...]) -> str:
+    """Which slices, cycles and activity buckets, (B, I, J), in words."""
+    words = []
+    for axis, name in ((2, "slice"), (1, "cycle")):
+        used = np.flatnonzero(here.any(tuple({0, 1, 2} - {axis})))
+        if len(used) < here.shape[axis]:
+            plural = "s" if len(used) > 1 else ""
+            words.append(f"{name}{plural} {', '.join(map(str, used))}")
+    buckets = np.flatnonzero(here.any((1, 2)))
+    if len(buckets) < here.shape[0]:
+        first, last = edges[buckets[0]], (*edges, None)[buckets[-1] + 1]
+        upper = "or more" if last is None else f"to {last - 1}"
+        words.append(f"{first} {upper} word-lines driven")
+    return ", ".join(words) or "all slices and cycles"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import torch
 
-from reram_torch.mapping import AdcTables, Geometry, check_accumulator, encode, sizes
+from reram_torch.mapping import AdcTables, Geometry, check_accumulator, encode, no_counts, sizes
 
 
 def bit_line_sums(
@@ -48,7 +48,7 @@ def bit_line_sums(
 
 def crossbar(
     u: torch.Tensor, codes: torch.Tensor, tables: AdcTables, geometry: Geometry
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Bit-line sums, conversion and shift-add of a layer.
 
     Args:
@@ -59,8 +59,9 @@ def crossbar(
 
     Returns:
         acc, int32 (M, G, N): the shift-add result less the encoding's offset, which is
-        sum_k u_k q_k with a lossless ADC; and counts, int64 (3, J): conversions made, comparisons,
-        and conversions skipped.
+        sum_k u_k q_k with a lossless ADC; counts, int64 (3, I, J): conversions made, comparisons,
+        and conversions skipped, by cycle and slice; and drives, int64 (I,): word-lines driven in
+        each cycle, those of a position's tile once, whatever its bit-lines.
 
     Raises:
         ValueError: the accumulator could overflow.
@@ -70,7 +71,7 @@ def crossbar(
     N = codes.shape[1]
     check_accumulator(geometry, K, tables)
     acc = torch.zeros(G, M, N, dtype=torch.int64, device=u.device)
-    counts = torch.zeros(3, geometry.slices, dtype=torch.int64, device=u.device)
+    counts, drives = no_counts(geometry, u.device)
     for i, j, sign, activity, sums in bit_line_sums(u, codes, geometry):
         bucket = torch.bucketize(activity, tables.edges.long(), right=True) - 1
         table = tables.index[:, i, j].long()[bucket].expand_as(sums)
@@ -78,14 +79,16 @@ def crossbar(
         index = table.clamp(min=0), sums - geometry.lowest
         significance = 2 ** (i * geometry.dac_bits + j * geometry.cell_bits)
         acc += sign * significance * converted * tables.levels.long()[index]
-        counts[0, j] += converted.sum()
-        counts[1, j] += (converted * tables.comparisons.long()[index]).sum()
-        counts[2, j] += (~converted).sum()
+        counts[0, i, j] += converted.sum()
+        counts[1, i, j] += (converted * tables.comparisons.long()[index]).sum()
+        counts[2, i, j] += (~converted).sum()
+        if j == 0 and sign > 0:
+            drives[i] += activity.sum()
     acc = acc.transpose(0, 1)
     if geometry.offset:
         driven = (u.long() & 2**geometry.input_bits - 1).sum(-1, keepdim=True)
         acc = acc - 2 ** (geometry.weight_bits - 1) * driven
-    return acc.to(torch.int32).contiguous(), counts
+    return acc.to(torch.int32).contiguous(), counts, drives
 
 
 def histogram(

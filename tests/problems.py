@@ -28,6 +28,12 @@ def lossless_tables(g: Geometry) -> AdcTables:
     return AdcTables(levels, torch.full_like(levels, 8, dtype=torch.uint8), zero, index)
 
 
+def assert_same(found, expected):
+    """The same results of `crossbar`: sums, counts and drives."""
+    for a, b in zip(found, expected, strict=True):
+        assert torch.equal(a.cpu(), b)
+
+
 @dataclass
 class Problem:
     geometry: Geometry

@@ -15,7 +15,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from problems import Problem, problems
+from problems import Problem, assert_same, problems
 from test_native import BAD, GOOD, structure
 
 import reram_torch as rt
@@ -76,15 +76,13 @@ def check(p, device="cpu"):
     bins = native_cuda.histogram(u, cells, tables.edges, p.outputs, g)
     assert torch.equal(bins.cpu(), reference.histogram(p.u, p.codes, p.tables.edges, g))
     try:
-        acc, counts = reference.crossbar(p.u, p.codes, p.tables, g)
+        expected = reference.crossbar(p.u, p.codes, p.tables, g)
     except ValueError:
         return  # refused when a layer is given its tables, before any kernel
-    found, made = native_cuda.crossbar(u, cells, tables, p.outputs, g, True)
-    assert torch.equal(found.cpu(), acc)
-    assert torch.equal(made.cpu(), counts)
-    uncounted, none = native_cuda.crossbar(u, cells, tables, p.outputs, g, False)
-    assert torch.equal(uncounted.cpu(), acc)
-    assert not none.any()
+    assert_same(native_cuda.crossbar(u, cells, tables, p.outputs, g, True), expected)
+    uncounted, *none = native_cuda.crossbar(u, cells, tables, p.outputs, g, False)
+    assert torch.equal(uncounted.cpu(), expected[0])
+    assert not any(x.any() for x in none)
 
 
 @st.composite
@@ -188,7 +186,7 @@ def test_bad_sizes_are_refused(emulation, data):
     room, library = torch.full((4096,), 7, dtype=torch.uint8), emulation.library
     at = room.data_ptr()
     assert library.reram_cuda_workspace(problem) == 0 or "tables" in values
-    assert library.reram_cuda_crossbar(problem, 0, *[at] * 9, None) == 1
+    assert library.reram_cuda_crossbar(problem, 0, *[at] * 10, None) == 1
     assert library.reram_cuda_histogram(problem, 0, *[at] * 5, None) == 1
     assert library.reram_cuda_program(problem, at, at, None) == 1
     assert bool((room == 7).all())
@@ -197,11 +195,10 @@ def test_bad_sizes_are_refused(emulation, data):
 def test_missing_arrays_and_unknown_products_are_refused(emulation):
     problem, library = structure(native._Problem, GOOD), emulation.library
     at = torch.zeros(4096, dtype=torch.uint8).data_ptr()
-    crossbar, histogram = [at] * 9, [at] * 5
-    for missing in range(9):
-        arrays = [None if k == missing else at for k in range(9)]
-        if missing != 7:  # counts may be missing
-            assert library.reram_cuda_crossbar(problem, 0, *arrays, None) == 1
+    crossbar, histogram = [at] * 10, [at] * 5
+    for missing in range(10):  # counts and drives may only be missing together
+        arrays = [None if k == missing else at for k in range(10)]
+        assert library.reram_cuda_crossbar(problem, 0, *arrays, None) == 1
     for missing in range(5):
         arrays = [None if k == missing else at for k in range(5)]
         assert library.reram_cuda_histogram(problem, 0, *arrays, None) == 1

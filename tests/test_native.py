@@ -65,10 +65,10 @@ def call(values, missing=None, edges=(0, 3), index=0, layer=None, x=1.0):
     library, pointer = native._library(), ctypes.byref(problem)
     tables = [at[k] for k in ("cells", "levels", "comparisons", "edges", "index")]
     statuses = [
-        library.reram_crossbar(pointer, at["u"], *tables, at["acc"], None),
+        library.reram_crossbar(pointer, at["u"], *tables, at["acc"], None, None),
         library.reram_forward(
             pointer, ctypes.byref(layer), at["x"], *tables, at["scale"], at["code_sums"], None,
-            at["y"], None,
+            at["y"], None, None,
         ),
         library.reram_histogram(pointer, at["u"], at["cells"], at["edges"], at["bins"]),
     ]  # fmt: skip
@@ -138,8 +138,8 @@ def test_indices_of_no_table_are_refused(index):
 
 def test_no_problem_is_refused():
     library = native._library()
-    assert library.reram_crossbar(None, *[None] * 8) == 1
-    assert library.reram_forward(None, None, *[None] * 11) == 1
+    assert library.reram_crossbar(None, *[None] * 9) == 1
+    assert library.reram_forward(None, None, *[None] * 12) == 1
     assert library.reram_histogram(None, *[None] * 4) == 1
     assert library.reram_program(None, *[None] * 2) == 1
     assert library.reram_fingerprint(None, 5) == library.reram_fingerprint(None, 0)
