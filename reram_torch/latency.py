@@ -59,7 +59,7 @@ def layer_latency(technology: Technology, layer: Searched, inferences: int) -> L
     each = ceil_div(fullest * technology.array.columns_per_adc, g.cols)
     worst = each * layer.longest().astype(float)
     average = each * counts.comparisons.sum(1) / sums
-    positions = counts.positions / inferences
+    positions = counts.positions / inferences if inferences else float("nan")
 
     def time(cycles: np.ndarray) -> float:
         adc_ns = cycles * technology.adc.comparison_ns

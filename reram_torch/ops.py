@@ -3,8 +3,8 @@
 Five operators in the namespace `reram_torch`. The integer ones are the contract:
 
 - `encode_weight`: float weight -> programmed cells, scales, and the sums of codes
-- `crossbar`: input codes and cells -> shift-add results, counts (3, I, J) of conversions, comparisons
-  and skipped conversions, and driven word-lines (I,)
+- `crossbar`: input codes and cells -> shift-add results, counts (3, I, J) of conversions, of
+  comparisons and of skipped conversions, and driven word-lines (I,)
 - `histogram`: input codes and cells -> how often each bit-line sum occurs
 
 `linear` and `conv2d` are whole layers: quantize, `crossbar`, dequantize. Their forward pass is the

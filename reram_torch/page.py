@@ -12,25 +12,26 @@ _SEARCHES = 6  # pictures of searches at most
 
 _MODELS = {
     "bit_cycle": "so much energy for each comparison",
-    "sar": "comparator and logic for each comparison, and the charge that the capacitors take along "
-    "the path of each search",
+    "sar": "comparator and logic for each comparison, and the charge that the capacitors take "
+    "along the path of each search",
     "resolution": "an ADC of so many bits that always finishes, from a survey of published ADCs",
 }
 
 _STYLE = """
 :root { color-scheme: light; }
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; margin: 2rem auto;
-       max-width: 76rem; padding: 0 1.5rem; }
+       max-width: 80rem; padding: 0 1.5rem; }
 h1 { font-size: 1.5rem; margin-bottom: 0.2rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 .facts { display: flex; flex-wrap: wrap; gap: 0.8rem; margin: 1.2rem 0; padding: 0; }
 .facts div { border: 1px solid #ddd; border-radius: 6px; padding: 0.5rem 0.9rem; }
 .facts b { display: block; font-size: 1.25rem; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.88rem; }
-th, td { padding: 0.25rem 0.7rem; text-align: right; border-bottom: 1px solid #eee;
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.82rem; }
+th, td { padding: 0.25rem 0.5rem; text-align: right; border-bottom: 1px solid #eee;
          white-space: nowrap; }
 th { border-bottom: 1px solid #999; } tr.total td { font-weight: 600; border-top: 1px solid #999; }
-th:first-child, td:first-child, td.text { text-align: left; } td.text { white-space: normal; }
+th:first-child, td:first-child, .text { text-align: left; }
+td.text { white-space: normal; min-width: 16rem; }
 .pictures { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
 .pictures svg { max-width: 100%; height: auto; }
 pre { background: #f6f6f6; padding: 0.8rem; overflow-x: auto; font-size: 0.82rem; }
@@ -39,11 +40,10 @@ pre { background: #f6f6f6; padding: 0.8rem; overflow-x: auto; font-size: 0.82rem
 
 def _table(head: list[str], rows: list[list[str]], *, total: bool = False, text: int = -1) -> str:
     def cells(row: list[str], tag: str) -> str:
-        shut = "".join(
+        return "".join(
             f"<{tag}{' class=text' if k == text else ''}>{escape(v)}</{tag}>"
             for k, v in enumerate(row)
         )
-        return shut
 
     lines = [f"<tr>{cells(head, 'th')}</tr>"]
     for k, row in enumerate(rows):
@@ -93,23 +93,23 @@ def _components(report: PowerReport) -> str:
         "total", "", "", "", quantity(report.per_inference(plain.energy_pj), "pJ"),
         quantity(report.per_inference(total.energy_pj), "pJ"), "100%", "",
     ])  # fmt: skip
-    head = ["component", "event", "events", "energy of one", "plain SAR, per inference",
-            "this design, per inference", "share", "source"]  # fmt: skip
+    head = ["component", "event", "events", "energy of one", "plain SAR", "this design", "share",
+            "source"]  # fmt: skip
     return _table(head, rows, total=True, text=7)
 
 
 def _layers(report: PowerReport) -> str:
     def row(r: LayerReport) -> list[str]:
         return [
-            r.name, f"{r.conversions:,}", f"{r.skipped:,}", f"{r.comparisons:,}",
+            r.name, r.adc, f"{r.conversions:,}", f"{r.skipped:,}", f"{r.comparisons:,}",
             f"{r.comparisons_per_conversion:.3f}", f"{r.reduction:.2f}x",
             quantity(report.per_inference(r.energy_pj), "pJ"), f"{r.adc_share:.0%}",
             f"{r.arrays:,}", f"{r.utilisation:.0%}", quantity(r.latency.average_ns, "ns"),
             quantity(r.latency.worst_ns, "ns"),
         ]  # fmt: skip
 
-    head = ["layer", "conversions", "skipped", "comparisons", "per sum", "reduction",
-            "energy/inference", "ADC share", "arrays", "cells in use", "self-timed", "lock step"]  # fmt: skip
+    head = ["layer", "ADCs", "conversions", "skipped", "comparisons", "per sum", "reduction",
+            "energy", "ADC share", "arrays", "in use", "self-timed", "lock step"]  # fmt: skip
     return _table(head, [row(r) for r in (*report.layers, report.total)], total=True)
 
 
@@ -131,7 +131,7 @@ def page(report: PowerReport) -> str:
     height = max(3.2, 0.26 * len(report.layers) + 1.3)
     pictures = svg(draw_layers, report, 6.2, height) + svg(draw_share, report, 3.6, height)
     searches = "".join(
-        svg(draw_search, part, 4.6, 3.3) for part in most_expensive(report, _SEARCHES)
+        svg(draw_search, part, 4.1, 3.2) for part in most_expensive(report, _SEARCHES)
     )
     note = "" if searches else "<p>No histograms: calibrate in this process, or count them.</p>"
     t = report.technology
@@ -146,12 +146,14 @@ energy model <b>{report.adc_model}</b>: {_MODELS[report.adc_model]}.</p>
 {_facts(report)}
 <div class=pictures>{pictures}</div>
 <h2>Searches</h2>
-<p>Of the layers whose ADCs take most energy: the sums that its busiest ADC converted, the thresholds
-between its levels, and the comparisons that each sum takes.</p>
+<p>Of the layers whose ADCs take most energy: the sums that its busiest ADC converted, the
+thresholds between its levels, and the comparisons that each sum takes.</p>
 <div class=pictures>{searches}</div>{note}
 <h2>Components</h2>{_components(report)}
-<p>A plain SAR ADC converts every sum on the same arrays with full resolution.</p>
+<p>Energies of one inference, events of all. A plain SAR ADC converts every sum on the same arrays
+with full resolution.</p>
 <h2>Layers</h2>{_layers(report)}
+<p>Counts of all inferences, energy and latency of one.</p>
 <h2>Configuration</h2>{_configurations(report)}
 <h2>Technology</h2><pre>{escape(json.dumps(t.to_dict(), indent=2))}</pre>
 </html>

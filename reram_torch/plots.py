@@ -44,7 +44,7 @@ def draw_search(axis, part: Converted) -> None:
     share = part.histogram / part.histogram.sum()
     axis.bar(values, share, width=1.0, color=BLUE, label="bit-line sums")
     axis.set_yscale("log")
-    axis.set_ylim(share[seen].min() / 3, 2)
+    axis.set_ylim(share[seen].min() / 3, (3 / share[seen].min()) ** 0.25)  # room for the legend
     axis.set_xlim(low - 1.5, high + 1.5)
     changes = np.flatnonzero(np.diff(table.level)) + 1
     thresholds = [values[c] - 0.5 for c in changes if low < values[c] <= high]
@@ -62,12 +62,13 @@ def draw_search(axis, part: Converted) -> None:
     steps = axis.twinx()
     steps.step(values, table.comparisons, where="mid", color=ORANGE)
     shown = table.comparisons[seen[0] : seen[-1] + 1]
-    steps.set_ylim(0, max(9, int(shown.max()) + 2))
+    steps.set_ylim(0, max(8, int(shown.max())) * 1.3)
+    steps.yaxis.get_major_locator().set_params(integer=True)
     steps.set_ylabel("comparisons", color=ORANGE)
     steps.tick_params(axis="y", colors=ORANGE)
     steps.spines["top"].set_visible(False)
     axis.set_title(f"{part.layer}: {part.design.kind.replace('_', ' ')}\n{part.where}", fontsize=9)
-    axis.legend(frameon=False, fontsize=7, loc="upper right")
+    axis.legend(frameon=False, fontsize=7, loc="upper center", ncols=3)
 
 
 def draw_accuracy(axis, rows: list[dict], float_top1: float) -> None:
@@ -122,7 +123,9 @@ def plot_sweep(rows: list[dict], path: str | Path) -> None:
             if row["budget"] == "entropy":
                 x = float(row["reduction"])
                 axis.axvline(x, color=GREY, lw=1, ls=":")
-                bounds.append((x, f" no lossless search passes this\n (entropy, {row['encoding']})"))
+                bounds.append(
+                    (x, f" no lossless search passes this\n (entropy, {row['encoding']})")
+                )
         else:
             key = (row["config"], row["granularity"], row["encoding"])
             curves.setdefault(key, []).append((float(row["reduction"]), float(row["top1"])))

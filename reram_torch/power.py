@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +105,7 @@ class PowerMeter:
             return
         if not seen.same_adcs(layer):
             raise RuntimeError(
-                "a layer's ADCs changed while a PowerMeter was counting: use a meter for each design"
+                "a layer's ADCs changed while a PowerMeter counted: use a meter for each design"
             )
         seen.counts = seen.counts + counts
         seen.drives = seen.drives + drives
@@ -151,7 +152,7 @@ class PowerMeter:
             layers,
             _total(layers, searched),
             _total(plain, searched),
-            {name: layer.config.to_dict() for name, layer in self._layers.items()},
+            {name: _config(layer) for name, layer in self._layers.items()},
             tuple(part for part in shown if part is not None),
         )
 
@@ -163,6 +164,12 @@ def _histogram(layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
         return torch.ops.reram_torch.histogram(
             u, cells, layer.tables().edges, outputs, layer.geometry.as_list()
         )
+
+
+def _config(layer: CrossbarLayer) -> dict:
+    """Without the search, and the ADC, which `design_adc` or `set_adc` may have replaced."""
+    config = layer.config.to_dict()
+    return {name: config[name] for name in ("crossbar", "weights", "inputs")}
 
 
 def _searched(layer: CrossbarLayer, seen: _Seen) -> Searched:
@@ -193,6 +200,7 @@ def _layer_report(
         counts.baseline_comparisons,
         energy,
         layer_latency(technology, layer, inferences),
+        " + ".join(f"{n} x {kind}" for kind, n in Counter(d.kind for d in layer.designs).items()),
         counts.arrays,
         counts.utilisation,
         counts.arrays * sum(areas.values()) if known else None,
@@ -215,6 +223,7 @@ def _total(rows: list[LayerReport] | tuple[LayerReport, ...], searched: dict) ->
         sum(r.baseline_comparisons for r in rows),
         {name: sum(r.component_pj[name] for r in rows) for name in rows[0].component_pj},
         sum((r.latency for r in rows), Latency(0.0, 0.0, 0.0, 0.0)),
+        "",
         sum(r.arrays for r in rows),
         used / cells,
         None if None in areas else sum(areas),
@@ -234,14 +243,14 @@ def _converted(name: str, layer: CrossbarLayer, searched: Searched) -> Converted
         return None
     g = layer.geometry
     made = [
-        int(bins[index == k].sum(0) @ compile_tables(d, g.lowest, g.highest).comparisons.astype(int))
+        int(
+            bins[index == k].sum(0) @ compile_tables(d, g.lowest, g.highest).comparisons.astype(int)
+        )
         for k, d in enumerate(searched.designs)
     ]
     k = int(np.argmax(made))
     here = index == k
-    return Converted(
-        name, _where(here, edges), searched.designs[k], g.lowest, bins[here].sum(0)
-    )
+    return Converted(name, _where(here, edges), searched.designs[k], g.lowest, bins[here].sum(0))
 
 
 def _where(here: np.ndarray, edges: tuple[int, ...]) -> str:

@@ -106,4 +106,4 @@ def svg(draw, part, width: float, height: float) -> str:
     draw(axis, part)
     file = io.StringIO()
     figure.savefig(file, format="svg", metadata={"Date": None})
-    return file.getvalue().split("?>", 1)[1].split(">", 1)[1].strip()
+    return file.getvalue().split("?>", 1)[1].split(">", 1)[1].strip()  # no XML head

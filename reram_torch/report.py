@@ -41,6 +41,7 @@ class LayerReport:
         baseline_comparisons: A/D operations of the ISAAC baseline.
         component_pj: energy by component, `adc` first, pJ.
         latency: of one inference.
+        adc: its ADCs, such as `88 x search_tree`; empty in a total.
         arrays: crossbars.
         utilisation: cells in use over cells.
         area_mm2: of the arrays and what belongs to them, or None where the technology's arrays are
@@ -56,6 +57,7 @@ class LayerReport:
     baseline_comparisons: int
     component_pj: dict[str, float]
     latency: Latency
+    adc: str
     arrays: int
     utilisation: float
     area_mm2: float | None = None
@@ -115,9 +117,10 @@ class LayerReport:
             "adc_share": self.adc_share,
         }
         values = {**plain, **ratios, **latency}
-        finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v
-                  for k, v in values.items()}  # fmt: skip
-        return finite
+        return {
+            k: None if isinstance(v, float) and not math.isfinite(v) else v
+            for k, v in values.items()
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +154,7 @@ class PowerReport:
         total: their sums; its latency is that of one inference through all layers.
         plain_sar: the total if every sum were converted by a plain SAR ADC of full resolution on
             the same arrays.
-        configs: the configuration of each layer, as plain values.
+        configs: the arrays, weights and inputs of each layer's configuration, as plain values.
         converted: the histogram of each layer, where there is one.
     """
 
@@ -264,7 +267,7 @@ class PowerReport:
             writer.writerows(rows)
 
     def plot(self, path: str | Path) -> None:
-        """Draws energy by layer and component, the ADC's share, a search (needs the extra `plot`)."""
+        """Draws energy by layer, the ADCs' share, and a search (needs the extra `plot`)."""
         from reram_torch.power_plots import plot_report
 
         plot_report(self, path)
@@ -280,8 +283,10 @@ class PowerReport:
 
     def layer_table(self) -> str:
         """Counts, energy and latency of every layer as text."""
-        head = (f"{'layer':24} {'conversions':>15} {'comparisons':>15} {'each':>6} {'reduction':>9} "
-                f"{'energy/inf.':>12} {'ADC':>5} {'arrays':>7} {'used':>5} {'average':>10}")  # fmt: skip
+        head = "{:24} {:>15} {:>15} {:>6} {:>9} {:>12} {:>5} {:>7} {:>5} {:>10}".format(
+            "layer", "conversions", "comparisons", "each", "reduction", "energy/inf.", "ADC",
+            "arrays", "used", "average",
+        )  # fmt: skip
         lines = [head]
         for r in (*self.layers, self.total):
             energy = quantity(self.per_inference(r.energy_pj), "pJ")
@@ -312,7 +317,7 @@ def comparison_table(reports: dict[str, PowerReport], *, plain: bool = False) ->
     first = next(iter(reports.values()))
     for report in reports.values():
         if (report.technology, report.adc_model) != (first.technology, first.adc_model):
-            raise ValueError("reports of different technologies or ADC energy models do not compare")
+            raise ValueError("reports of different technologies or ADC models do not compare")
     columns = {name: (r, r.total) for name, r in reports.items()}
     if plain:
         columns = {"plain SAR": (first, first.plain_sar), **columns}

@@ -199,6 +199,18 @@ class Technology:
         """Energy of one event of a component, pJ: power times cycle (mW ns) over its events."""
         return component.tile_power_mw * self.array.cycle_ns / component.events_per_tile_cycle
 
+    def tile_power_mw(self, comparisons: int = 8) -> dict[str, float]:
+        """Power of a tile with every component at full activity, mW, by component.
+
+        Args:
+            comparisons: of every conversion; each bit-line is converted in every cycle.
+        """
+        conversions = self.array.arrays_per_tile * self.array.cols
+        model = self.adc.bit_cycle
+        adc = conversions * (comparisons * model.comparison_pj + model.conversion_pj)
+        energy = {c.name: c.events_per_tile_cycle * self.event_pj(c) for c in self.components}
+        return {k: pj / self.array.cycle_ns for k, pj in {"adc": adc, **energy}.items()}
+
     @property
     def array_area_mm2(self) -> dict[str, float]:
         """Area of what belongs to one array, by component, mm2, where the technology has it."""
@@ -257,9 +269,7 @@ def _make(kind: type, where: str, table: object):
     unknown = sorted(set(table) - set(fields))
     if unknown:
         raise ValueError(f"{label}: unknown key {unknown[0]!r}; known: {list(fields)}")
-    missing = [
-        n for n, f in fields.items() if f.default is dataclasses.MISSING and n not in table
-    ]
+    missing = [n for n, f in fields.items() if f.default is dataclasses.MISSING and n not in table]
     if missing:
         raise ValueError(f"{label}: the key {missing[0]!r} is missing")
     return kind(**table)

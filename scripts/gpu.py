@@ -92,9 +92,7 @@ def parity_of_kernels(seconds: float) -> int:
             torch.equal(bins.cpu(), reference.histogram(u, codes, edges, g)),
         ]
         if not all(same):
-            sys.exit(
-                f"problem {made} differs (cells, acc, counts, drives, histogram: {same}): {g}, {sizes}"
-            )
+            sys.exit(f"problem {made} differs (cells, results, histogram: {same}): {g}, {sizes}")
         made += 1
     return made
 
