@@ -168,7 +168,8 @@ struct Convert {
     if (!Count) return;
     const uint32_t total = sum(made_here_);
     lanes([&](int lane) {
-      if (lane == j) made_[cycle_ * kSliceLanes + j] += total;  // the lane that skip_cycle gives the slice
+      if (lane == j)
+        made_[cycle_ * kSliceLanes + j] += total;  // the lane that skip_cycle gives the slice
     });
   }
 

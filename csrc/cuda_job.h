@@ -8,13 +8,13 @@
 
 namespace reram {
 
-constexpr int kRowGroup = 16;     // positions of a warp: the rows of a tensor-core product
-constexpr int kFragment = 8;      // bit-lines of a product: its columns
-constexpr int kFragments = 8;     // products side by side: 64 bit-lines, one block of cells
-constexpr int kBlock = 64;        // bit-lines of a block of cells
-constexpr int kChunk = 128;       // word-lines of a product
-constexpr int kChunkWords = 4;    // the same in words
-constexpr int kSliceLanes = 8;    // slices or cycles at most
+constexpr int kRowGroup = 16;   // positions of a warp: the rows of a tensor-core product
+constexpr int kFragment = 8;    // bit-lines of a product: its columns
+constexpr int kFragments = 8;   // products side by side: 64 bit-lines, one block of cells
+constexpr int kBlock = 64;      // bit-lines of a block of cells
+constexpr int kChunk = 128;     // word-lines of a product
+constexpr int kChunkWords = 4;  // the same in words
+constexpr int kSliceLanes = 8;  // slices or cycles at most
 constexpr int kWarpCounts = kSliceLanes * kSliceLanes;
 constexpr int kPlaneStride = 68;  // words of 16 rows of a chunk, padded against bank conflicts
 constexpr int kFragmentWords = kFragment * kChunkWords;

@@ -15,7 +15,7 @@ constexpr int kSlices = 8;    // words of a word-line: one for each slice
 constexpr int kCycles = 8;    // input bits that a code can have
 constexpr int kMaxBits = 4;   // of a cell and of a DAC
 constexpr int kMaxPasses = 2;
-constexpr int kCountLanes = 8;  // parts of a count that are added up at the end
+constexpr int kCountLanes = 8;         // parts of a count that are added up at the end
 constexpr int kSquare = 16;            // accumulators of as many positions whose order is exchanged
 constexpr int kNarrowPositions = 512;  // of a task of a narrow layer
 
@@ -169,10 +169,12 @@ struct Scratch {
   // Null without counting.
   int64_t* counts;   // [8, 8, lanes] comparisons by cycle and slice; of a narrow layer by slice and
                      // cycle: what a sweep adds to lies together
+  uint8_t* made;     // [8, 8, 64] comparisons not yet added to them, by bit-line
+  int* pending;      // [8] so many units' are
   int64_t* skipped;  // [8, 8] conversions by cycle and slice
   int64_t* drives;   // [8] driven word-lines by cycle
-  int64_t* histogram;     // [sets, J, V], or null
-  int64_t* bins;          // [sets, 256, 8] by set, low byte of the sum, and slice, or null
+  int64_t* histogram;  // [sets, J, V], or null
+  int64_t* bins;       // [sets, 256, 8] by set, low byte of the sum, and slice, or null
 };
 
 void program(const reram_problem& p, const int8_t* codes, uint64_t* cells);

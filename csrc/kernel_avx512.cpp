@@ -2,12 +2,13 @@
 // sums become bytes by bit-matrix transposition.
 #include <immintrin.h>
 
+#include "kernel_avx512_order.h"
 #include "kernel_narrow.h"
 
 namespace reram {
 namespace {
 
-struct Avx512 {
+struct Avx512 : Avx512Order {
   static int popcount(uint64_t v) { return int(_mm_popcnt_u64(v)); }
 
   static void transpose(const uint8_t* bytes, uint64_t* out) {
@@ -15,10 +16,6 @@ struct Avx512 {
     for (int i = 0; i < kCycles; ++i)
       out[i] = _mm512_test_epi8_mask(v, _mm512_set1_epi8(char(1 << i)));
   }
-
-  // Unpacking within 128-bit lanes and adding up even and odd numbers apart leave the accumulators
-  // in this order.
-  static int column(int k) { return k % 16 / 4 * 16 + k / 32 * 8 + k % 4 * 2 + k / 16 % 2; }
 
   // `driven_lines`, 32 word-lines at a time.
   static int lines(const uint64_t* words, int count, const uint16_t* from, uint16_t* out) {
@@ -52,54 +49,6 @@ struct Avx512 {
       all = _mm512_mask_loadu_epi8(all, here, from[start] + offset - start);
     }
     _mm512_store_si512(codes, all);
-  }
-
-  static const uint32_t* in_order(const uint32_t* sums, uint32_t* room) {
-    __m512i v[4], out[4];
-    for (int q = 0; q < 4; ++q) v[q] = _mm512_load_si512(sums + 16 * q);
-    for (int q = 0; q < 4; q += 2) {  // four bit-lines of each sixteen
-      out[q] = _mm512_unpacklo_epi32(v[q], v[q + 1]);
-      out[q + 1] = _mm512_unpackhi_epi32(v[q], v[q + 1]);
-    }
-    for (int q = 0; q < 4; ++q)
-      for (int lane = 0; lane < 4; ++lane) {
-        const __m128i part = lane == 0   ? _mm512_extracti32x4_epi32(out[q], 0)
-                             : lane == 1 ? _mm512_extracti32x4_epi32(out[q], 1)
-                             : lane == 2 ? _mm512_extracti32x4_epi32(out[q], 2)
-                                         : _mm512_extracti32x4_epi32(out[q], 3);
-        _mm_store_si128(reinterpret_cast<__m128i*>(room + 16 * lane + 4 * q), part);
-      }
-    return room;
-  }
-
-  static void turn(const uint32_t* sums, int positions, uint32_t (*turned)[kSquare]) {
-    __m512i v[16], w[16];
-    for (int p = 0; p < 16; ++p)
-      v[p] = p < positions ? _mm512_load_si512(sums + p * kColumns) : _mm512_setzero_si512();
-#pragma GCC unroll 8
-    for (int p = 0; p < 16; p += 2) {
-      w[p] = _mm512_unpacklo_epi32(v[p], v[p + 1]);
-      w[p + 1] = _mm512_unpackhi_epi32(v[p], v[p + 1]);
-    }
-#pragma GCC unroll 4
-    for (int p = 0; p < 16; p += 4) {
-      v[p] = _mm512_unpacklo_epi64(w[p], w[p + 2]);
-      v[p + 1] = _mm512_unpackhi_epi64(w[p], w[p + 2]);
-      v[p + 2] = _mm512_unpacklo_epi64(w[p + 1], w[p + 3]);
-      v[p + 3] = _mm512_unpackhi_epi64(w[p + 1], w[p + 3]);
-    }
-    // v[4 q + c] holds accumulators c, 4 + c, 8 + c, 12 + c of positions 4 q to 4 q + 3.
-#pragma GCC unroll 4
-    for (int c = 0; c < 4; ++c) {
-      const __m512i a = _mm512_shuffle_i32x4(v[c], v[4 + c], 0x88);
-      const __m512i b = _mm512_shuffle_i32x4(v[c], v[4 + c], 0xdd);
-      const __m512i d = _mm512_shuffle_i32x4(v[8 + c], v[12 + c], 0x88);
-      const __m512i e = _mm512_shuffle_i32x4(v[8 + c], v[12 + c], 0xdd);
-      _mm512_store_si512(turned[c], _mm512_shuffle_i32x4(a, d, 0x88));
-      _mm512_store_si512(turned[4 + c], _mm512_shuffle_i32x4(b, e, 0x88));
-      _mm512_store_si512(turned[8 + c], _mm512_shuffle_i32x4(a, d, 0xdd));
-      _mm512_store_si512(turned[12 + c], _mm512_shuffle_i32x4(b, e, 0xdd));
-    }
   }
 
   // A full adder: a becomes the sum, the carry is returned.
@@ -283,8 +232,49 @@ struct Avx512 {
     }
   }
 
+  // Adds comparisons by bit-line to the counts.
+  RERAM_ALWAYS static void flush(__m512i* made, int64_t* counts) {
+    const __m512i zero = _mm512_setzero_si512();
+    for (int j = 0; j < kSlices; ++j) {
+      int64_t* lanes = counts + j * kCountLanes;
+      const __m512i total =
+          _mm512_add_epi64(_mm512_load_si512(lanes), _mm512_sad_epu8(made[j], zero));
+      _mm512_store_si512(lanes, total);
+      made[j] = zero;
+    }
+  }
+
+  static void settle(const Scratch& s) {
+    for (int k = 0; k < kCycles; ++k) {
+      __m512i made[kSlices];
+      for (int j = 0; j < kSlices; ++j) {
+        uint8_t* bytes = s.made + (k * kSlices + j) * kColumns;
+        made[j] = _mm512_load_si512(bytes);
+        _mm512_store_si512(bytes, _mm512_setzero_si512());
+      }
+      flush(made, s.counts + k * kSlices * kCountLanes);
+      s.pending[k] = 0;
+    }
+  }
+
+  // Sweeps of few units: comparisons stay with the bit-lines until bytes hold no more.
+  template <int N, int T, bool Banded>
+  static void convert_few(const Sweep& w) {
+    __m512i made[kSlices];
+    for (int j = 0; j < kSlices; ++j) made[j] = _mm512_load_si512(w.made + j * kColumns);
+    for (int k = 0; k < w.count; ++k, ++*w.pending) {
+      if (*w.pending == w.addends) {
+        flush(made, w.counts);
+        *w.pending = 0;
+      }
+      convert_unit<N, T, false, Banded, true>(w, w.units[k], made);
+    }
+    for (int j = 0; j < kSlices; ++j) _mm512_store_si512(w.made + j * kColumns, made[j]);
+  }
+
   template <int N, int T, bool Signed, bool Banded, bool Count>
   static void convert(const Sweep& w) {
+    if (Count && !Signed && w.made) return convert_few<N, T, Banded>(w);
     const __mmask64 exist = _cvtu64_mask64(w.columns);
     const __m512i zero = _mm512_setzero_si512();
     __m512i totals[kSlices];

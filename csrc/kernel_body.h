@@ -21,6 +21,9 @@ struct InOrder {
   // Accumulators in the order of their bit-lines: at `room`, or as they are.
   static const uint32_t* in_order(const uint32_t* sums, uint32_t*) { return sums; }
 
+  // Comparisons that were not yet added to the counts: none are kept.
+  static void settle(const Scratch&) {}
+
   // Cells in the order in which `convert` wants them: at `to`, or as they are.
   static const uint64_t* arrange(const uint64_t* from, int64_t, uint64_t*) { return from; }
 
@@ -47,27 +50,34 @@ inline const uint64_t* block_of(const Job& job, const Task& task, int64_t t, int
          (t * job.shape.blocks + b) * job.shape.block_words();
 }
 
-// Calls `work(path, sweep)` for the units of each path; cycle by cycle if they are counted. `block`:
-// what the vector paths read.
+// Calls `work(path, sweep)` for the units of each path in each cycle. `block`: what the vector
+// paths read.
 template <class Work>
 inline void each_path(const Job& job, const Task& task, const Scratch& s, const Tile& tile,
                       const Pass& pass, const uint64_t* programmed, const uint64_t* block,
                       int columns, uint32_t* sums, const Work& work) {
   const int64_t room = (task.m1 - task.m0) * job.shape.cycles;
   const int64_t sign_words = job.p.cell_bits * job.shape.sheet_words();
-  const int cycles = job.shape.cycles, step = s.counts ? 1 : cycles;
   for (int path = kWide; path < kPaths; ++path) {
     const uint64_t* cells = path == kWide ? programmed : block;
-    for (int i = 0; i < cycles; i += step) {
-      const int first = tile.ends[i][path], count = tile.ends[i + step][path] - first;
+    for (int i = 0; i < job.shape.cycles; ++i) {
+      const int first = tile.ends[i][path], count = tile.ends[i + 1][path] - first;
       if (!count) continue;
-      work(path,
-           Sweep{cells + pass.plus * sign_words,
+      Sweep w = {cells + pass.plus * sign_words,
                  pass.minus < 0 ? nullptr : cells + pass.minus * sign_words,
-                 job.shape.sheet_words(), job.p.cell_bits, job.p.dac_bits,
-                 s.units + path * room + first, count, job.weights, job.bytes[&pass - job.passes],
-                 first_bits(columns), job.addends, sums,
-                 s.counts ? s.counts + i * kSlices * kCountLanes : nullptr, s.bins});
+                 job.shape.sheet_words(),
+                 job.p.cell_bits,
+                 job.p.dac_bits,
+                 s.units + path * room + first,
+                 count,
+                 job.weights,
+                 job.bytes[&pass - job.passes],
+                 first_bits(columns),
+                 job.addends,
+                 sums,
+                 s.bins};
+      w.count_into(s, i, false);
+      work(path, w);
     }
   }
 }

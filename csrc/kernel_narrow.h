@@ -133,7 +133,7 @@ void finish_strip(const Job& job, const Task& task, const Scratch& s, int first,
 template <class Convert>
 inline void sweep_slices(const Job& job, const Scratch& s, Sweep w, const Convert& convert) {
   for (int j = 0; j < job.shape.slices; ++j, w.units += w.count) {
-    w.counts = s.counts ? s.counts + j * kCycles * kCountLanes : nullptr;
+    w.count_into(s, j, true);
     convert(w);
   }
 }
@@ -282,7 +282,6 @@ void each_strip(const Job& job, const Task& task, const Scratch& s, uint32_t* co
                              first_bits(positions),
                              job.addends,
                              nullptr,
-                             nullptr,
                              s.bins};
         work(q, path, m, sweep);
       }
@@ -302,6 +301,7 @@ void convert_narrow(const Job& job, const Task& task, const Scratch& s, int32_t*
     w.sums = s.sums + m / kColumns * strip_sums;
     convert_strip<Vec>(job, s, pass, path, w);
   });
+  if (s.counts) Vec::settle(s);
   for (int m = 0; m < count; m += kColumns)
     finish_strip<Vec>(job, task, s, m, s.sums + m / kColumns * strip_sums, constant + m, acc);
 }

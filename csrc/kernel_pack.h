@@ -57,7 +57,7 @@ void add_bits(const uint64_t* words, int64_t lines, int64_t* totals) {
 // The units of one tile.
 struct Tile {
   int ends[kCycles + 1][kPaths];  // units of each path before each cycle
-  int64_t empty[kCycles];  // positions without a driven word-line, by cycle
+  int64_t empty[kCycles];         // positions without a driven word-line, by cycle
 };
 
 inline int path_of(const Job& job, int reach, int set) {

@@ -23,11 +23,23 @@ struct Sweep {
   uint64_t columns;                 // bits of the bit-lines that exist, the lowest
   int addends;                      // so many conversions' comparisons add up to a byte at most
   uint32_t* sums;                   // [C, 64]
-  int64_t* counts;                  // [8, lanes] by slice (narrow: by cycle), or null
   int64_t* bins;                    // [sets, 256, 8]
+  // Of one cycle by slice (narrow: of one slice by cycle), or null.
+  int64_t* counts = nullptr;  // [8, lanes]
+  uint8_t* made = nullptr;    // [8, 64] of a narrow layer's full strips, or null
+  int* pending = nullptr;
   // Of the sum 0 in the tables of a band, and 255 where they convert: [512] by cycle and position,
   // in the order of Vec.
   const uint8_t *places = nullptr, *inside = nullptr;
+
+  // Counts comparisons of a cycle (narrow: of a slice), if any are counted.
+  void count_into(const Scratch& s, int outer, bool narrow) {
+    if (!s.counts) return;
+    counts = s.counts + outer * kSlices * kCountLanes;
+    if (!narrow || columns != ~uint64_t(0)) return;
+    made = s.made + outer * kSlices * kColumns;
+    pending = s.pending + outer;
+  }
 };
 
 inline uint64_t first_bits(int count) {

@@ -153,7 +153,8 @@ using namespace reram;
 int32_t reram_forward(const reram_problem* problem, const reram_layer* layer, const float* x,
                       const uint64_t* cells, const int32_t* levels, const uint8_t* comparisons,
                       const int32_t* edges, const int32_t* index, const float* scale,
-                      const int32_t* code_sums, const float* bias, float* y, int64_t* counts, int64_t* drives) {
+                      const int32_t* code_sums, const float* bias, float* y, int64_t* counts,
+                      int64_t* drives) {
   if (!problem || !layer || !valid(*problem) || !valid(*problem, *layer)) return RERAM_BAD_ARGUMENT;
   if (!cells || !levels || !comparisons || !scale || !code_sums) return RERAM_BAD_ARGUMENT;
   const Kernels* kernels = kernels_of(problem->isa);

@@ -96,6 +96,8 @@ class Workspace {
     zeroed_ = total_;
     const int64_t sets = int64_t(shape.cycles) * job.p.buckets;
     if (counts) take(scratch.counts, kCycles * kSlices * kCountLanes);
+    if (counts) take(scratch.made, kCycles * kSlices * kColumns);
+    if (counts) take(scratch.pending, kCycles);
     if (counts) take(scratch.skipped, kCycles * kSlices);
     if (counts) take(scratch.drives, kCycles);
     if (bins) take(scratch.histogram, sets * shape.slices * shape.values());

@@ -6,7 +6,7 @@ from hypothesis import given
 from problems import Problem, assert_same, examples, isas, lossless_tables, problems
 
 from reram_torch import backends, mapping, native, reference
-from reram_torch.mapping import Geometry
+from reram_torch.mapping import AdcTables, Geometry
 
 needs_native = pytest.mark.skipif(not native.available(), reason="the native library is not built")
 
@@ -174,18 +174,26 @@ def test_sums_above_255(rows, cell_bits, dac_bits, encoding, isa, monkeypatch):
 
 
 @needs_native
-def test_strips_of_positions_of_a_narrow_layer():
-    """More positions than one task takes, on one thread and on two."""
+@pytest.mark.parametrize("edges", [(0,), (0, 1, 9, 30)])
+def test_strips_of_positions_of_a_narrow_layer(edges):
+    """More positions than one task takes, on one thread and on two; whole strips and a rest."""
     g = Geometry(128, 128, 1, 1, 8, 8, 0)
     u = torch.randint(0, 256, (1337, 2, 150), dtype=torch.uint8)
     codes = torch.randint(-128, 128, (2, 3, 150), dtype=torch.int8)
-    expected = reference.crossbar(u, codes, lossless_tables(g), g)
+    u *= torch.rand(u.shape) < 0.3
+    levels = lossless_tables(g).levels
+    index = torch.zeros(len(edges), 8, 8, dtype=torch.int32)
+    if len(edges) > 1:
+        index[0] = -1
+    made = torch.randint(0, 12, levels.shape, dtype=torch.uint8)
+    tables = AdcTables(levels, made, torch.tensor(edges, dtype=torch.int32), index)
+    expected = reference.crossbar(u, codes, tables, g)
     cells = mapping.program(codes, g)
     before = torch.get_num_threads()
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            assert_same(native.crossbar(u, cells, lossless_tables(g), 3, g, True), expected)
+            assert_same(native.crossbar(u, cells, tables, 3, g, True), expected)
     finally:
         torch.set_num_threads(before)
 
