@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import struct
 import subprocess
 import sys
@@ -194,6 +195,30 @@ def test_the_evaluation_script(tmp_path):
     assert read["results"][3]["reduction"] > 1.9
     assert len(read["results"][3]["report"]["layers"]) == 20
     assert read["results"][3]["images"] == 6  # the others calibrated
+
+
+@pytest.mark.parametrize("model", ["bit_cycle", "sar"])
+def test_the_power_of_two_designs_side_by_side(tmp_path, model):
+    pytest.importorskip("sklearn")
+    pytest.importorskip("matplotlib")
+    folder = tmp_path / "power"
+    result = run_script(
+        "--model", "lenet5", "--data", "digits", "--limit", 20, "--calibration-images", 32,
+        "--config", "isaac", "twin_range", "--no-verify", "--power", "isaac", "--report", folder,
+        "--adc-model", model,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"^of one inference +isaac +twin_range$", result.stdout, re.MULTILINE)
+    assert re.search(r"^share of the ADCs( +[0-9.]+%){2}$", result.stdout, re.MULTILINE)
+    ends = ("csv", "html", "json", "png")
+    assert sorted(p.name for p in folder.iterdir()) == [
+        f"{name}.{end}" for name in ("isaac", "twin_range") for end in ends
+    ]
+    read = json.loads((folder / "twin_range.json").read_text())
+    assert read["adc_model"] == model
+    assert read["inferences"] == 20
+    result = run_script("--model", "lenet5", "--data", "digits", "--power", "isac")
+    assert "technology must be one of ['isaac'], not 'isac'" in result.stderr
 
 
 def test_a_lossless_search_is_checked_image_by_image():
