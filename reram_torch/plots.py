@@ -44,19 +44,21 @@ def draw_search(axis, part: Converted) -> None:
     share = part.histogram / part.histogram.sum()
     axis.bar(values, share, width=1.0, color=BLUE, label="bit-line sums")
     axis.set_yscale("log")
-    axis.set_ylim(share[seen].min() / 3, (3 / share[seen].min()) ** 0.25)  # room for the legend
+    least = share[seen].min() / 3
+    axis.set_ylim(least, least**-0.15)  # room for the legend
+    axis.set_yticks(10.0 ** np.arange(int(np.ceil(np.log10(least))), 1))
+    axis.minorticks_off()
     axis.set_xlim(low - 1.5, high + 1.5)
     changes = np.flatnonzero(np.diff(table.level)) + 1
     thresholds = [values[c] - 0.5 for c in changes if low < values[c] <= high]
     for k, x in enumerate(thresholds):
         axis.axvline(x, color=GREY, lw=0.6, ls=":", label="thresholds" if k == 0 else None)
-    if isinstance(part.design, TwinRange):
-        adc = part.design
-        axis.axvspan(
-            max(adc.bias - 0.5, low - 1.5), min(adc.end - 0.5, high + 1.5), color=ORANGE,
-            alpha=0.2, lw=0, zorder=0,
-            label=f"R1: step {adc.step}, {adc.n1} bit; R2: step {adc.step << adc.m}, {adc.n2} bit",
-        )  # fmt: skip
+    title = f"{part.layer}: {part.design.kind.replace('_', ' ')}\n{part.where}"
+    if isinstance(adc := part.design, TwinRange):
+        left, right = max(adc.bias - 0.5, low - 1.5), min(adc.end - 0.5, high + 1.5)
+        axis.axvspan(left, right, color=ORANGE, alpha=0.2, lw=0, zorder=0, label="R1")
+        coarse = adc.step << adc.m
+        title += f"; R1: {adc.n1} bit, step {adc.step}; R2: {adc.n2} bit, step {coarse}"
     axis.set_xlabel("bit-line sum")
     axis.set_ylabel("share of conversions")
     steps = axis.twinx()
@@ -67,7 +69,7 @@ def draw_search(axis, part: Converted) -> None:
     steps.set_ylabel("comparisons", color=ORANGE)
     steps.tick_params(axis="y", colors=ORANGE)
     steps.spines["top"].set_visible(False)
-    axis.set_title(f"{part.layer}: {part.design.kind.replace('_', ' ')}\n{part.where}", fontsize=9)
+    axis.set_title(title, fontsize=9)
     axis.legend(frameon=False, fontsize=7, loc="upper center", ncols=3)
 
 

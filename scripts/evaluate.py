@@ -94,11 +94,11 @@ class Results:
             print(f"\n{name}\n{report.layer_table()}")
         if self.args.report:
             self.args.report.mkdir(parents=True, exist_ok=True)
-            base = self.args.report / name.replace(" ", "_")
-            report.to_json(base.with_suffix(".json"))
-            report.to_csv(base.with_suffix(".csv"))
-            report.plot(base.with_suffix(".png"))
-            report.to_html(base.with_suffix(".html"))
+            base = f"{self.args.report / name.replace(' ', '_')}"
+            report.to_json(f"{base}.json")
+            report.to_csv(f"{base}.csv")
+            report.plot(f"{base}.png")
+            report.to_html(f"{base}.html")
 
     def show(self) -> None:
         """All networks as a table, and their power side by side."""
@@ -144,6 +144,8 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     configs = {Path(name).stem: rt.load_config(name) for name in args.config}
+    if len(configs) < len(args.config):
+        raise SystemExit(f"two of {args.config} have the same name: results would mix")
     budget = args.reduction is not None or args.max_drop is not None or args.lossless
     if budget and not any(config.search for config in configs.values()):
         raise SystemExit(f"no [search] section in any of {args.config} to give a budget to")

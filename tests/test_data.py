@@ -201,22 +201,26 @@ def test_the_evaluation_script(tmp_path):
 def test_the_power_of_two_designs_side_by_side(tmp_path, model):
     pytest.importorskip("sklearn")
     pytest.importorskip("matplotlib")
-    folder = tmp_path / "power"
+    folder, own = tmp_path / "power", tmp_path / "twin_2.4.toml"
+    rt.load_config("twin_range").save(own)
     result = run_script(
         "--model", "lenet5", "--data", "digits", "--limit", 20, "--calibration-images", 32,
-        "--config", "isaac", "twin_range", "--no-verify", "--power", "isaac", "--report", folder,
+        "--config", "isaac", own, "--no-verify", "--power", "isaac", "--report", folder,
         "--adc-model", model,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    assert re.search(r"^of one inference +isaac +twin_range$", result.stdout, re.MULTILINE)
+    assert re.search(r"^of one inference +isaac +twin_2.4$", result.stdout, re.MULTILINE)
     assert re.search(r"^share of the ADCs( +[0-9.]+%){2}$", result.stdout, re.MULTILINE)
     ends = ("csv", "html", "json", "png")
     assert sorted(p.name for p in folder.iterdir()) == [
-        f"{name}.{end}" for name in ("isaac", "twin_range") for end in ends
+        f"{name}.{end}" for name in ("isaac", "twin_2.4") for end in ends
     ]
-    read = json.loads((folder / "twin_range.json").read_text())
+    read = json.loads((folder / "twin_2.4.json").read_text())
     assert read["adc_model"] == model
     assert read["inferences"] == 20
+    twice = ["isaac", rt.config.config_folders()[0] / "isaac.toml"]
+    result = run_script("--model", "lenet5", "--data", "digits", "--config", *twice)
+    assert "have the same name" in result.stderr
     result = run_script("--model", "lenet5", "--data", "digits", "--power", "isac")
     assert "technology must be one of ['isaac'], not 'isac'" in result.stderr
 
