@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from reram_torch.adc import (
     DESIGNS,
@@ -17,6 +19,8 @@ from reram_torch.adc import (
     design_to_dict,
 )
 from reram_torch.validate import check_choice, check_int
+
+T = TypeVar("T")
 
 ENCODINGS = ("offset", "differential", "dual")
 # What tables can depend on, joined by "+"; `layer`: on none of it.
@@ -251,6 +255,18 @@ def config_folders() -> list[Path]:
     return [p for p in beside + installed if (p / "isaac.toml").is_file()]
 
 
+def read_toml(path: Path, make: Callable[[dict], T]) -> T:
+    """What `make` makes of a TOML file; its ValueErrors and TypeErrors name the file.
+
+    Raises:
+        ValueError: the file is not TOML, or `make` refuses it.
+    """
+    try:
+        return make(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:  # TOMLDecodeError is a ValueError
+        raise ValueError(f"{path}: {error}") from error
+
+
 def config_names() -> list[str]:
     """The names that `load_config` knows."""
     return sorted({p.stem for folder in config_folders() for p in folder.glob("*.toml")})
@@ -274,7 +290,4 @@ def load_config(name: str | Path) -> Config:
         path = found[0]
     elif not path.is_file():
         raise FileNotFoundError(f"no configuration file {str(path)!r}")
-    try:
-        return Config.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:  # TOMLDecodeError is a ValueError
-        raise ValueError(f"{path}: {error}") from error
+    return read_toml(path, Config.from_dict)

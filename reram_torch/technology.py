@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from reram_torch.config import config_folders
+from reram_torch.config import config_folders, read_toml
 from reram_torch.counts import EVENTS
 from reram_torch.switching import SWITCHINGS
 from reram_torch.validate import check_choice
@@ -299,7 +298,4 @@ def load_technology(name: str | Path | Technology) -> Technology:
         )
     elif not path.is_file():
         raise FileNotFoundError(f"no technology file {str(path)!r}")
-    try:
-        return Technology.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:  # TOMLDecodeError is a ValueError
-        raise ValueError(f"{path}: {error}") from error
+    return read_toml(path, Technology.from_dict)
