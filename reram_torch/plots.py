@@ -95,7 +95,7 @@ def draw_accuracy(axis, rows: list[dict], float_top1: float) -> None:
             )
     axis.set_xlabel("reduction of A/D operations (x)")
     axis.set_ylabel("top-1")
-    axis.set_title("Accuracy against reduction", fontsize=11, pad=26)
+    axis.set_title("Accuracy against reduction", fontsize=11)
     axis.grid(alpha=0.25)
     axis.legend(frameon=False, fontsize=8, loc="best")
 
