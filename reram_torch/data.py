@@ -7,7 +7,10 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
+from reram_torch.validate import check_choice
+
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+AUGMENTATIONS = ("none", "shift", "flip", "resized")
 TORCHVISION = ("cifar10", "cifar100", "mnist", "imagenet")
 
 
@@ -31,11 +34,18 @@ def digits(train: bool, size: int = 32) -> TensorDataset:
     return TensorDataset(images[chosen], labels[chosen])
 
 
-def _transform(size: int | None, resize: int | None, mean: tuple, std: tuple):
-    from torchvision import transforms
+def _transform(size: int | None, resize: int | None, mean: tuple, std: tuple, augment: str):
+    from torchvision import transforms as t
 
-    steps = [transforms.Resize(resize or size), transforms.CenterCrop(size)] if size else []
-    return transforms.Compose([*steps, transforms.ToTensor(), transforms.Normalize(mean, std)])
+    if augment == "resized":
+        steps = [t.RandomResizedCrop(size), t.RandomHorizontalFlip()]
+    else:
+        steps = [t.Resize(resize or size), t.CenterCrop(size)] if size else []
+    if augment in ("shift", "flip"):  # zero-padded by an eighth (He et al., CVPR 2016, 4.2)
+        steps.append(t.RandomCrop(size, padding=size // 8))
+    if augment == "flip":
+        steps.append(t.RandomHorizontalFlip())
+    return t.Compose([*steps, t.ToTensor(), t.Normalize(mean, std)])
 
 
 def load_dataset(
@@ -48,6 +58,8 @@ def load_dataset(
     mean: tuple[float, ...] = IMAGENET_MEAN,
     std: tuple[float, ...] = IMAGENET_STD,
     class_list: str | Path | None = None,
+    augment: str = "none",
+    download: bool = False,
 ) -> Dataset:
     """A data set for classification.
 
@@ -62,12 +74,18 @@ def load_dataset(
         std: of each channel, likewise.
         class_list: a text file that names the classes of the network, a line each in their order;
             for a folder that holds some of them.
+        augment: `none`, `shift` (random crops of the padded image), `flip` (shifted, and mirrored
+            every other time) or `resized` (random parts of the image, mirrored likewise).
+        download: fetch a torchvision data set that is not there (not ImageNet).
 
     Raises:
         FileNotFoundError: the data set is not there; the message says how to get it.
         ValueError: a folder's name is not in `class_list`, or `class_list` is given for another
-            data set.
+            data set; `augment` is unknown, or needs `size`.
     """
+    check_choice("augment", augment, AUGMENTATIONS)
+    if augment != "none" and (size is None or name == "digits"):
+        raise ValueError(f"augment={augment!r} needs a size, and images that are not digits")
     if class_list is not None and (name == "digits" or name in TORCHVISION):
         raise ValueError(f"class_list is for folders of images, not for {name!r}")
     if name == "digits":
@@ -83,7 +101,7 @@ def load_dataset(
         raise ImportError(
             "image data sets need torchvision, which is in the extra 'data'"
         ) from error
-    transform = _transform(size, resize, mean, std)
+    transform = _transform(size, resize, mean, std, augment)
     if name not in TORCHVISION:
         found = datasets.ImageFolder(name, transform)
         if class_list is not None:
@@ -93,7 +111,7 @@ def load_dataset(
         if name == "imagenet":
             return datasets.ImageNet(root, "train" if train else "val", transform=transform)
         kind = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100, "mnist": datasets.MNIST}
-        return kind[name](root, train=train, transform=transform)
+        return kind[name](root, train=train, transform=transform, download=download)
     except RuntimeError as error:
         how = (
             "get the ILSVRC2012 archives from image-net.org and put them there"

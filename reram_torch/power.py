@@ -54,7 +54,7 @@ class PowerMeter:
     Args:
         net: a converted network.
         histograms: also count how often each bit-line sum occurs, which the ADC energy model `sar`
-            needs, and which takes about as long as the simulation itself.
+            needs, and which takes longer than the simulation itself.
 
     Attributes:
         inferences: network inputs seen: the sum of the first dimensions of the first tensor that

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 
@@ -10,6 +12,14 @@ def check_int(name: str, value: object, low: int, high: int, why: str = "") -> N
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         why = f" ({why})" if why else ""
         raise ValueError(f"{name} must be a whole number from {low} to {high}{why}, not {value!r}")
+
+
+def check_number(name: str, value: object, low: float, high: float) -> None:
+    """Raises ValueError unless `value` is a finite number from `low` to `high`."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or not low <= value <= high:
+        span = f"from {low} to {high}" if high < math.inf else f"at least {low}"
+        raise ValueError(f"{name} must be a finite number {span}, not {value!r}")
 
 
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

@@ -39,7 +39,7 @@ def parse() -> argparse.Namespace:
     add("--report", type=Path, metavar="FOLDER", help="write a page, a picture, JSON and CSV of "
         "each network's power here")  # fmt: skip
     add("--layers", action="store_true", help="print the counts of every layer")
-    args = parser.parse_args()
+    args = experiment.parse(parser)
     experiment.check_arguments(parser, args)
     if sum((args.reduction is not None, args.max_drop is not None, args.lossless)) > 1:
         parser.error("give one of --reduction, --max-drop and --lossless")
@@ -141,8 +141,7 @@ def verify(results: Results, net: torch.nn.Module, label: str) -> torch.Tensor:
 
 def main() -> None:
     args = parse()
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    experiment.set_up(args)
     configs = {Path(name).stem: rt.load_config(name) for name in args.config}
     if len(configs) < len(args.config):
         raise SystemExit(f"two of {args.config} have the same name: results would mix")

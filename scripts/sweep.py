@@ -44,7 +44,7 @@ def parse() -> argparse.Namespace:
     add("--bound", action="store_true", help="also the entropy of the sums, and optimal trees")
     add("--csv", type=Path, default=Path("runs/sweep.csv"))
     add("--plot", type=Path, help="default: the CSV file's name, ending in .png")
-    args = parser.parse_args()
+    args = experiment.parse(parser)
     experiment.check_arguments(parser, args)
     if not args.reductions and not args.lossless:
         parser.error("nothing to do: give --reductions, or --lossless")
@@ -78,8 +78,7 @@ def row_of(net, test, **known) -> dict:
 
 def main() -> None:
     args = parse()
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    experiment.set_up(args)
     float_net = experiment.load_network(args)
     test = experiment.load_batches(args, train=False)
     train = list(experiment.load_batches(args, train=True))

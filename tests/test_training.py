@@ -1,0 +1,307 @@
+"""Training: recipes, checkpoints, resuming, several processes, the scripts."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from reram_torch import data, experiment, models
+from reram_torch.training import Fit, Recipe, Seeded, distillation_loss, entropy_loss, rate_at
+
+ROOT = Path(__file__).parent.parent
+
+
+class Noisy(torch.utils.data.Dataset):
+    """Images with noise drawn anew whenever they are read."""
+
+    classes = ("a", "b", "c")
+
+    def __init__(self, count=40):
+        generator = torch.Generator().manual_seed(1)
+        self.labels = torch.randint(0, 3, (count,), generator=generator)
+        self.images = torch.rand(count, 1, 4, 4, generator=generator) + self.labels.view(
+            -1, 1, 1, 1
+        )
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, k):
+        return self.images[k] + 0.1 * torch.randn(1, 4, 4), int(self.labels[k])
+
+
+def small():
+    torch.manual_seed(3)
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(),
+        nn.Dropout(0.3), nn.Linear(64, 3),
+    )  # fmt: skip
+
+
+def fit_in(folder, epochs=3, **more):
+    recipe = Recipe(epochs=epochs, batch_size=8, rate=1e-2, warmup=0.2, clip=1.0, **more)
+    return Fit(small(), Noisy(), Noisy(12), recipe, folder)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_resumed_run_ends_as_one_that_was_not_stopped(tmp_path, optimizer):
+    whole = fit_in(tmp_path / "whole", optimizer=optimizer)
+    whole.run()
+    stopped = fit_in(tmp_path / "parts", optimizer=optimizer)
+
+    def stop(epoch):
+        torch.rand(7)  # what a user draws does not matter
+        if epoch == 2:
+            raise KeyboardInterrupt
+        return {}
+
+    stopped.before_epoch = stop
+    with pytest.raises(KeyboardInterrupt):
+        stopped.run()
+    again = fit_in(tmp_path / "parts", optimizer=optimizer)
+    assert again.resume()
+    assert again.epoch == 2
+    lines = again.run()
+    for a, b in zip(whole.net.state_dict().values(), again.net.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    timings = {"seconds", "images_per_second"}
+    strip = [{k: v for k, v in line.items() if k not in timings} for line in lines]
+    assert strip == [{k: v for k, v in line.items() if k not in timings} for line in whole.lines]
+    log = (tmp_path / "parts" / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in log] == [1, 2, 3]
+
+
+def test_checkpoints_say_what_they_are_of(tmp_path):
+    fit = fit_in(tmp_path)
+    assert not fit.resume()  # nothing there yet
+    fit.run()
+    with pytest.raises(ValueError, match="was made with epochs=3, not 4"):
+        fit_in(tmp_path, epochs=4).resume()
+    other = Fit(nn.Linear(2, 2), Noisy(), Noisy(), fit.recipe, tmp_path)
+    with pytest.raises(ValueError, match="is of another network"):
+        other.resume()
+    torch.save({"state_dict": {}}, tmp_path / "last.pt")
+    with pytest.raises(ValueError, match="not a checkpoint of this version"):
+        fit_in(tmp_path).resume()
+
+
+def test_the_best_network_is_kept(tmp_path):
+    fit = fit_in(tmp_path)
+    lines = fit.run()
+    best = torch.load(tmp_path / "best.pt", weights_only=True)
+    top1s = [line["top1"] for line in lines]
+    assert best["best"] == max(top1s)
+    assert best["epoch"] == top1s.index(max(top1s)) + 1
+    assert lines[-1]["loss"] < lines[0]["loss"]
+    net = models.load_weights(small(), str(tmp_path / "best.pt"))
+    assert torch.equal(net[0].weight, best["state_dict"]["0.weight"])
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(tmp_path):
+    fit = fit_in(tmp_path)
+    fit.loss = lambda scores, labels, x: scores.sum() * float("nan")
+    with pytest.raises(RuntimeError, match="the loss is nan in epoch 1: lower the rate"):
+        fit.run()
+
+
+def test_random_transforms_follow_from_seed_epoch_and_item():
+    one, two = Seeded(Noisy(), 5), Seeded(Noisy(), 5)
+    torch.manual_seed(9)
+    first = one[3][0]
+    torch.manual_seed(10)
+    state = torch.get_rng_state()
+    assert torch.equal(first, two[3][0])
+    assert torch.equal(state, torch.get_rng_state())  # nothing drawn from the global generator
+    two.epoch = 1
+    assert not torch.equal(first, two[3][0])
+    assert not torch.equal(first, Seeded(Noisy(), 6)[3][0])
+
+
+def test_rates_rise_and_fall():
+    recipe = Recipe(epochs=1, warmup=0.1)
+    rates = [rate_at(recipe, k, 100) for k in range(100)]
+    assert rates.index(max(rates)) in (9, 10)
+    assert rates == sorted(rates[:10]) + sorted(rates[10:], reverse=True)
+    assert rates[-1] < 0.01
+
+
+def test_a_teacher_that_agrees_costs_nothing():
+    net = small().eval()
+    x, y = torch.rand(5, 1, 4, 4), torch.tensor([0, 1, 2, 0, 1])
+    scores = net(x).detach()
+    alone = distillation_loss(net, 1.0)(scores, y, x)
+    assert float(alone) == pytest.approx(0, abs=1e-6)
+    mixed = distillation_loss(net, 0.25)(scores, y, x)
+    assert float(mixed) == pytest.approx(0.75 * float(entropy_loss()(scores, y, x)))
+    # The divergence by its definition.
+    other = torch.randn(5, 3)
+    p, q = (scores / 4).softmax(1), (other / 4).softmax(1)
+    expected = 16 * (p * (p / q).log()).sum(1).mean()
+    assert float(distillation_loss(net, 1.0)(other, y, x)) == pytest.approx(float(expected))
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"epochs": 0}, "epochs must be a whole number"),
+        ({"rate": float("nan")}, "rate must be a finite number at least 0, not nan"),
+        ({"warmup": 1.5}, "warmup must be a finite number from 0 to 1"),
+        ({"optimizer": "lion"}, "optimizer must be one of"),
+    ],
+)
+def test_bad_recipes_are_refused(bad, message):
+    with pytest.raises(ValueError, match=message):
+        Recipe(**bad)
+
+
+# --- scripts ---
+
+
+def command(script, *arguments):
+    return [sys.executable, str(ROOT / "scripts" / script), *map(str, arguments)]
+
+
+def run(*arguments):
+    return subprocess.run(command(*arguments), capture_output=True, text=True, check=False)
+
+
+TRAIN = ("train.py", "--model", "lenet5", "--data", "digits", "--batch-size", 256, "--threads", 1)
+
+
+def scores(folder):
+    lines = (folder / "log.jsonl").read_text().splitlines()
+    return [(r["epoch"], r["loss"], r["top1"]) for r in map(json.loads, lines)]
+
+
+def test_a_killed_run_resumes_to_the_same_result(tmp_path):
+    pytest.importorskip("sklearn")
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    result = run(*TRAIN, "--epochs", 4, "--out", whole)
+    assert result.returncode == 0, result.stderr
+    process = subprocess.Popen(
+        command(*TRAIN, "--epochs", 4, "--out", parts), stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while not (parts / "log.jsonl").is_file() and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    again = run(*TRAIN, "--epochs", 4, "--out", parts)
+    assert "holds a run: --resume it" in again.stderr
+    again = run(*TRAIN, "--epochs", 4, "--out", parts, "--resume")
+    assert again.returncode == 0, again.stderr
+    assert scores(parts) == scores(whole)
+    a, b = (torch.load(f / "last.pt", weights_only=True)["state_dict"] for f in (whole, parts))
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_fine_tuning_through_crossbars(tmp_path):
+    pytest.importorskip("sklearn")
+    net = models.LeNet5()
+    fit = Fit(net, data.digits(train=True), data.digits(train=False),
+              Recipe(epochs=3, batch_size=64, rate=2e-3), tmp_path / "float")  # fmt: skip
+    fit.run()
+    result = run(
+        "finetune.py", "--model", "lenet5", "--weights", tmp_path / "float" / "last.pt", "--data",
+        "digits", "--config", "search_tree", "--reduction", 20, "--start", 12, "--epochs", 2,
+        "--calibration-images", 64, "--out", tmp_path / "fine",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    lines = [json.loads(x) for x in (tmp_path / "fine" / "log.jsonl").read_text().splitlines()]
+    assert lines[0]["reduction"] == pytest.approx(12, rel=0.03)
+    assert lines[1]["reduction"] == pytest.approx(20, rel=0.03)
+    assert "before fine-tuning: top-1" in result.stdout
+    assert "after fine-tuning: top-1" in result.stdout
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
+def test_two_processes_evaluate_as_one(tmp_path):
+    """Every test image is counted once, whether or not their number is even."""
+    pytest.importorskip("sklearn")
+    more = ("--epochs", 1, "--rate", 0, "--limit", 359)
+    alone = run(*TRAIN, *more, "--out", tmp_path / "one")
+    assert alone.returncode == 0, alone.stderr
+    two = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
+         *command(*TRAIN, *more, "--out", tmp_path / "two")[1:]],
+        capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert two.returncode == 0, two.stderr
+    (one,), (both,) = scores(tmp_path / "one"), scores(tmp_path / "two")
+    assert one[2] == both[2]
+    assert both[1] == pytest.approx(one[1], rel=1e-3)  # one of 1,437 images is seen twice
+
+
+def test_experiments_are_options(tmp_path):
+    import argparse
+
+    def parse(text, *arguments):
+        (tmp_path / "e.toml").write_text(text)
+        parser = argparse.ArgumentParser()
+        experiment.add_arguments(parser)
+        experiment.add_training_arguments(parser, epochs=5, rate=1.0)
+        return experiment.parse(
+            parser, ["--experiment", str(tmp_path / "e.toml"), "--out", "x", *arguments]
+        )
+
+    text = 'model = "resnet20"\ndata = "cifar10"\nmean = [0.1, 0.2, 0.3]\nbf16 = true\nrate = 0.1\n'
+    args = parse(text, "--rate", "0.2")
+    assert (args.model, args.mean, args.bf16, args.epochs) == ("resnet20", [0.1, 0.2, 0.3], True, 5)
+    assert args.rate == 0.2  # the command line has the last word
+    with pytest.raises(SystemExit):
+        parse(text + "rates = 1")
+    with pytest.raises(SystemExit):
+        parse(text + "epochs = 'many'")
+    assert experiment.experiment_names() == sorted(
+        p.stem for p in (ROOT / "configs" / "experiments").glob("*.toml")
+    )
+
+
+def test_wrong_data_are_refused_before_work(tmp_path):
+    pytest.importorskip("torchvision")
+    folder = tmp_path / "images"
+    for name in "abc":
+        (folder / name).mkdir(parents=True)
+        from PIL import Image
+
+        Image.new("RGB", (8, 8)).save(folder / name / "0.png")
+    base = ("train.py", "--model", "resnet20", "--data", folder, "--out", tmp_path / "out")
+    assert "data is needed" in run(*base).stderr
+    assert "would be trained on and tested on" in run(*base, "--train-data", folder).stderr
+    result = run(*base, "--train-data", str(folder) + "/.", "--classes", 2)
+    assert "the data have 3 classes, the network 2" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_augmentation_moves_images(tmp_path):
+    pytest.importorskip("torchvision")
+    from PIL import Image
+
+    (tmp_path / "a").mkdir()
+    Image.effect_noise((32, 32), 90).convert("RGB").save(tmp_path / "a" / "0.png")
+    plain = data.load_dataset(str(tmp_path), size=32)[0][0]
+    for augment in ("shift", "flip", "resized"):
+        found = Seeded(data.load_dataset(str(tmp_path), size=32, augment=augment), 0)
+        assert found[0][0].shape == plain.shape
+        views = []
+        for epoch in range(6):
+            found.epoch = epoch
+            views.append(found[0][0])
+        assert any(not torch.equal(v, plain) for v in views)
+    with pytest.raises(ValueError, match="needs a size"):
+        data.load_dataset(str(tmp_path), augment="flip")
+    with pytest.raises(ValueError, match="augment must be one of"):
+        data.load_dataset(str(tmp_path), size=32, augment="mirror")
+
+
+def test_bf16_trains(tmp_path):
+    fit = fit_in(tmp_path, epochs=1, bf16=True)
+    [line] = fit.run()
+    assert line["loss"] < 5
