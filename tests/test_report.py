@@ -8,18 +8,21 @@ import pytest
 import torch
 
 import reram_torch as rt
+from reram_torch.models import LeNet5
 from reram_torch.report import quantity
 
 
-@pytest.fixture
-def reports(calibrated):
+@pytest.fixture(scope="module")
+def reports():
     """Of the baseline, and of search trees."""
+    torch.manual_seed(0)
+    net = rt.calibrate(rt.convert(LeNet5().eval()), torch.rand(6, 1, 32, 32))
     found = {}
     for name in ("isaac", "trees"):
         if name == "trees":
-            rt.design_adc(calibrated, "search_tree", granularity="slice+activity", reduction=4.0)
-        with rt.PowerMeter(calibrated) as meter:
-            calibrated(torch.rand(2, 1, 32, 32))
+            rt.design_adc(net, "search_tree", granularity="slice+activity", reduction=4.0)
+        with rt.PowerMeter(net) as meter:
+            net(torch.rand(2, 1, 32, 32))
         found[name] = meter.report("isaac")
     return found
 

@@ -210,13 +210,13 @@ def test_fine_tuning_through_crossbars(tmp_path):
     fit.run()
     result = run(
         "finetune.py", "--model", "lenet5", "--weights", tmp_path / "float" / "last.pt", "--data",
-        "digits", "--config", "search_tree", "--reduction", 20, "--start", 12, "--epochs", 2,
+        "digits", "--config", "twin_range", "--reduction", 3, "--start", 2, "--epochs", 2,
         "--calibration-images", 64, "--out", tmp_path / "fine",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     lines = [json.loads(x) for x in (tmp_path / "fine" / "log.jsonl").read_text().splitlines()]
-    assert lines[0]["reduction"] == pytest.approx(12, rel=0.03)
-    assert lines[1]["reduction"] == pytest.approx(20, rel=0.03)
+    assert lines[0]["reduction"] == pytest.approx(2, rel=0.05)
+    assert lines[1]["reduction"] == pytest.approx(3, rel=0.05)
     assert "before fine-tuning: top-1" in result.stdout
     assert "after fine-tuning: top-1" in result.stdout
 
