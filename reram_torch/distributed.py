@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,8 @@ def processes(device: str = "auto") -> Iterator[torch.device]:
     dist.init_process_group("nccl" if cuda else "gloo")
     try:
         yield found
+        gc.collect()  # DistributedDataParallel's threads must not outlive the group
+        dist.barrier()  # nor a process that still waits for this one
     finally:
         dist.destroy_process_group()
 
