@@ -9,11 +9,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from reram_torch.adc import AdcDesign, UniformSAR, compile_tables
+from reram_torch.adc import AdcDesign, compile_tables
+from reram_torch.calibrate import lossless_adc
 from reram_torch.counts import LayerCounts
 from reram_torch.switching import switching_energy
 from reram_torch.technology import Technology
@@ -45,20 +46,26 @@ class Searched:
         """How often each sum was converted by one of the designs, (V,)."""
         return self.histogram[self.index == design].sum(0)
 
+    def comparisons_of(self, design: int) -> np.ndarray:
+        """The comparisons that one of the designs takes for each sum, (V,)."""
+        g = self.counts.geometry
+        made = compile_tables(self.designs[design], g.lowest, g.highest).comparisons
+        return made.astype(np.int64)
+
     def longest(self) -> np.ndarray:
         """The most comparisons that a conversion of each cycle can take, (I,)."""
-        g = self.counts.geometry
-        depths = [compile_tables(d, g.lowest, g.highest).comparisons.max() for d in self.designs]
+        depths = [self.comparisons_of(k).max() for k in range(len(self.designs))]
         return np.append(depths, 0)[self.index].max((0, 2))  # -1 reads the last: nothing
 
     def unsearched(self) -> Searched:
         """The same sums converted by a plain SAR ADC of full resolution."""
-        g = self.counts.geometry
-        plain = UniformSAR(g.highest.bit_length() + g.signed)
-        return Searched(
-            self.counts.unsearched(), (plain,), self.edges, np.zeros_like(self.index),
-            self.histogram,
-        )  # fmt: skip
+        plain = lossless_adc(self.counts.geometry)
+        return replace(
+            self,
+            counts=self.counts.unsearched(plain.bits),
+            designs=(plain,),
+            index=np.zeros_like(self.index),
+        )
 
 
 def _bit_cycle(technology: Technology, layer: Searched) -> float:
@@ -104,10 +111,9 @@ def survey_energy_pj(bits: float, sample_rate_hz: float, process_nm: float) -> f
 
 
 def _resolution(technology: Technology, layer: Searched) -> float:
-    g = layer.counts.geometry
     bits = []
-    for design in layer.designs:
-        comparisons = compile_tables(design, g.lowest, g.highest).comparisons
+    for k in range(len(layer.designs)):
+        comparisons = layer.comparisons_of(k)
         if comparisons.min() != comparisons.max():
             raise ValueError(
                 "the model 'resolution' prices an ADC that always finishes, but a search of this "

@@ -17,7 +17,7 @@ from reram_torch.adc import UniformSAR
 from reram_torch.convert import crossbar_layers
 from reram_torch.crossbar_layer import CrossbarLayer
 from reram_torch.layers import ReRAMConv2d
-from reram_torch.mapping import Geometry, sizes
+from reram_torch.mapping import Geometry
 from reram_torch.progress import progress
 from reram_torch.quantize import InputScale
 from reram_torch.validate import check_choice, check_finite
@@ -285,14 +285,11 @@ class _BitLineObserver:
         self.statistics: Statistics | None = None  # from the first input on
 
     def __call__(self, layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
-        g = layer.geometry.as_list()
-        u = layer._codes(x)
-        encoded = layer.encoded()
-        outputs = layer.weight.shape[0] // sizes(u)[1]
+        u, encoded = layer._codes(x), layer.encoded()
         if self.statistics is None:
             self._begin(layer, u)
         edges = torch.tensor(self.statistics.edges, dtype=torch.int32, device=u.device)
-        bins = torch.ops.reram_torch.histogram(u, encoded.cells, edges, outputs, g)
+        bins = layer.bit_line_histogram(u, edges)
         y, *_ = layer._simulate(x, self.tables, False)
         # Back from outputs to shift-add results, channels last: sum_k u_k q_k.
         scale, zero = layer._input_scale

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -85,17 +85,26 @@ class LayerCounts:
         return self.groups * self.tiles * self.arrays_across
 
     @property
+    def cells(self) -> int:
+        """Cells of the layer's arrays."""
+        return self.arrays * self.geometry.rows * self.geometry.cols
+
+    @property
+    def cells_used(self) -> int:
+        """Those that hold a slice of a weight."""
+        return self.groups * self.depth * self.bit_lines
+
+    @property
     def utilisation(self) -> float:
         """Cells in use, over those of the layer's arrays."""
-        used = self.groups * self.depth * self.bit_lines
-        return used / (self.arrays * self.geometry.rows * self.geometry.cols)
+        return self.cells_used / self.cells
 
     @property
     def positions(self) -> int:
         """M, how often the layer's arrays were used with one input."""
         g = self.geometry
-        each = self.groups * self.outputs * self.tiles * len(g.signs) * g.cycles * g.slices
-        return self.sums // each
+        each = g.conversions_per_cycle(self.depth, 1, self.groups * self.outputs)
+        return self.sums // (each * g.cycles * g.slices)
 
     # --- the events ---
 
@@ -166,12 +175,7 @@ class LayerCounts:
             "array_cycles": self.array_cycles,
         }
 
-    def unsearched(self) -> LayerCounts:
-        """The same arrays with a plain SAR ADC: every sum is converted, none stops early."""
-        g = self.geometry
+    def unsearched(self, bits: int) -> LayerCounts:
+        """The same arrays with a plain SAR ADC: every sum is converted, in `bits` comparisons."""
         sums = self.conversions + self.skipped
-        bits = g.highest.bit_length() + g.signed
-        return LayerCounts(
-            g, self.groups, self.outputs, self.depth,
-            sums, sums * bits, np.zeros_like(sums), self.drives,
-        )  # fmt: skip
+        return replace(self, conversions=sums, comparisons=sums * bits, skipped=np.zeros_like(sums))

@@ -13,7 +13,7 @@ import reram_torch.ops  # noqa: F401 - registers the operators
 from reram_torch import backends
 from reram_torch.adc import AdcDesign, compile_tables, design_from_dict, design_to_dict
 from reram_torch.config import Config
-from reram_torch.mapping import AdcTables, Geometry, check_accumulator, check_tables
+from reram_torch.mapping import AdcTables, Geometry, check_accumulator, check_tables, sizes
 from reram_torch.quantize import InputScale
 
 STATE_VERSION = 1
@@ -167,6 +167,13 @@ class CrossbarLayer(nn.Module):
         groups = getattr(self, "groups", 1)
         return Encoded(
             *torch.ops.reram_torch.encode_weight(weight, groups, self.geometry.as_list())
+        )
+
+    def bit_line_histogram(self, u: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
+        """How often each bit-line sum occurs with input codes `u`, as `reference.histogram`."""
+        outputs = self.weight.shape[0] // sizes(u)[1]
+        return torch.ops.reram_torch.histogram(
+            u, self.encoded().cells, edges, outputs, self.geometry.as_list()
         )
 
     # --- forward ---

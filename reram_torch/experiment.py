@@ -79,6 +79,14 @@ def add_training_arguments(parser: argparse.ArgumentParser, *, epochs: int, rate
     add("--bf16", action="store_true", help="autocast in the float layers")
 
 
+def training_parser(description: str, *, epochs: int, rate: float) -> argparse.ArgumentParser:
+    """A parser with the options of networks, data and training runs."""
+    parser = argparse.ArgumentParser(description=description)
+    add_arguments(parser)
+    add_training_arguments(parser, epochs=epochs, rate=rate)
+    return parser
+
+
 def parse(parser: argparse.ArgumentParser, arguments: list[str] | None = None):
     """Parses the command line; `--experiment` names a TOML file of options that it overrides.
 
@@ -216,11 +224,3 @@ def with_budget(
     if reduction is None and max_drop is None and not lossless:
         return search
     return dataclasses.replace(search, reduction=reduction, max_drop=max_drop, lossless=lossless)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a file so that a reader, or a kill, finds either the old text or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(path.name + ".new")
-    new.write_text(text, encoding="utf-8")
-    new.replace(path)

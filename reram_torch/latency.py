@@ -54,8 +54,7 @@ def layer_latency(technology: Technology, layer: Searched, inferences: int) -> L
     if not sums.all():
         return Latency(0.0, 0.0, 0.0, 0.0)
     # A difference of two bit-lines is one conversion.
-    lines = g.cols // 2 if g.signed else g.cols
-    fullest = min(lines, counts.bit_lines // (2 if g.signed else 1))
+    fullest = min(g.cols, counts.bit_lines) // (2 if g.signed else 1)
     each = ceil_div(fullest * technology.array.columns_per_adc, g.cols)
     worst = each * layer.longest().astype(float)
     average = each * counts.comparisons.sum(1) / sums

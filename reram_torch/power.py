@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from reram_torch.adc import AdcDesign, compile_tables
+from reram_torch.adc import AdcDesign
 from reram_torch.adc_energy import Searched, adc_energy_pj
 from reram_torch.convert import crossbar_layers
 from reram_torch.counts import LayerCounts
 from reram_torch.crossbar_layer import CrossbarLayer
 from reram_torch.latency import Latency, layer_latency
-from reram_torch.mapping import AdcTables, sizes
+from reram_torch.mapping import AdcTables, no_counts
 from reram_torch.report import Converted, LayerReport, PowerReport
 from reram_torch.technology import Technology, load_technology
 
@@ -34,9 +34,7 @@ class _Seen:
     @classmethod
     def nothing(cls, layer: CrossbarLayer) -> _Seen:
         """What a layer did that saw no input."""
-        g = layer.geometry
-        none = torch.zeros(3, g.cycles, g.slices, dtype=torch.int64)
-        return cls(none, none[0, :, 0], None, layer.adc, layer._tables)
+        return cls(*no_counts(layer.geometry), None, layer.adc, layer._tables)
 
     def same_adcs(self, layer: CrossbarLayer) -> bool:
         """Whether the layer still has the ADCs that were counted."""
@@ -96,7 +94,10 @@ class PowerMeter:
     def _add(
         self, layer: CrossbarLayer, x: torch.Tensor, counts: torch.Tensor, drives: torch.Tensor
     ) -> None:
-        histogram = _histogram(layer, x) if self._histograms else None
+        histogram = None
+        if self._histograms:
+            with torch.no_grad():
+                histogram = layer.bit_line_histogram(layer._codes(x), layer.tables().edges)
         seen = self._seen.get(layer)
         if seen is None:
             self._seen[layer] = _Seen(
@@ -157,15 +158,6 @@ class PowerMeter:
         )
 
 
-def _histogram(layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
-    with torch.no_grad():
-        u, cells = layer._codes(x), layer.encoded().cells
-        outputs = layer.weight.shape[0] // sizes(u)[1]
-        return torch.ops.reram_torch.histogram(
-            u, cells, layer.tables().edges, outputs, layer.geometry.as_list()
-        )
-
-
 def _config(layer: CrossbarLayer) -> dict:
     """Without the search, and the ADC, which `design_adc` or `set_adc` may have replaced."""
     config = layer.config.to_dict()
@@ -212,9 +204,7 @@ def _layer_report(
 
 
 def _total(rows: list[LayerReport] | tuple[LayerReport, ...], searched: dict) -> LayerReport:
-    cells = sum(s.counts.arrays * s.counts.geometry.rows * s.counts.geometry.cols
-                for s in searched.values())  # fmt: skip
-    used = sum(s.counts.groups * s.counts.depth * s.counts.bit_lines for s in searched.values())
+    counts = [s.counts for s in searched.values()]
     areas = [r.area_mm2 for r in rows]
     return LayerReport(
         "total",
@@ -225,32 +215,32 @@ def _total(rows: list[LayerReport] | tuple[LayerReport, ...], searched: dict) ->
         sum((r.latency for r in rows), Latency(0.0, 0.0, 0.0, 0.0)),
         "",
         sum(r.arrays for r in rows),
-        used / cells,
+        sum(c.cells_used for c in counts) / sum(c.cells for c in counts),
         None if None in areas else sum(areas),
     )
 
 
 def _converted(name: str, layer: CrossbarLayer, searched: Searched) -> Converted | None:
     """The design that made most of a layer's comparisons, and what it converted."""
-    bins, edges, index = searched.histogram, searched.edges, searched.index
-    if bins is None and layer._statistics is not None:  # of the calibration, if it fits
-        bins = layer._statistics.by_activity.numpy()
+    statistics, edges = layer._statistics, searched.edges
+    if searched.histogram is None and statistics is not None:  # of the calibration, if it fits
+        bins = statistics.by_activity.numpy()
         if len(edges) == 1:
             bins = bins.sum(0, keepdims=True)
-        elif edges != layer._statistics.edges:
+        elif edges != statistics.edges:
             return None
-    if bins is None or not bins.any():
+        searched = dataclasses.replace(searched, histogram=bins)
+    if searched.histogram is None or not searched.histogram.any():
         return None
-    g = layer.geometry
-    made = [
-        int(
-            bins[index == k].sum(0) @ compile_tables(d, g.lowest, g.highest).comparisons.astype(int)
-        )
-        for k, d in enumerate(searched.designs)
-    ]
-    k = int(np.argmax(made))
-    here = index == k
-    return Converted(name, _where(here, edges), searched.designs[k], g.lowest, bins[here].sum(0))
+    designs = range(len(searched.designs))
+    k = max(designs, key=lambda k: int(searched.histogram_of(k) @ searched.comparisons_of(k)))
+    return Converted(
+        name,
+        _where(searched.index == k, edges),
+        searched.designs[k],
+        layer.geometry.lowest,
+        searched.histogram_of(k),
+    )
 
 
 def _where(here: np.ndarray, edges: tuple[int, ...]) -> str:

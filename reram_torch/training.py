@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from reram_torch import distributed
 from reram_torch.evaluate import evaluate
+from reram_torch.files import replacing, write_atomically
 from reram_torch.progress import progress
 from reram_torch.validate import check_choice, check_int, check_number
 
@@ -248,15 +249,12 @@ class Fit:
             "best": self.best,
             "log": self.lines,
         }
-        new = self.folder / f"{name}.new"
-        torch.save(state, new)
-        new.replace(self.folder / name)  # a kill leaves the old one or the new one
+        with replacing(self.folder / name) as new:
+            torch.save(state, new)
 
     def _write_log(self) -> None:
         text = "".join(json.dumps(line) + "\n" for line in self.lines)
-        new = self.folder / "log.jsonl.new"
-        new.write_text(text, encoding="utf-8")
-        new.replace(self.folder / "log.jsonl")
+        write_atomically(self.folder / "log.jsonl", text)
 
     # --- the loop ---
 

@@ -21,6 +21,7 @@ import reram_torch as rt
 from reram_torch import experiment
 from reram_torch.adc_energy import ADC_MODELS
 from reram_torch.evaluate import evaluate, plain_integer
+from reram_torch.files import write_atomically
 
 
 def parse() -> argparse.Namespace:
@@ -85,7 +86,7 @@ class Results:
             settings = {k: str(v) for k, v in vars(args).items()}
             configs = {k: c.to_dict() for k, c in self.configs.items()}
             results = {"settings": settings, "configs": configs, "results": self.rows}
-            experiment.write_atomically(args.json, json.dumps(results, indent=2) + "\n")
+            write_atomically(args.json, json.dumps(results, indent=2) + "\n")
         return result.scores
 
     def write_report(self, name: str, report: rt.PowerReport) -> None:

@@ -23,9 +23,7 @@ from reram_torch.training import Fit, distillation_loss, top1
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    experiment.add_arguments(parser)
-    experiment.add_training_arguments(parser, epochs=4, rate=3e-4)
+    parser = experiment.training_parser(__doc__.splitlines()[0], epochs=4, rate=3e-4)
     add = parser.add_argument
     add("--config", default="search_tree", help=f"one of {rt.config_names()}, or a TOML file")
     add("--reduction", type=float, help="overrides the budget of the config's search")

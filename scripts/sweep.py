@@ -23,6 +23,7 @@ from reram_torch import experiment
 from reram_torch.bound import adc_bound
 from reram_torch.config import ENCODINGS
 from reram_torch.evaluate import evaluate
+from reram_torch.files import write_atomically
 from reram_torch.plots import plot_sweep
 
 FIELDS = (
@@ -62,7 +63,7 @@ def read(path: Path) -> list[dict]:
 
 def write(path: Path, rows: list[dict]) -> None:
     lines = [",".join(FIELDS), *(",".join(str(row[f]) for f in FIELDS) for row in rows)]
-    experiment.write_atomically(path, "\n".join(lines) + "\n")
+    write_atomically(path, "\n".join(lines) + "\n")
 
 
 def row_of(net, test, **known) -> dict:

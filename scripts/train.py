@@ -16,9 +16,7 @@ from reram_torch.training import Fit
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    experiment.add_arguments(parser)
-    experiment.add_training_arguments(parser, epochs=100, rate=1e-3)
+    parser = experiment.training_parser(__doc__.splitlines()[0], epochs=100, rate=1e-3)
     args = experiment.parse(parser)
     experiment.check_arguments(parser, args)
     return args
