@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import pickle
+import re
 from collections.abc import Callable
+from enum import Enum
+from http.client import HTTPException
+from pathlib import Path
+from urllib.parse import urlparse
 
 import torch
 import torch.nn.functional as F
@@ -130,17 +136,32 @@ ZOO: dict[str, Callable[..., nn.Module]] = {
 }
 
 
-def build_model(name: str, classes: int) -> nn.Module:
-    """A network with random weights.
+_CROSSBAR_KEYS = ("_extra_state", "log_input_step", "log_weight_step")
+
+
+def build_model(name: str, classes: int, weights: str | None = None) -> nn.Module:
+    """A network by name.
 
     Args:
         name: of this package's zoo (`lenet5`, `resnet20`, `resnet32`, `resnet56`), of a
             torchvision classification model, or `module:function` (called without arguments).
         classes: outputs; a `module:function` decides for itself.
+        weights: a file for `load_weights`, or, where there is no such file and the model is
+            torchvision's, the name of published weights that torchvision downloads: `DEFAULT`,
+            `IMAGENET1K_V1`, `ResNet18_Weights.IMAGENET1K_V1`. None: random weights.
 
     Raises:
-        ValueError: no such model, module or function.
+        FileNotFoundError: no such file of weights, or their download failed.
+        ValueError: no such model, module, function or weights; weights for another number of
+            classes, or a file that `load_weights` refuses.
     """
+    if weights is not None and (published := _published_weights(name, str(weights), classes)):
+        return _build_published(name, published)
+    net = _build(name, classes)
+    return net if weights is None else load_weights(net, weights)
+
+
+def _build(name: str, classes: int) -> nn.Module:
     if name in ZOO:
         return ZOO[name](classes=classes)
     if ":" in name:
@@ -163,20 +184,99 @@ def build_model(name: str, classes: int) -> nn.Module:
     return models.get_model(name, weights=None, num_classes=classes)
 
 
-def load_weights(model: nn.Module, path: str) -> nn.Module:
-    """Loads a state_dict from a file into a model; a `module.` prefix is dropped.
+def _published_weights(name: str, weights: str, classes: int) -> Enum | None:
+    """The entry of published weights; None if `weights` is, or reads like, a file."""
+    if Path(weights).is_file() or not re.fullmatch(r"(\w+_Weights\.)?\w+", weights):
+        return None
+    try:
+        from torchvision import models
+    except ImportError:
+        return None
+    if name in ZOO or name not in models.list_models(module=models):
+        return None
+    kind = models.get_model_weights(name)
+    known = kind.__members__  # with the alias DEFAULT
+    found = known.get(weights.removeprefix(f"{kind.__name__}."))
+    if found is None:
+        raise ValueError(f"no weights {weights!r} of {name}: known are {list(known)}, or a file")
+    categories = found.meta.get("categories")
+    if categories is None:
+        raise ValueError(f"{found!r} of {name} has no classifier")
+    if len(categories) != classes:
+        raise ValueError(f"{found!r} of {name} is for {len(categories)} classes, not {classes}")
+    return found
+
+
+def _build_published(name: str, weights: Enum) -> nn.Module:
+    from torchvision import models
+
+    try:
+        # Not load_state_dict: some networks are built otherwise for their published weights.
+        return models.get_model(name, weights=weights)
+    except (OSError, HTTPException, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        file = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(weights.url).path).name)
+        why = f"{type(error).__name__}: {str(error).partition('. ')[0]}"  # torch's run on
+        raise FileNotFoundError(
+            f"{weights!r} could not be downloaded or read ({why}): get "
+            f"{weights.url} and put it at {str(file)!r}, in place of any file there"
+        ) from error
+
+
+def read_checkpoint(path: str | Path) -> tuple[dict, dict]:
+    """The state_dict in a file, a `module.` prefix dropped, and the settings of its run if known.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file holds no state_dict, or one of another network.
+        ValueError: torch cannot read the file, or it holds no state_dict.
     """
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if isinstance(state, dict):
-        state = state.get("state_dict", state)
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f"no file of weights {str(path)!r} (weights by name are for torchvision's models)"
+        )
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # torch parses whatever bytes there are
+        raise ValueError(
+            f"{path} holds no state_dict: torch.save did not write it, it is damaged, or it is a "
+            "pickled network (save its state_dict() instead)"
+        ) from error
+    settings = {}
+    if isinstance(state, dict) and "state_dict" in state:
+        state, settings = state["state_dict"], state.get("settings", {})
     if not isinstance(state, dict) or not all(isinstance(k, str) for k in state):
         raise ValueError(f"{path} holds no state_dict")
+    return {k.removeprefix("module."): v for k, v in state.items()}, settings
+
+
+def is_of_crossbars(state: dict) -> bool:
+    """Whether a state_dict is that of a converted network."""
+    return any(key.endswith("_extra_state") for key in state)
+
+
+def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
+    """Loads a state_dict from a file into a model; a `module.` prefix is dropped.
+
+    Of a converted network's checkpoint a float model takes the float weights.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: torch cannot read the file, it holds no state_dict, or one of another network.
+    """
+    state, _ = read_checkpoint(path)
     try:
-        model.load_state_dict({k.removeprefix("module."): v for k, v in state.items()})
+        model.load_state_dict(_fitting(state, model))
     except RuntimeError as error:
         raise ValueError(f"{path} is of another network: {error}") from error
     return model
+
+
+def _fitting(state: dict, model: nn.Module) -> dict:
+    """A state_dict without what only crossbar layers know, if the model has none."""
+    extra = "_extra_state"
+    if not any(k.endswith(extra) for k in state) or any(
+        k.endswith(extra) for k in model.state_dict()
+    ):
+        return state
+    return {k: v for k, v in state.items() if k.rpartition(".")[2] not in _CROSSBAR_KEYS}

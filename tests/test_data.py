@@ -1,9 +1,7 @@
 """Data sets in their own formats, models by name, evaluation, and the scripts."""
 
 import json
-import pickle
 import re
-import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -41,63 +39,6 @@ def test_digits():
     assert image.shape == (1, 32, 32)
     assert 0 <= image.min() <= image.max() <= 1
     assert label == 0
-
-
-def test_image_folder(tmp_path):
-    pytest.importorskip("torchvision")
-    found = data.load_dataset(str(image_folder(tmp_path / "images")), size=24)
-    assert len(found) == 12
-    assert found[0][0].shape == (3, 24, 24)
-    assert found.classes == ["cat", "dog"]
-
-
-@pytest.mark.filterwarnings("ignore")  # torchvision unpickles with an old numpy flag
-def test_cifar10_in_its_own_format(tmp_path, monkeypatch):
-    datasets = pytest.importorskip("torchvision.datasets")
-    folder = tmp_path / "cifar-10-batches-py"
-    folder.mkdir()
-    names = [f"data_batch_{k}" for k in range(1, 6)] + ["test_batch"]
-    for name in names:
-        batch = {"data": np.full((2, 3072), 7, dtype=np.uint8), "labels": [3, 9]}
-        (folder / name).write_bytes(pickle.dumps(batch))
-    meta = {"label_names": [f"class{k}" for k in range(10)]}
-    (folder / "batches.meta").write_bytes(pickle.dumps(meta))
-    monkeypatch.setattr(datasets.CIFAR10, "_check_integrity", lambda self: True)
-    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
-    found = data.load_dataset("cifar10", train=True, root=str(tmp_path))
-    assert len(found) == 10
-    assert found[1][1] == 9
-    assert found[0][0].shape == (3, 32, 32)
-
-
-def test_mnist_in_its_own_format(tmp_path):
-    pytest.importorskip("torchvision")
-    folder = tmp_path / "MNIST" / "raw"
-    folder.mkdir(parents=True)
-    for part in ("train", "t10k"):
-        images = np.arange(2 * 28 * 28, dtype=np.uint32).astype(np.uint8).tobytes()
-        header = struct.pack(">IIII", 2051, 2, 28, 28)
-        (folder / f"{part}-images-idx3-ubyte").write_bytes(header + images)
-        labels = struct.pack(">II", 2049, 2) + bytes([4, 1])
-        (folder / f"{part}-labels-idx1-ubyte").write_bytes(labels)
-    found = data.load_dataset("mnist", root=str(tmp_path), size=32, mean=(0.5,), std=(0.5,))
-    assert [label for _, label in found] == [4, 1]
-    assert found[0][0].shape == (1, 32, 32)
-
-
-@pytest.mark.parametrize("name", ["cifar10", "cifar100", "mnist"])
-def test_missing_data_sets_say_how_to_get_them(name, tmp_path):
-    pytest.importorskip("torchvision")
-    with pytest.raises(FileNotFoundError, match="download=True"):
-        data.load_dataset(name, root=str(tmp_path))
-    with pytest.raises(FileNotFoundError, match="one folder of images for each class"):
-        data.load_dataset("cifar11")
-
-
-def test_missing_imagenet_says_how_to_get_it(tmp_path):
-    pytest.importorskip("torchvision")
-    with pytest.raises(FileNotFoundError, match="image-net.org"):
-        data.load_dataset("imagenet", root=str(tmp_path))
 
 
 def test_subsets_are_reproducible():
@@ -144,23 +85,6 @@ def test_evaluate(lenet, batches):
     assert result.seconds_per_100 == pytest.approx(result.seconds / 0.12)
     with pytest.raises(ValueError, match="no batches"):
         evaluate(lenet, [])
-
-
-def test_a_folder_may_hold_some_of_the_classes(tmp_path):
-    pytest.importorskip("torchvision")
-    folder, names = image_folder(tmp_path / "images"), tmp_path / "classes.txt"
-    here = sorted(x.name for x in folder.iterdir())
-    names.write_text("\n".join(["another", *here[::-1]]) + "\n")
-    plain = data.load_dataset(str(folder))
-    found = data.load_dataset(str(folder), class_list=names)
-    assert [y for _, y in found] == [len(here) - y for _, y in plain]
-    names.write_text("another\n")
-    with pytest.raises(ValueError, match=f"2 folders are not in .*such as '{here[0]}'"):
-        data.load_dataset(str(folder), class_list=names)
-    with pytest.raises(FileNotFoundError, match="no list of classes"):
-        data.load_dataset(str(folder), class_list=tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="class_list is for folders of images, not for 'digits'"):
-        data.load_dataset("digits", class_list=names)
 
 
 def test_a_split_shares_nothing():
