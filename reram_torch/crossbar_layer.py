@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -14,9 +15,12 @@ from reram_torch import backends
 from reram_torch.adc import AdcDesign, compile_tables, design_from_dict, design_to_dict
 from reram_torch.config import Config
 from reram_torch.mapping import AdcTables, Geometry, check_accumulator, check_tables, sizes
-from reram_torch.quantize import InputScale
+from reram_torch.quantize import InputScale, weight_scale
+from reram_torch.scales import on_learned_grid, step_of
+from reram_torch.validate import check_finite
 
 STATE_VERSION = 1
+_STEPS = "log_input_step", "log_weight_step"
 
 
 class Encoded(NamedTuple):
@@ -35,6 +39,8 @@ class CrossbarLayer(nn.Module):
         geometry: its numbers.
         input_range: calibrated (minimum, maximum) of the input, or None before calibration.
         adc: the ADC designs in use: one, one for each slice, or those that `set_adc` indexed.
+        log_input_step: logarithm of the input scale where it is learned (`learn_scales`), or None.
+        log_weight_step: of each output's weight scale, likewise.
     """
 
     # Set by `calibrate` while it watches: called with the layer and its input instead of `forward`.
@@ -55,7 +61,9 @@ class CrossbarLayer(nn.Module):
         self.config = config
         self.geometry = Geometry.of(config)
         self.input_range: tuple[float, float] | None = None
-        self._input_scale = InputScale(1.0, 0)
+        self._calibrated_scale = InputScale(1.0, 0)
+        for name in _STEPS:
+            self.register_parameter(name, None)
         self._encoded: tuple[object, Encoded] | None = None
         # Plain attributes: they follow from the designs, and nothing but `set_adc` may touch them.
         self._tables: AdcTables | None = None
@@ -132,15 +140,65 @@ class CrossbarLayer(nn.Module):
     def set_input_range(self, low: float, high: float) -> None:
         """Sets the range that input codes cover; it is widened to hold zero.
 
+        A learned input scale starts anew from it.
+
         Raises:
             ValueError: a bound is NaN or infinite, or `low` exceeds `high`.
         """
+        self._cover(low, high)
+        if self.log_input_step is not None:
+            self.log_input_step.data.fill_(math.log(self._calibrated_scale.scale))
+
+    def _cover(self, low: float, high: float) -> None:
         low, high = float(low), float(high)
         if not -float("inf") < low <= high < float("inf"):
             raise ValueError(f"an input range needs finite low <= high, not [{low}, {high}]")
         self.input_range = (low, high)
-        self._statistics = None  # they were of other codes
-        self._input_scale = InputScale.from_range(low, high, self.config.inputs.bits)
+        scale = InputScale.from_range(low, high, self.config.inputs.bits)
+        if scale != self._calibrated_scale:
+            self._statistics = None  # they were of other codes
+        self._calibrated_scale = scale
+
+    # --- scales ---
+
+    @property
+    def _input_scale(self) -> InputScale:
+        if self.log_input_step is None:
+            return self._calibrated_scale
+        return InputScale(step_of(self.log_input_step).item(), self._calibrated_scale.zero)
+
+    def learn_scales(self) -> None:
+        """Makes the scales of inputs and weights parameters, from what they are now on.
+
+        They are learned as `scales.on_learned_grid` says, and saved with the weights. What was
+        learned before stays.
+
+        Raises:
+            RuntimeError: the layer was never calibrated.
+        """
+        if self.input_range is None:
+            raise RuntimeError("scales are learned from calibrated ones on: calibrate first")
+        if self.log_input_step is None:
+            log = torch.tensor(math.log(self._calibrated_scale.scale), device=self.weight.device)
+            self.log_input_step = nn.Parameter(log)
+        if self.log_weight_step is None:
+            scale = weight_scale(self.weight.detach(), self.config.weights.bits)
+            self.log_weight_step = nn.Parameter(scale.log())
+
+    def _inputs_on_grid(self, x: torch.Tensor) -> torch.Tensor:
+        """The input, with the gradient by its scale if that is learned."""
+        if self.log_input_step is None or not torch.is_grad_enabled():
+            return x  # the operator makes the same codes
+        check_finite("input", x)  # a clipped infinity would be lost
+        most = 2**self.config.inputs.bits - 1
+        return on_learned_grid(x, self.log_input_step, self._calibrated_scale.zero, 0, most)
+
+    def _weight_on_grid(self) -> torch.Tensor:
+        """The weights, with the gradient by their scales if those are learned."""
+        if self.log_weight_step is None or not torch.is_grad_enabled():
+            return self.weight
+        most = 2 ** (self.config.weights.bits - 1) - 1
+        return on_learned_grid(self.weight, self.log_weight_step, 0, -most, most)
 
     # --- weights ---
 
@@ -154,7 +212,7 @@ class CrossbarLayer(nn.Module):
         weight = self.weight.detach()
         if torch.compiler.is_compiling():
             return self._encode(weight)
-        key = backends.fingerprint(weight)
+        key = self.fingerprint()
         if key is not None:
             key = (key, weight.dtype, backends.backend())
             if self._encoded is not None and self._encoded[0] == key:
@@ -164,10 +222,18 @@ class CrossbarLayer(nn.Module):
         return encoded
 
     def _encode(self, weight: torch.Tensor) -> Encoded:
-        groups = getattr(self, "groups", 1)
+        groups, steps = getattr(self, "groups", 1), self.log_weight_step
+        scale = None if steps is None else step_of(steps)
         return Encoded(
-            *torch.ops.reram_torch.encode_weight(weight, groups, self.geometry.as_list())
+            *torch.ops.reram_torch.encode_weight(weight, groups, self.geometry.as_list(), scale)
         )
+
+    def fingerprint(self) -> tuple | None:
+        """A hash of what the crossbars hold, or None where that would cost more than encoding."""
+        weight = backends.fingerprint(self.weight.detach())
+        if weight is None or self.log_weight_step is None:
+            return weight and (weight,)
+        return weight, backends.fingerprint(self.log_weight_step.detach())
 
     def bit_line_histogram(self, u: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
         """How often each bit-line sum occurs with input codes `u`, as `reference.histogram`."""
@@ -197,10 +263,11 @@ class CrossbarLayer(nn.Module):
                 "reram_torch.calibrate(net, batches) on a few batches, or load a state_dict "
                 "saved after calibration"
             )
-        y, *counts = self._simulate(x, self.tables(), self._meter is not None)
+        held = self._inputs_on_grid(x)
+        y, *counts = self._simulate(held, self.tables(), self._meter is not None)
         if self._meter is not None:
             self._meter(self, x, *counts)
-        return y
+        return y.to(x.dtype)
 
     def _simulate(
         self, x: torch.Tensor, tables: AdcTables, count: bool
@@ -252,7 +319,7 @@ class CrossbarLayer(nn.Module):
         if state["input_range"] is None:
             self.input_range = self._statistics = None
         else:
-            self.set_input_range(*state["input_range"])
+            self._cover(*state["input_range"])  # a learned scale came with the parameters
 
     def _check_state(self, state: dict) -> None:
         if not isinstance(state, dict) or state.get("version") != STATE_VERSION:
@@ -276,12 +343,17 @@ class CrossbarLayer(nn.Module):
             except ValueError as error:
                 errors.append(f"{prefix.removesuffix('.')}: {error}")
                 return  # before any weight is touched
+        for name in _STEPS:
+            if prefix + name in state_dict and getattr(self, name) is None:
+                learned = torch.empty_like(state_dict[prefix + name], device=self.weight.device)
+                setattr(self, name, nn.Parameter(learned))
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing, unexpected, errors
         )
         # A float network's checkpoint brings new weights and leaves the calibration as it is.
         if key in missing:
-            missing.remove(key)
+            own = {prefix + name for name in ("_extra_state", *_STEPS)}
+            missing[:] = [name for name in missing if name not in own]
 
     def __getstate__(self) -> dict:
         # Copies and pickles encode their weights anew.

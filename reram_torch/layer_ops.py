@@ -234,8 +234,8 @@ def _forward(
 
 def setup_context(ctx, inputs, output):
     """Keeps what both backward passes need."""
-    x, weight, bias, *_ = inputs
-    ctx.save_for_backward(x, weight)
+    x, weight, bias, _, scale, *_ = inputs
+    ctx.save_for_backward(x, weight, scale)
     ctx.has_bias = bias is not None
     input_scale, input_zero, geometry, _, *ctx.convolution = inputs[10:]
     ctx.input = input_scale, input_zero, Geometry(*geometry).input_bits
@@ -248,11 +248,11 @@ def linear_backward(ctx, grad, *_):
     nothing = [None] * 11
     if grad is None:
         return None, None, None, *nothing
-    x, weight = ctx.saved_tensors
+    x, weight, scale = ctx.saved_tensors
     values, inside = dequantized_input(x, *ctx.input)
     grad_x = grad_w = grad_b = None
     if ctx.needs_input_grad[0]:
-        grad_x = (grad @ dequantized_weight(weight, ctx.weight_bits)) * inside
+        grad_x = (grad @ dequantized_weight(weight, scale, ctx.weight_bits)) * inside
     rows = grad.reshape(-1, grad.shape[-1])
     if ctx.needs_input_grad[1]:
         grad_w = rows.T @ values.reshape(-1, values.shape[-1])
@@ -266,12 +266,12 @@ def conv2d_backward(ctx, grad, *_):
     nothing = [None] * 15
     if grad is None:
         return None, None, None, *nothing
-    x, weight = ctx.saved_tensors
+    x, weight, scale = ctx.saved_tensors
     stride, padding, dilation, groups = ctx.convolution
     values, inside = dequantized_input(x, *ctx.input)
     wanted = [*ctx.needs_input_grad[:2], ctx.has_bias and ctx.needs_input_grad[2]]
     grad_x, grad_w, grad_b = torch.ops.aten.convolution_backward(
-        grad, values, dequantized_weight(weight, ctx.weight_bits), [weight.shape[0]],
+        grad, values, dequantized_weight(weight, scale, ctx.weight_bits), [weight.shape[0]],
         stride, padding, dilation, False, [0, 0], groups, wanted,
     )  # fmt: skip
     if grad_x is not None:

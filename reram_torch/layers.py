@@ -50,7 +50,7 @@ class ReRAMLinear(CrossbarLayer, nn.Linear):
 
     def _simulate(self, x, tables, count):
         return torch.ops.reram_torch.linear(
-            x, self.weight, self.corrected_bias(), *self.encoded(), *tables,
+            x, self._weight_on_grid(), self.corrected_bias(), *self.encoded(), *tables,
             *self._input_scale, self.geometry.as_list(), count,
         )  # fmt: skip
 
@@ -126,7 +126,7 @@ class ReRAMConv2d(CrossbarLayer, nn.Conv2d):
     def _simulate(self, x, tables, count):
         padded, padding = self._padded(x)
         y, *counts = torch.ops.reram_torch.conv2d(
-            padded, self.weight, self.corrected_bias(), *self.encoded(), *tables,
+            padded, self._weight_on_grid(), self.corrected_bias(), *self.encoded(), *tables,
             *self._input_scale, self.geometry.as_list(), count,
             self.stride, padding, self.dilation, self.groups,
         )  # fmt: skip

@@ -2,7 +2,8 @@
 
 Five operators in the namespace `reram_torch`. The integer ones are the contract:
 
-- `encode_weight`: float weight -> programmed cells, scales, and the sums of codes
+- `encode_weight`: float weight -> programmed cells, scales (a channel's largest weight over the
+  largest code, or those given), and the sums of codes
 - `crossbar`: input codes and cells -> shift-add results, counts (3, I, J) of conversions, of
   comparisons and of skipped conversions, and driven word-lines (I,)
 - `histogram`: input codes and cells -> how often each bit-line sum occurs
@@ -29,7 +30,8 @@ _ENCODED = "Tensor cells, Tensor scale, Tensor code_sums"
 _ADC = "Tensor levels, Tensor comparisons, Tensor edges, Tensor index"
 _INPUT = "float input_scale, int input_zero"
 _SCHEMAS = {
-    "encode_weight": "(Tensor weight, int groups, int[] geometry) -> (Tensor, Tensor, Tensor)",
+    "encode_weight": "(Tensor weight, int groups, int[] geometry, Tensor? scale=None)"
+    " -> (Tensor, Tensor, Tensor)",
     "crossbar": f"(Tensor u, Tensor cells, {_ADC}, int outputs, int[] geometry, bool count)"
     " -> (Tensor, Tensor, Tensor)",
     "histogram": "(Tensor u, Tensor cells, Tensor edges, int outputs, int[] geometry) -> Tensor",
@@ -45,18 +47,18 @@ _SCHEMAS = {
 
 
 def _encode_weight(
-    weight: torch.Tensor, groups: int, geometry: list[int]
+    weight: torch.Tensor, groups: int, geometry: list[int], scale: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     check_finite("weight", weight)
     g = Geometry(*geometry)
-    scale = weight_scale(weight, g.weight_bits)
+    scale = weight_scale(weight, g.weight_bits) if scale is None else scale.clone()
     codes = weight_codes(weight, scale, g.weight_bits)
     codes = codes.reshape(groups, weight.shape[0] // groups, -1)
     room = _room(weight) or mapping
     return room.program(codes, g), scale, codes.sum(-1, dtype=torch.int32)
 
 
-def _encode_weight_fake(weight, groups, geometry):
+def _encode_weight_fake(weight, groups, geometry, scale=None):
     g = Geometry(*geometry)
     N = weight.shape[0]
     depth = weight[0].numel()

@@ -75,8 +75,7 @@ def weight_codes(weight: torch.Tensor, scale: torch.Tensor, bits: int) -> torch.
     return (_computing(weight) / per_channel).round_().clamp_(-most, most).to(torch.int8)
 
 
-def dequantized_weight(weight: torch.Tensor, bits: int) -> torch.Tensor:
+def dequantized_weight(weight: torch.Tensor, scale: torch.Tensor, bits: int) -> torch.Tensor:
     """The values that the codes of `weight` stand for."""
-    scale = weight_scale(weight, bits)
     codes = weight_codes(weight, scale, bits)
     return (codes * scale.view(-1, *[1] * (weight.dim() - 1))).to(weight.dtype)

@@ -21,10 +21,17 @@ def ready(layer, x):
     return rt.calibrate(layer.eval(), [x], show_progress=False)
 
 
+def on_crossbars(layer):
+    """The weights that the cells stand for."""
+    return dequantized_weight(
+        layer.weight.detach(), layer.encoded().scale, layer.config.weights.bits
+    )
+
+
 def expected(layer, x):
     """What torch gives on the values that the codes stand for, in float64."""
     values, _ = dequantized_input(x.double(), *layer._input_scale, layer.config.inputs.bits)
-    weight = dequantized_weight(layer.weight.detach(), layer.config.weights.bits).double()
+    weight = on_crossbars(layer).double()
     bias = None if layer.bias is None else layer.bias.detach().double()
     if isinstance(layer, nn.Linear):
         return F.linear(values, weight, bias)
@@ -144,9 +151,7 @@ def check_gradients(layer, x):
     values, inside = dequantized_input(x.detach(), *layer._input_scale, layer.config.inputs.bits)
     assert 0 < inside.sum() < inside.numel()
     ideal = layer.to_float()
-    ideal.weight = nn.Parameter(
-        dequantized_weight(layer.weight.detach(), layer.config.weights.bits)
-    )
+    ideal.weight = nn.Parameter(on_crossbars(layer))
     ideal.bias = nn.Parameter(layer.bias.detach().clone())
     values.requires_grad_()
     ideal(values).backward(upstream)
