@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from reram_torch import backends
+from reram_torch import distributed
 from reram_torch.activity import activity_edges, driven_lines
 from reram_torch.adc import UniformSAR
 from reram_torch.convert import crossbar_layers
@@ -22,7 +22,7 @@ from reram_torch.progress import progress
 from reram_torch.quantize import InputScale
 from reram_torch.validate import check_choice, check_finite
 
-RANGES = ("min_max", "percentile", "mse")
+RANGES = ("min_max", "percentile", "mse", "keep")
 _BINS = 2048  # of the histogram of a layer's inputs
 _SHRINKS = 64  # ranges that least squared error tries for each bound
 
@@ -69,15 +69,27 @@ class Statistics:
         edges: fewest driven word-lines of each bucket, rising from 0, 1.
         square_sum: of the lossless shift-add results, less the encoding's offset.
         results: how many of those there were.
-        fingerprint: of the weights that made them.
+        fingerprint: of the weights on the crossbars that made them.
     """
 
     by_activity: torch.Tensor
     edges: tuple[int, ...]
     square_sum: float = 0.0
     results: int = 0
-    fingerprint: int | None = None  # of the weights
+    fingerprint: tuple | None = None  # of what was on the crossbars
     choices: dict = field(default_factory=dict)  # what `design_adc` derived from the histogram
+
+    def clear(self) -> None:
+        """Forgets everything but the buckets."""
+        self.by_activity.zero_()
+        self.square_sum, self.results = 0.0, 0
+
+    def add_up(self) -> None:
+        """Adds what all processes saw."""
+        self.by_activity = distributed.add_up(self.by_activity)
+        totals = torch.tensor([self.square_sum, self.results], dtype=torch.float64)
+        square_sum, results = distributed.add_up(totals).tolist()
+        self.square_sum, self.results = square_sum, int(results)
 
     @property
     def histogram(self) -> torch.Tensor:
@@ -104,6 +116,7 @@ def calibrate(
     ranges: str = "min_max",
     percentile: float = 99.99,
     held_back: float = 0.25,
+    shared: bool = False,
     show_progress: bool = True,
 ) -> nn.Module:
     """Sets every layer's input range and collects its bit-line histogram.
@@ -115,19 +128,21 @@ def calibrate(
     Args:
         net: a converted network.
         batches: an iterable of inputs or of (input, target) pairs; a single tensor is one batch.
-        ranges: `min_max`, `percentile` (cuts the tails), or `mse` (least squared error of the
-            codes).
+        ranges: `min_max`, `percentile` (cuts the tails), `mse` (least squared error of the codes),
+            or `keep` (those that the layers have, learned or loaded).
         percentile: for `percentile`, the share of inputs, in percent, that each bound keeps.
         held_back: the share of batches, the last ones, that is only kept for `design_adc` to
             measure `max_drop` on; rounded down, so that three batches or fewer are all used.
+        shared: every process of torch.distributed calls this with the same batches, goes through
+            its part of them, and gets the ranges and histograms of all.
         show_progress: draw a tqdm bar if tqdm is installed.
 
     Returns:
         `net` itself.
 
     Raises:
-        ValueError: no crossbar layers, no batches, an unknown kind of range, or NaN or infinity in
-            what reaches a layer.
+        ValueError: no crossbar layers, no batches, an unknown kind of range, no range to keep, or
+            NaN or infinity in what reaches a layer.
         TypeError: a batch is not a floating-point tensor.
 
     Warns:
@@ -140,28 +155,23 @@ def calibrate(
     if not 0 <= held_back < 1:
         raise ValueError(f"held_back must be at least 0 and below 1, not {held_back!r}")
     data = collect(batches).split(held_back)
-    observers = {layer: _RangeObserver(name) for name, layer in layers.items()}
-    sweeps = 2 if ranges == "min_max" else 3
-    total = sweeps * sum(len(x) for x in data.inputs)
+    sweeps = {"keep": 1, "min_max": 2}.get(ranges, 3)
+    rank, world = (distributed.rank(), distributed.world()) if shared else (0, 1)
+    total = sweeps * sum(len(x) for x in data.inputs[rank::world])
+    show = show_progress and rank == 0
     with (
         torch.no_grad(),
         evaluating(net),
-        progress(description="calibrate", total=total, unit="img", show=show_progress) as bar,
+        progress(description="calibrate", total=total, unit="img", show=show) as bar,
     ):
-        _sweep(net, data.inputs, observers, bar)
-        seen = {layer: o for layer, o in observers.items() if o.low <= o.high}
-        if not seen:
-            raise ValueError("none of the crossbar layers saw any input: are the batches empty?")
-        if ranges != "min_max":
-            for observer in seen.values():
-                observer.counting = True
-            _sweep(net, data.inputs, observers, bar)
-        for layer, observer in seen.items():
-            layer.correction = None
-            bits = layer.config.inputs.bits
-            layer.set_input_range(*observer.range(ranges, percentile, bits))
+        if ranges == "keep":
+            seen = _with_ranges(layers)
+        else:
+            seen = _set_ranges(
+                net, layers, data.inputs[rank::world], ranges, percentile, shared, bar
+            )
         bit_lines = {layer: _BitLineObserver(layer) for layer in seen}
-        _sweep(net, data.inputs, bit_lines, bar)
+        _count_sums(net, data.inputs, bit_lines, rank, world, bar)
     for layer, observer in bit_lines.items():
         layer._statistics = observer.statistics
     unseen = [name for name, layer in layers.items() if layer not in seen]
@@ -191,6 +201,53 @@ def collect(batches: Iterable) -> Calibration:
     if targets and len(targets) != len(inputs):
         raise ValueError(f"only {len(targets)} of {len(inputs)} batches have targets")
     return Calibration(inputs, targets or None)
+
+
+def _with_ranges(layers: dict[str, CrossbarLayer]) -> list[CrossbarLayer]:
+    missing = [name for name, layer in layers.items() if layer.input_range is None]
+    if missing:
+        raise ValueError(f"ranges='keep', but {missing} have none: calibrate with another kind")
+    return list(layers.values())
+
+
+def _set_ranges(
+    net: nn.Module, layers: dict, inputs: list, ranges: str, percentile: float, shared: bool, bar
+) -> list[CrossbarLayer]:
+    """Sets the input ranges of the layers that saw input, and returns those layers."""
+    observers = {layer: _RangeObserver(name) for name, layer in layers.items()}
+    _sweep(net, inputs, observers, bar)
+    if shared:
+        _RangeObserver.share_bounds(list(observers.values()))
+    seen = {layer: o for layer, o in observers.items() if o.low <= o.high}
+    if not seen:
+        raise ValueError("none of the crossbar layers saw any input: are the batches empty?")
+    if ranges != "min_max":
+        for observer in seen.values():
+            observer.counting = True
+        _sweep(net, inputs, observers, bar)
+        if shared:
+            for observer in seen.values():
+                observer.bins = distributed.add_up(observer.bins)
+                observer.zeros = int(distributed.add_up(torch.tensor(observer.zeros)))
+    for layer, observer in seen.items():
+        layer.correction = None
+        layer.set_input_range(*observer.range(ranges, percentile, layer.config.inputs.bits))
+    return list(seen)
+
+
+def _count_sums(net: nn.Module, inputs: list, observers: dict, rank: int, world: int, bar) -> None:
+    """Collects histograms: those of all processes' inputs, where they are shared out."""
+    if world == 1:
+        _sweep(net, inputs, observers, bar)
+        return
+    _sweep(net, inputs[:1], observers, bar)  # every process cuts the same activity buckets
+    for observer in observers.values():
+        if rank and observer.statistics is not None:
+            observer.statistics.clear()
+    _sweep(net, inputs[rank or world :: world], observers, bar)
+    for observer in observers.values():
+        if observer.statistics is not None:
+            observer.statistics.add_up()
 
 
 @contextmanager
@@ -241,6 +298,15 @@ class _RangeObserver:
                 low, high = torch.aminmax(x)
                 self.low, self.high = min(self.low, low.item()), max(self.high, high.item())
         return layer._float(x)
+
+    @staticmethod
+    def share_bounds(observers: list[_RangeObserver]) -> None:
+        """Widens each observer's bounds to what all processes saw."""
+        bounds = torch.tensor([[-o.low, o.high] for o in observers], dtype=torch.float64)
+        for observer, (low, high) in zip(
+            observers, distributed.highest(bounds).tolist(), strict=True
+        ):
+            observer.low, observer.high = -low, high
 
     def _bounds(self) -> tuple[float, float]:
         low, high = min(self.low, 0.0), max(self.high, 0.0)
@@ -309,5 +375,5 @@ class _BitLineObserver:
         self.statistics = Statistics(
             torch.zeros(shape, dtype=torch.int64),
             edges,
-            fingerprint=backends.fingerprint(layer.weight),
+            fingerprint=layer.fingerprint(),
         )

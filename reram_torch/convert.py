@@ -51,6 +51,24 @@ def crossbar_layers(net: nn.Module) -> dict[str, CrossbarLayer]:
     return found
 
 
+def crossbar_states(net: nn.Module) -> dict[str, dict]:
+    """Calibration and ADCs of every crossbar layer, as plain values."""
+    return {name: layer.get_extra_state() for name, layer in crossbar_layers(net).items()}
+
+
+def load_crossbar_states(net: nn.Module, states: dict[str, dict]) -> None:
+    """The inverse of `crossbar_states`.
+
+    Raises:
+        ValueError: the states are of other layers, of another version or of another design.
+    """
+    layers = crossbar_layers(net)
+    if set(layers) != set(states):
+        raise ValueError(f"states of the layers {sorted(states)}, not of {sorted(layers)}")
+    for name, layer in layers.items():
+        layer.set_extra_state(states[name])
+
+
 def _why_not(module: nn.Module) -> str | None:
     """Why a layer that looks convertible is not."""
     if type(module) not in _TARGETS:

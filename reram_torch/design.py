@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from reram_torch import backends, prices
+from reram_torch import distributed, prices
 from reram_torch.adc import AdcDesign
 from reram_torch.calibrate import Calibration, collect, evaluating, lossless_adc
 from reram_torch.config import SearchConfig
@@ -113,6 +114,20 @@ def design_adc(
     return AdcSearch(problem.reduction, drop, problem.designs())
 
 
+def design_together(
+    net: nn.Module, search: SearchConfig, *, show_progress: bool = True
+) -> AdcSearch:
+    """`design_adc` as a configuration has it, by the first process of torch.distributed for all.
+
+    Every process must call this, and gets the calibration and the ADCs of the first.
+    """
+    found = None
+    if distributed.rank() == 0:
+        found = design_adc(net, **dataclasses.asdict(search), show_progress=show_progress)
+    distributed.same_adcs(net)
+    return distributed.broadcast(found)
+
+
 class _Problem:
     """The searches of all layers of a network, and the reduction that a price leads to."""
 
@@ -131,9 +146,7 @@ class _Problem:
                 f"first (missing for {missing or list(layers)})"
             )
         changed = [
-            n
-            for n, m in self.layers.items()
-            if m._statistics.fingerprint != backends.fingerprint(m.weight)
+            n for n, m in self.layers.items() if m._statistics.fingerprint != m.fingerprint()
         ]
         if changed:
             raise RuntimeError(

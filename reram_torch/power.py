@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from reram_torch import distributed
 from reram_torch.adc import AdcDesign
 from reram_torch.adc_energy import Searched, adc_energy_pj
 from reram_torch.convert import crossbar_layers
@@ -98,6 +99,15 @@ class PowerMeter:
         if self._histograms:
             with torch.no_grad():
                 histogram = layer.bit_line_histogram(layer._codes(x), layer.tables().edges)
+        self._count(layer, counts, drives, histogram)
+
+    def _count(
+        self,
+        layer: CrossbarLayer,
+        counts: torch.Tensor,
+        drives: torch.Tensor,
+        histogram: torch.Tensor | None,
+    ) -> None:
         seen = self._seen.get(layer)
         if seen is None:
             self._seen[layer] = _Seen(
@@ -112,6 +122,52 @@ class PowerMeter:
         seen.drives = seen.drives + drives
         if histogram is not None:
             seen.histogram = seen.histogram + histogram
+
+    def add_up(self) -> None:
+        """Adds the counts of all processes of torch.distributed; each must call this, once.
+
+        Raises:
+            RuntimeError: the processes' ADCs differ.
+        """
+        states = distributed.gather(self.state_dict())
+        self._seen, self.inferences = {}, 0
+        for state in states:
+            self.load_state_dict(state)
+
+    def state_dict(self) -> dict:
+        """What was counted so far, as plain values and tensors."""
+        layers = {}
+        for name, layer in self._layers.items():
+            if (seen := self._seen.get(layer)) is not None:
+                layers[name] = {
+                    "counts": seen.counts.cpu(),
+                    "drives": seen.drives.cpu(),
+                    "histogram": None if seen.histogram is None else seen.histogram.cpu(),
+                    "adcs": [t.cpu() for t in seen.tables],
+                }
+        return {"inferences": self.inferences, "layers": layers}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Adds what `state_dict` gave to what was counted.
+
+        Raises:
+            RuntimeError: it is of other layers, or of other ADCs than these.
+        """
+        unknown = sorted(set(state["layers"]) - set(self._layers))
+        if unknown:
+            raise RuntimeError(f"counts of {unknown}, which this network has not")
+        for name, counted in state["layers"].items():
+            own = zip(counted["adcs"], self._layers[name]._tables, strict=True)
+            if not all(torch.equal(a, b.cpu()) for a, b in own):
+                raise RuntimeError(f"counts of other ADCs than those of layer {name!r}")
+        for name, counted in state["layers"].items():
+            layer = self._layers[name]
+            device = layer.weight.device
+            self._count(layer, *(
+                None if counted[key] is None else counted[key].to(device)
+                for key in ("counts", "drives", "histogram")
+            ))  # fmt: skip
+        self.inferences += state["inferences"]
 
     def report(
         self,
