@@ -27,7 +27,15 @@ class _Silent:
         """Does nothing."""
 
 
-def progress(iterable=None, *, description: str, total: int | None = None, unit: str, show=True):
+def progress(
+    iterable=None,
+    *,
+    description: str,
+    total: int | None = None,
+    unit: str,
+    show: bool = True,
+    done: int = 0,
+):
     """A tqdm bar over `iterable`, or one to be updated by hand.
 
     Args:
@@ -36,6 +44,7 @@ def progress(iterable=None, *, description: str, total: int | None = None, unit:
         total: how many units there are, if `iterable` cannot say.
         unit: what is counted.
         show: draw nothing if false.
+        done: units that were done before, which do not count for the rate.
     """
     if not show:
         return _Silent(iterable)
@@ -44,5 +53,6 @@ def progress(iterable=None, *, description: str, total: int | None = None, unit:
     except ImportError:
         return _Silent(iterable)
     return tqdm(
-        iterable, desc=description, total=total, unit=unit, file=sys.stderr, dynamic_ncols=True
-    )
+        iterable, desc=description, total=total, unit=unit, file=sys.stderr, dynamic_ncols=True,
+        initial=done,
+    )  # fmt: skip

@@ -7,65 +7,25 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from reram_torch import distributed
-from reram_torch.evaluate import evaluate
+from reram_torch.data import collate
+from reram_torch.evaluate import score
 from reram_torch.files import replacing, write_atomically
+from reram_torch.interrupt import Interruptible
+from reram_torch.losses import Loss, entropy_loss
 from reram_torch.progress import progress
-from reram_torch.validate import check_choice, check_int, check_number
+from reram_torch.recipe import Recipe, make_optimizer, rate_at
 
-OPTIMIZERS = ("adam", "sgd")
-_CHECKPOINT_VERSION = 1
-
-Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train.
-
-    Args:
-        epochs: passes over the training data.
-        batch_size: images of a step, in one process.
-        rate: learning rate at its highest.
-        optimizer: `adam` (AdamW) or `sgd` (momentum 0.9, Nesterov).
-        weight_decay: of all parameters with two or more dimensions.
-        warmup: share of the steps in which the rate rises; it then falls as a cosine.
-        smoothing: of labels.
-        clip: norm that gradients are clipped to; 0: not at all.
-        bf16: autocast to bfloat16 in the float layers.
-        seed: of the order, of augmentation, and of dropout.
-    """
-
-    epochs: int = 10
-    batch_size: int = 64
-    rate: float = 1e-3
-    optimizer: str = "adam"
-    weight_decay: float = 0.0
-    warmup: float = 0.0
-    smoothing: float = 0.0
-    clip: float = 0.0
-    bf16: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_int("epochs", self.epochs, 1, 1_000_000)
-        check_int("batch_size", self.batch_size, 1, 1 << 20)
-        check_int("seed", self.seed, 0, 1 << 40)
-        check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        check_number("rate", self.rate, 0, math.inf)
-        check_number("weight_decay", self.weight_decay, 0, math.inf)
-        check_number("clip", self.clip, 0, math.inf)
-        check_number("warmup", self.warmup, 0, 1)
-        check_number("smoothing", self.smoothing, 0, 1)
+_CHECKPOINT_VERSION = 2
+_SAVE, _STOP = 1, 2  # what a step may be followed by
+_TOTALS = "loss", "right", "seen", "unreadable", "seconds"
 
 
 class Seeded(Dataset):
@@ -88,88 +48,6 @@ class Seeded(Dataset):
             return self.data[item]
 
 
-def entropy_loss(smoothing: float = 0.0) -> Loss:
-    """Cross entropy of (scores, labels, inputs)."""
-
-    def loss(scores: torch.Tensor, labels: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
-        return F.cross_entropy(scores, labels, label_smoothing=smoothing)
-
-    return loss
-
-
-def distillation_loss(
-    teacher: nn.Module, weight: float, temperature: float = 4.0, smoothing: float = 0.0
-) -> Loss:
-    """Cross entropy mixed with the divergence from a teacher (Hinton et al., arXiv 1503.02531).
-
-    (1 - weight) * CE(scores, labels) + weight * T^2 * KL(softmax(teacher / T), softmax(scores / T))
-
-    Args:
-        teacher: of the same classes; it is run in eval mode without gradients.
-        weight: of the teacher, 0 to 1.
-        temperature: T.
-        smoothing: of labels.
-    """
-    check_number("weight", weight, 0, 1)
-    teacher.eval()
-    plain = entropy_loss(smoothing)
-
-    def loss(scores: torch.Tensor, labels: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad():
-            wanted = F.log_softmax(teacher(x).float() / temperature, dim=1)
-        given = F.log_softmax(scores / temperature, dim=1)
-        apart = F.kl_div(given, wanted, log_target=True, reduction="batchmean") * temperature**2
-        return (1 - weight) * plain(scores, labels, x) + weight * apart
-
-    return loss
-
-
-def make_optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The optimizer; biases and norms do not decay."""
-    trained = [p for p in net.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.dim() > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
-    ]
-    if recipe.optimizer == "adam":
-        return torch.optim.AdamW(groups, recipe.rate)
-    return torch.optim.SGD(groups, recipe.rate, momentum=0.9, nesterov=True)
-
-
-def rate_at(recipe: Recipe, step: int, steps: int) -> float:
-    """The learning rate of a step over the highest: a linear rise, then a cosine to zero."""
-    rise = recipe.warmup * steps
-    if step < rise:
-        return (step + 1) / (rise + 1)
-    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(steps - rise, 1)))
-
-
-def top1(net: nn.Module, data: Dataset, recipe: Recipe, workers: int, description: str) -> float:
-    """Share of right answers on a data set, each process doing its part."""
-    part = distributed.share(data)
-    device = next(net.parameters()).device
-    right = torch.zeros(2, dtype=torch.float64, device=device)
-    if len(part):
-        batches = DataLoader(part, recipe.batch_size, num_workers=workers)
-        on_device = _Moved(batches, device)
-        shown = distributed.rank() == 0
-        result = evaluate(net, on_device, description=description, show_progress=shown)
-        right += torch.tensor([result.top1 * result.images, result.images]).to(right)
-    right = distributed.add_up(right)
-    return float(right[0] / right[1])
-
-
-class _Moved:
-    """Batches with their inputs on a device."""
-
-    def __init__(self, batches: DataLoader, device: torch.device):
-        self.batches, self.device, self.dataset = batches, device, batches.dataset
-
-    def __iter__(self):
-        for x, y in self.batches:
-            yield x.to(self.device, non_blocking=True), y
-
-
 class Fit:
     """Trains a network, epoch by epoch; see `run`.
 
@@ -184,6 +62,9 @@ class Fit:
             the network's ADCs.
         workers: processes that load data.
         settings: plain values that a resumed run must share, beside the recipe.
+        kept: what else a resumed run needs, by name: objects with `state_dict` and
+            `load_state_dict`.
+        save_every: seconds between checkpoints within an epoch.
     """
 
     def __init__(
@@ -198,17 +79,23 @@ class Fit:
         before_epoch: Callable[[int], dict] | None = None,
         workers: int = 0,
         settings: dict | None = None,
+        kept: dict | None = None,
+        save_every: float = 600.0,
     ):
         self.net, self.recipe, self.folder = net, recipe, Path(folder)
         self.train_data, self.test_data = Seeded(train_data, recipe.seed), test_data
         self.loss = loss or entropy_loss(recipe.smoothing)
         self.before_epoch = before_epoch or (lambda epoch: {})
-        self.workers = workers
-        self.settings = {**dataclasses.asdict(recipe), **(settings or {})}
+        self.workers, self.kept, self.save_every = workers, kept or {}, save_every
+        processes = {"processes": distributed.world()}
+        self.settings = {**dataclasses.asdict(recipe), **processes, **(settings or {})}
         self.optimizer = make_optimizer(net, recipe)
         self.device = next(net.parameters()).device
         self.epoch, self.best = 0, -1.0
         self.lines: list[dict] = []
+        # Of the epoch under way: steps done, what `before_epoch` gave, and sums to log.
+        self.step, self.begun = 0, None
+        self.totals = dict.fromkeys(_TOTALS, 0.0)
 
     # --- checkpoints ---
 
@@ -235,22 +122,39 @@ class Fit:
         except RuntimeError as error:
             raise ValueError(f"{path} is of another network: {error}") from error
         self.optimizer.load_state_dict(state["optimizer"])
+        for name, value in state["kept"].items():
+            self.kept[name].load_state_dict(value)
         self.epoch, self.best, self.lines = state["epoch"], state["best"], state["log"]
-        self._write_log()
+        self.step, self.begun = state["step"], state["begun"]
+        if distributed.rank() == 0:  # the sums of all processes
+            self.totals = state["totals"]
+            self._write_log()
         return True
 
-    def _save(self, name: str) -> None:
+    def _save(self, *names: str) -> None:
+        """Checkpoints of this name, by the first process; all must call."""
+        keys = list(self.totals)
+        sums = torch.tensor([self.totals[key] for key in keys], dtype=torch.float64)
+        totals = dict(zip(keys, distributed.add_up(sums).tolist(), strict=True))
+        self._saved = time.monotonic()
+        if distributed.rank():
+            return
         state = {
             "version": _CHECKPOINT_VERSION,
             "settings": self.settings,
             "state_dict": self.net.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "kept": {name: value.state_dict() for name, value in self.kept.items()},
             "epoch": self.epoch,
+            "step": self.step,
+            "begun": self.begun,
+            "totals": totals,
             "best": self.best,
             "log": self.lines,
         }
-        with replacing(self.folder / name) as new:
-            torch.save(state, new)
+        for name in names:
+            with replacing(self.folder / name) as new:
+                torch.save(state, new)
 
     def _write_log(self) -> None:
         text = "".join(json.dumps(line) + "\n" for line in self.lines)
@@ -261,89 +165,143 @@ class Fit:
     def run(self) -> list[dict]:
         """Trains the epochs that are left.
 
-        After each epoch `last.pt` holds all that the next one needs: order and augmentation follow
-        from seed and epoch, so a run that was stopped and resumed ends as one that was not.
+        `last.pt` is written before and after each epoch's training, every `save_every` seconds in
+        between, and on Ctrl-C or SIGTERM. Order, augmentation and dropout follow from seed, epoch
+        and step, so a run that was stopped and resumed ends as one that was not.
 
         Returns:
             a line for each epoch: `epoch`, `loss`, `top1`, `seconds`, `images_per_second`, and what
             `before_epoch` gave.
 
         Raises:
-            RuntimeError: the loss is NaN or infinite; the last checkpoint stays.
+            RuntimeError: the loss is NaN or infinite, or nothing of a batch can be read; the last
+                checkpoint stays.
+            KeyboardInterrupt: after the checkpoint is written.
         """
-        main = distributed.rank() == 0
-        if main:
-            self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._saved = time.monotonic()
         wrapped = self.net
         if distributed.world() > 1:
             wrapped = DistributedDataParallel(self.net)
         while self.epoch < self.recipe.epochs:
-            more = self.before_epoch(self.epoch)
-            torch.manual_seed(hash((self.recipe.seed, self.epoch)) & (1 << 62) - 1)
-            line = self._train_epoch(wrapped) | more
-            found = top1(self.net, self.test_data, self.recipe, self.workers, "test")
-            line["top1"] = found
-            self.epoch += 1
-            self.lines.append(line)
-            better = found > self.best
-            self.best = max(self.best, found)
-            if main:
+            if self.begun is None:
+                self.begun = self.before_epoch(self.epoch)
                 self._save("last.pt")
-                if better:
-                    self._save("best.pt")
-                self._write_log()
-                print(json.dumps(line), flush=True)
+            self._train_epoch(wrapped)
+            distributed.same_buffers(self.net)
+            self._save("last.pt")
+            self._close_epoch()
         return self.lines
 
-    def _batches(self) -> Iterable:
+    def _close_epoch(self) -> None:
+        """Tests the network, logs the epoch, and keeps the network if it is the best."""
+        found = score(
+            self.net, self.test_data, batch_size=self.recipe.batch_size, workers=self.workers,
+            description="test", bf16=self.recipe.bf16,
+        )  # fmt: skip
+        values = [float(v) for v in self.totals.values()]
+        sums = distributed.add_up(torch.tensor(values, dtype=torch.float64)).tolist()
+        total = dict(zip(self.totals, sums, strict=True))
+        seconds = total["seconds"] / distributed.world()
+        line = {
+            "epoch": self.epoch + 1,
+            "loss": total["loss"] / total["seen"],
+            "train_top1": total["right"] / total["seen"],
+            "seconds": round(seconds, 2),
+            "images_per_second": round(total["seen"] / max(seconds, 1e-9), 1),
+            **self.begun,
+            "top1": found.top1,
+        }
+        for name, count in (("train", total["unreadable"]), ("test", found.unreadable)):
+            if count:
+                line[f"unreadable_{name}_images"] = int(count)
+        self.epoch += 1
+        self.lines.append(line)
+        better = found.top1 > self.best
+        self.best = max(self.best, found.top1)
+        self.step, self.begun = 0, None
+        self.totals = dict.fromkeys(self.totals, 0.0)
+        self._save("last.pt", *(["best.pt"] if better else []))
+        if distributed.rank() == 0:
+            self._write_log()
+            print(json.dumps(line), flush=True)
+
+    def _batches(self) -> tuple[Iterable, int]:
+        """What is left of the epoch, and how many steps it has in all."""
         self.train_data.epoch = self.epoch
         order = DistributedSampler(
             self.train_data, distributed.world(), distributed.rank(), seed=self.recipe.seed
         )
         order.set_epoch(self.epoch)
+        size = self.recipe.batch_size
+        left = list(order)[self.step * size :]
+        steps = math.ceil(len(order) / size)
         return DataLoader(
-            self.train_data, self.recipe.batch_size, sampler=order, num_workers=self.workers
-        )
+            self.train_data, size, sampler=left, num_workers=self.workers, collate_fn=collate
+        ), steps
 
-    def _train_epoch(self, wrapped: nn.Module) -> dict:
-        recipe, batches = self.recipe, self._batches()
-        steps = recipe.epochs * len(batches)
+    def _train_epoch(self, wrapped: nn.Module) -> None:
+        recipe, (batches, steps) = self.recipe, self._batches()
         wrapped.train()
-        total, seen, right, start = 0.0, 0, 0, time.perf_counter()
-        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.bf16)
-        images = len(batches.sampler)
-        shown = distributed.rank() == 0
+        if recipe.freeze_bn:
+            for module in self.net.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        totals, shown = self.totals, distributed.rank() == 0
         name = f"epoch {self.epoch + 1}/{recipe.epochs}"
-        with progress(description=name, total=images, unit="img", show=shown) as bar:
-            for step, (x, y) in enumerate(batches, self.epoch * len(batches)):
-                for group in self.optimizer.param_groups:
-                    group["lr"] = recipe.rate * rate_at(recipe, step, steps)
-                x, y = x.to(self.device, non_blocking=True), y.to(self.device, non_blocking=True)
-                with autocast:
-                    scores = wrapped(x)
-                loss = self.loss(scores.float(), y, x)
-                if not bool(torch.isfinite(loss)):
+        left, done = len(batches.sampler), self.step * recipe.batch_size
+        with (
+            progress(description=name, total=left + done, unit="img", show=shown, done=done) as bar,
+            Interruptible() as stop,
+        ):
+            start = time.perf_counter()
+            for batch in batches:
+                if batch is None:
                     raise RuntimeError(
-                        f"the loss is {loss.item()} in epoch {self.epoch + 1}: lower the rate "
-                        f"({recipe.rate}); {self.folder / 'last.pt'} holds the epoch before"
+                        f"none of the images of a batch can be read; {self.folder / 'last.pt'} "
+                        "holds the last checkpoint"
                     )
-                self.optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                if recipe.clip:
-                    nn.utils.clip_grad_norm_(self.net.parameters(), recipe.clip)
-                self.optimizer.step()
-                total += float(loss.detach()) * len(y)
-                right += int((scores.argmax(1) == y).sum())
-                seen += len(y)
-                bar.update(len(y))
-                bar.set_postfix_str(f"loss {total / seen:.3f}, top-1 {right / seen:.3f}")
-        seconds = time.perf_counter() - start
-        sums = torch.tensor([total, right, seen], dtype=torch.float64)
-        total, right, seen = distributed.add_up(sums.to(self.device)).tolist()
-        return {
-            "epoch": self.epoch + 1,
-            "loss": total / seen,
-            "train_top1": right / seen,
-            "seconds": round(seconds, 2),
-            "images_per_second": round(seen / seconds, 1),
-        }
+                self._train_step(wrapped, batch, self.epoch * steps + self.step, steps)
+                self.step += 1
+                wanted = min(recipe.batch_size, left)
+                left -= wanted
+                totals["unreadable"] += wanted - len(batch[1])
+                totals["seconds"] += time.perf_counter() - start
+                start = time.perf_counter()
+                bar.update(wanted)
+                bar.set_postfix_str(
+                    f"loss {totals['loss'] / totals['seen']:.3f}, "
+                    f"top-1 {totals['right'] / totals['seen']:.3f}"
+                )
+                due = time.monotonic() - self._saved > self.save_every
+                todo = _STOP if stop.asked else _SAVE if due else 0
+                todo = int(distributed.highest(torch.tensor(todo)))
+                if todo:
+                    self._save("last.pt")
+                if todo == _STOP:
+                    raise KeyboardInterrupt
+
+    def _train_step(self, wrapped: nn.Module, batch: tuple, step: int, steps: int) -> None:
+        """One step of the optimizer; `steps` are those of an epoch."""
+        recipe, totals = self.recipe, self.totals
+        key = hash((recipe.seed, step, distributed.rank()))
+        torch.manual_seed(key & (1 << 62) - 1)  # of dropout
+        for group in self.optimizer.param_groups:
+            group["lr"] = recipe.rate * rate_at(recipe, step, steps * recipe.epochs)
+        x, y = (part.to(self.device, non_blocking=True) for part in batch)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.bf16):
+            scores = wrapped(x)
+            loss = self.loss(scores.float(), y, x)
+        if not bool(torch.isfinite(loss)):
+            raise RuntimeError(
+                f"the loss is {loss.item()} in epoch {self.epoch + 1}: lower the rate "
+                f"({recipe.rate}); {self.folder / 'last.pt'} holds the last checkpoint"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if recipe.clip:
+            nn.utils.clip_grad_norm_(self.net.parameters(), recipe.clip)
+        self.optimizer.step()
+        totals["loss"] += float(loss.detach()) * len(y)
+        totals["right"] += int((scores.argmax(1) == y).sum())
+        totals["seen"] += len(y)

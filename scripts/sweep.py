@@ -19,9 +19,10 @@ from pathlib import Path
 import torch
 
 import reram_torch as rt
-from reram_torch import experiment
+from reram_torch import data, experiment, options
 from reram_torch.bound import adc_bound
 from reram_torch.config import ENCODINGS
+from reram_torch.distributed import choose_device
 from reram_torch.evaluate import evaluate
 from reram_torch.files import write_atomically
 from reram_torch.plots import plot_sweep
@@ -35,7 +36,7 @@ KEY = ("config", "granularity", "encoding", "budget")
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    experiment.add_arguments(parser)
+    options.add_arguments(parser)
     add = parser.add_argument
     add("--configs", nargs="+", required=True, help=f"of {rt.config_names()}, or TOML files")
     add("--granularities", nargs="*", help="instead of those of the configs")
@@ -45,8 +46,8 @@ def parse() -> argparse.Namespace:
     add("--bound", action="store_true", help="also the entropy of the sums, and optimal trees")
     add("--csv", type=Path, default=Path("runs/sweep.csv"))
     add("--plot", type=Path, help="default: the CSV file's name, ending in .png")
-    args = experiment.parse(parser)
-    experiment.check_arguments(parser, args)
+    args = options.parse(parser)
+    options.check_arguments(parser, args)
     if not args.reductions and not args.lossless:
         parser.error("nothing to do: give --reductions, or --lossless")
     return args
@@ -80,9 +81,11 @@ def row_of(net, test, **known) -> dict:
 def main() -> None:
     args = parse()
     experiment.set_up(args)
-    float_net = experiment.load_network(args)
-    test = experiment.load_batches(args, train=False)
-    train = list(experiment.load_batches(args, train=True))
+    images = experiment.load_test(args)
+    test = data.loader(images, args.batch_size, workers=args.workers)
+    device = choose_device(args.device)
+    float_net = experiment.load_network(args, images).to(device)
+    train = experiment.load_calibration(args, device)
     rows = read(args.csv)
 
     def done(*key) -> bool:
@@ -157,4 +160,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    experiment.run(main)

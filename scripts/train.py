@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import argparse
 
-from reram_torch import experiment
-from reram_torch.distributed import processes
+from reram_torch import experiment, options
+from reram_torch.distributed import processes, rank
+from reram_torch.plots import plot_training
 from reram_torch.training import Fit
 
 
 def parse() -> argparse.Namespace:
-    parser = experiment.training_parser(__doc__.splitlines()[0], epochs=100, rate=1e-3)
-    args = experiment.parse(parser)
-    experiment.check_arguments(parser, args)
+    parser = options.training_parser(__doc__.splitlines()[0], epochs=100, rate=1e-3)
+    args = options.parse(parser)
+    options.check_arguments(parser, args)
     return args
 
 
@@ -28,11 +29,16 @@ def main() -> None:
     recipe = experiment.recipe_of(args)
     with processes(args.device) as device:
         train, test = experiment.load_training_data(args)
-        net = experiment.load_network(args).to(device)
-        fit = Fit(net, train, test, recipe, args.out, workers=args.workers)
+        net = experiment.load_network(args, train).to(device)
+        fit = Fit(
+            net, train, test, recipe, args.out, workers=args.workers,
+            save_every=60 * args.save_minutes,
+        )  # fmt: skip
         experiment.start(fit, args)
-        fit.run()
+        lines = fit.run()
+        if rank() == 0:
+            plot_training(lines, args.out / "log.png")
 
 
 if __name__ == "__main__":
-    main()
+    experiment.run(main)

@@ -12,8 +12,10 @@ import pytest
 import torch
 from torch import nn
 
-from reram_torch import data, experiment, models
-from reram_torch.training import Fit, Recipe, Seeded, distillation_loss, entropy_loss, rate_at
+from reram_torch import data, models, options
+from reram_torch.losses import distillation_loss, entropy_loss
+from reram_torch.recipe import Recipe, rate_at
+from reram_torch.training import Fit, Seeded
 
 ROOT = Path(__file__).parent.parent
 
@@ -69,13 +71,124 @@ def test_a_resumed_run_ends_as_one_that_was_not_stopped(tmp_path, optimizer):
     assert again.resume()
     assert again.epoch == 2
     lines = again.run()
-    for a, b in zip(whole.net.state_dict().values(), again.net.state_dict().values(), strict=True):
-        assert torch.equal(a, b)
-    timings = {"seconds", "images_per_second"}
-    strip = [{k: v for k, v in line.items() if k not in timings} for line in lines]
-    assert strip == [{k: v for k, v in line.items() if k not in timings} for line in whole.lines]
+    assert same_run(whole, again)
+    assert lines == again.lines
     log = (tmp_path / "parts" / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in log] == [1, 2, 3]
+
+
+TIMINGS = {"seconds", "images_per_second"}
+
+
+def same_run(one, other):
+    """Whether two runs ended with the same weights and the same log, but for timings."""
+    a, b = one.net.state_dict(), other.net.state_dict()
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    untimed = [[{k: v for k, v in x.items() if k not in TIMINGS} for x in f.lines]
+               for f in (one, other)]  # fmt: skip
+    assert untimed[0] == untimed[1]
+    return True
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_epoch_goes_on_where_it_was(tmp_path, number):
+    whole = fit_in(tmp_path / "whole")
+    whole.run()
+    stopped, calls = fit_in(tmp_path / "parts"), []
+    loss = stopped.loss
+
+    def interrupt(*parts):
+        calls.append(None)
+        if len(calls) == 8:  # the third step of the second epoch
+            os.kill(os.getpid(), number)
+        return loss(*parts)
+
+    stopped.loss = interrupt
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.run()
+    assert signal.getsignal(number) == before
+    again = fit_in(tmp_path / "parts")
+    assert again.resume()
+    assert (again.epoch, again.step) == (1, 3)
+    assert len(again.lines) == 1
+    again.run()
+    assert same_run(whole, again)
+
+
+def test_an_epoch_is_kept_now_and_then(tmp_path):
+    whole = fit_in(tmp_path / "whole")
+    whole.run()
+    stopped = fit_in(tmp_path / "parts")
+    stopped.save_every, loss, calls = 0.0, stopped.loss, []
+
+    def fail(*parts):
+        calls.append(None)
+        if len(calls) == 9:
+            raise MemoryError
+        return loss(*parts)
+
+    stopped.loss = fail
+    with pytest.raises(MemoryError):
+        stopped.run()
+    again = fit_in(tmp_path / "parts")
+    assert again.resume()
+    assert (again.epoch, again.step) == (1, 3)
+    again.run()
+    assert same_run(whole, again)
+
+
+def test_what_is_designed_for_an_epoch_is_designed_once(tmp_path):
+    fit, calls = fit_in(tmp_path), []
+
+    def design(epoch):
+        calls.append(epoch)
+        return {"designed": epoch}
+
+    fit.before_epoch, loss, steps = design, fit.loss, []
+
+    def fail(*parts):
+        steps.append(None)
+        if len(steps) == 7:
+            raise MemoryError
+        return loss(*parts)
+
+    fit.loss = fail
+    with pytest.raises(MemoryError):
+        fit.run()
+    again = fit_in(tmp_path)
+    again.before_epoch = design
+    assert again.resume()
+    lines = again.run()
+    assert calls == [0, 1, 2]
+    assert [line["designed"] for line in lines] == [0, 1, 2]
+
+
+class Damaged(Noisy):
+    """Some of its images cannot be read."""
+
+    def __getitem__(self, k):
+        return None if k in (3, 17) else super().__getitem__(k)
+
+
+def test_images_that_cannot_be_read_are_counted(tmp_path):
+    recipe = Recipe(epochs=1, batch_size=8, rate=1e-2)
+    fit = Fit(small(), Damaged(), Damaged(12), recipe, tmp_path)
+    [line] = fit.run()
+    assert line["unreadable_train_images"] == 2
+    assert line["unreadable_test_images"] == 1
+    nothing = Fit(small(), Damaged(), Damaged(12), recipe, tmp_path / "none")
+    nothing.train_data.data = torch.utils.data.Subset(Damaged(), [3] * 8)
+    with pytest.raises(RuntimeError, match="none of the images of a batch can be read"):
+        nothing.run()
+
+
+def test_frozen_batch_norms_keep_their_statistics(tmp_path):
+    for freeze in (False, True):
+        fit = fit_in(tmp_path / str(freeze), epochs=1, freeze_bn=freeze)
+        before = fit.net[1].running_mean.clone()
+        fit.run()
+        assert torch.equal(fit.net[1].running_mean, before) == freeze
 
 
 def test_checkpoints_say_what_they_are_of(tmp_path):
@@ -211,32 +324,28 @@ def test_fine_tuning_through_crossbars(tmp_path):
     result = run(
         "finetune.py", "--model", "lenet5", "--weights", tmp_path / "float" / "last.pt", "--data",
         "digits", "--config", "twin_range", "--reduction", 3, "--start", 2, "--epochs", 2,
-        "--calibration-images", 64, "--out", tmp_path / "fine",
+        "--calibration-images", 64, "--learn-scales", "--penalty", 0.1, "--out", tmp_path / "fine",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     lines = [json.loads(x) for x in (tmp_path / "fine" / "log.jsonl").read_text().splitlines()]
-    assert lines[0]["reduction"] == pytest.approx(2, rel=0.05)
-    assert lines[1]["reduction"] == pytest.approx(3, rel=0.05)
-    assert "before fine-tuning: top-1" in result.stdout
-    assert "after fine-tuning: top-1" in result.stdout
-
-
-@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
-def test_two_processes_evaluate_as_one(tmp_path):
-    """Every test image is counted once, whether or not their number is even."""
-    pytest.importorskip("sklearn")
-    more = ("--epochs", 1, "--rate", 0, "--limit", 359)
-    alone = run(*TRAIN, *more, "--out", tmp_path / "one")
-    assert alone.returncode == 0, alone.stderr
-    two = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
-         *command(*TRAIN, *more, "--out", tmp_path / "two")[1:]],
-        capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert two.returncode == 0, two.stderr
-    (one,), (both,) = scores(tmp_path / "one"), scores(tmp_path / "two")
-    assert one[2] == both[2]
-    assert both[1] == pytest.approx(one[1], rel=1e-3)  # one of 1,437 images is seen twice
+    assert lines[0]["designed_reduction"] == pytest.approx(2, rel=0.05)
+    assert lines[1]["designed_reduction"] == pytest.approx(3, rel=0.05)
+    read = json.loads((tmp_path / "fine" / "results.json").read_text())["results"]
+    assert [row["network"] for row in read] == ["before", "after"]
+    assert read[0]["reduction"] == pytest.approx(3, rel=0.1)
+    # The checkpoint brings its scales and its ADCs to an evaluation.
+    more = ("--model", "lenet5", "--data", "digits", "--weights", tmp_path / "fine" / "last.pt")
+    out = tmp_path / "evaluated.json"
+    result = run("evaluate.py", *more, "--json", out)
+    assert result.returncode == 0, result.stderr
+    assert "every output of every image is equal" in result.stdout
+    found = json.loads(out.read_text())["results"][-1]
+    for key in ("top1", "reduction"):
+        assert found[key] == read[1][key]
+    result = run("evaluate.py", *more, "--config", "central")
+    assert "a checkpoint of another design: weights.encoding was 'offset' there" in result.stderr
+    result = run("evaluate.py", *more, "--config", "twin_range", "--reduction", 2)
+    assert "brings its own ADCs" in result.stderr
 
 
 def test_experiments_are_options(tmp_path):
@@ -245,9 +354,9 @@ def test_experiments_are_options(tmp_path):
     def parse(text, *arguments):
         (tmp_path / "e.toml").write_text(text)
         parser = argparse.ArgumentParser()
-        experiment.add_arguments(parser)
-        experiment.add_training_arguments(parser, epochs=5, rate=1.0)
-        return experiment.parse(
+        options.add_arguments(parser)
+        options.add_training_arguments(parser, epochs=5, rate=1.0)
+        return options.parse(
             parser, ["--experiment", str(tmp_path / "e.toml"), "--out", "x", *arguments]
         )
 
@@ -259,7 +368,7 @@ def test_experiments_are_options(tmp_path):
         parse(text + "rates = 1")
     with pytest.raises(SystemExit):
         parse(text + "epochs = 'many'")
-    assert experiment.experiment_names() == sorted(
+    assert options.experiment_names() == sorted(
         p.stem for p in (ROOT / "configs" / "experiments").glob("*.toml")
     )
 
@@ -276,7 +385,10 @@ def test_wrong_data_are_refused_before_work(tmp_path):
     assert "data is needed" in run(*base).stderr
     assert "would be trained on and tested on" in run(*base, "--train-data", folder).stderr
     result = run(*base, "--train-data", str(folder) + "/.", "--classes", 2)
-    assert "the data have 3 classes, the network 2" in result.stderr
+    assert (
+        "the data have 3 classes, but the network gives an image outputs of shape (2,)"
+        in result.stderr
+    )
     assert not (tmp_path / "out").exists()
 
 

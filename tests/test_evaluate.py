@@ -1,0 +1,169 @@
+"""Evaluation: what it finds, and that a stopped one goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+import reram_torch as rt
+from reram_torch import data
+from reram_torch.evaluate import Kept, evaluate, score
+from reram_torch.results import Results
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def images():
+    return TensorDataset(torch.rand(22, 1, 32, 32), torch.randint(10, (22,)))
+
+
+def same(one, other):
+    fields = ("labels", "ranked", "digests", "unreadable")
+    return all(
+        torch.equal(torch.as_tensor(getattr(one, f)), torch.as_tensor(getattr(other, f)))
+        for f in fields
+    )
+
+
+def stopping(net, batch, number):
+    """Sends a signal when the network sees its batch of this number."""
+    calls = []
+
+    def hook(*_):
+        calls.append(None)
+        if len(calls) == batch:
+            os.kill(os.getpid(), number)
+
+    return net.register_forward_hook(hook), calls
+
+
+def test_what_is_found(lenet, images):
+    found = score(lenet, images, batch_size=5)
+    with torch.no_grad():
+        scores = lenet(images.tensors[0])
+    labels = images.tensors[1]
+    assert torch.equal(found.answers, scores.argmax(1).int())
+    assert found.top1 == float((scores.argmax(1) == labels).double().mean())
+    best = scores.topk(5).indices
+    assert found.top5 == float((best == labels[:, None]).any(1).double().mean())
+    assert found.unreadable == 0
+
+
+def test_digests_tell_outputs_apart(lenet, images):
+    one = evaluate(lenet, DataLoader(images, 5), show_progress=False)
+    assert torch.equal(one.digests, evaluate(lenet, DataLoader(images, 5)).digests)
+    lenet.fc3.bias.data[7] += 1e-6  # the least significant bits of one class
+    other = evaluate(lenet, DataLoader(images, 5))
+    assert not torch.equal(one.digests, other.digests)
+
+
+def test_labels_of_other_classes_are_refused(lenet, images):
+    images.tensors[1][3] = 10
+    with pytest.raises(ValueError, match="a label is 10, but the network has 10 outputs"):
+        evaluate(lenet, DataLoader(images, 5))
+
+
+def test_images_that_cannot_be_read_do_not_count(lenet, images):
+    class Damaged(torch.utils.data.Dataset):
+        def __len__(self):
+            return len(images)
+
+        def __getitem__(self, k):
+            return None if k in (1, 10, 11, 12, 13, 14) else images[k]
+
+    found = evaluate(lenet, data.loader(Damaged(), 5))  # one batch is lost whole
+    assert (found.images, found.unreadable) == (16, 6)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_evaluation_goes_on(calibrated, images, tmp_path, number):
+    with rt.PowerMeter(calibrated, histograms=True) as meter:
+        whole = score(calibrated, images, batch_size=5, meter=meter)
+    wanted = meter.report("isaac", adc_model="sar").to_dict()
+    handle, calls = stopping(calibrated, 3, number)
+    with rt.PowerMeter(calibrated, histograms=True) as meter:
+        kept = Kept(tmp_path / "kept.pt", {"a": 1}, meter)
+        with pytest.raises(KeyboardInterrupt):
+            score(calibrated, images, batch_size=5, meter=meter, kept=kept)
+    with rt.PowerMeter(calibrated, histograms=True) as meter:
+        kept = Kept(tmp_path / "kept.pt", {"a": 1}, meter)
+        again = score(calibrated, images, batch_size=5, meter=meter, kept=kept)
+    handle.remove()
+    assert len(calls) == 5  # no batch twice
+    assert same(whole, again)
+    assert meter.report("isaac", adc_model="sar").to_dict() == wanted
+    assert meter.inferences == 22
+
+
+def test_what_another_run_left_is_not_mixed_in(calibrated, images, tmp_path):
+    kept = Kept(tmp_path / "kept.pt", {"a": 1}, every=0)
+    evaluate(calibrated, DataLoader(images, 5), kept=kept)
+    assert Kept(tmp_path / "kept.pt", {"a": 2}).load() is None
+    with rt.PowerMeter(calibrated) as meter:
+        kept = Kept(tmp_path / "kept.pt", {"a": 1}, meter, every=0)
+        evaluate(calibrated, DataLoader(images, 20), kept=Kept(tmp_path / "b.pt", {}, meter, 0))
+    calibrated.conv1.set_adc([rt.UniformSAR(7, 2)])
+    with rt.PowerMeter(calibrated) as meter:
+        assert Kept(tmp_path / "b.pt", {}, meter).load() is None
+    assert meter.inferences == 0
+
+
+def test_results_are_written_after_each_network(calibrated, lenet, images, tmp_path):
+    path = tmp_path / "new" / "r.json"
+    results = Results(path, {"x": 1}, images, 8)
+    exact = results.measure("float", lenet, metered=False)
+    assert [r["network"] for r in json.loads(path.read_text())["results"]] == ["float"]
+    results.measure("plain", calibrated, exact=exact)
+    rows = json.loads(path.read_text())["results"]
+    assert rows[1]["images"] == 22
+    assert rows[1]["reduction"] == 1.0
+    assert rows[1]["answers_changed"] <= 22
+    assert "plain" in results.table()
+    assert results.restore("plain", calibrated) is None
+    results.keep("plain", calibrated, {"drop": None})
+    calibrated.conv1.set_adc([rt.UniformSAR(7, 2)])
+    resumed = Results(path, {"x": 1}, images, 8, resume=True)
+    assert resumed.restore("plain", calibrated) == {"drop": None}
+    assert calibrated.conv1.adc == (rt.UniformSAR(8),)
+    assert Results(path, {"x": 2}, images, 8, resume=True).restore("plain", calibrated) is None
+    resumed.finish()
+    assert [p.name for p in path.parent.iterdir()] == ["r.json"]
+
+
+def test_a_stopped_script_resumes(tmp_path):
+    pytest.importorskip("sklearn")
+
+    def command(name, *more):
+        return [
+            sys.executable, str(ROOT / "scripts" / "evaluate.py"), "--model", "lenet5", "--data",
+            "digits", "--batch-size", "4", "--threads", "1", "--calibration-images", "64",
+            "--config", "twin_range", "search_tree", "--json", str(tmp_path / name), *more,
+        ]  # fmt: skip
+
+    assert subprocess.run(command("one.json"), capture_output=True, check=False).returncode == 0
+    parts = tmp_path / "two.json.parts"
+    with subprocess.Popen(command("two.json"), stderr=subprocess.PIPE, text=True) as process:
+        while not (parts / "twin_range.adcs.pt").is_file() and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        _, error = process.communicate()
+    assert process.returncode == 130, error
+    assert "--resume goes on from there" in error
+    assert (parts / "float.0.pt").is_file()
+    again = subprocess.run(
+        command("two.json", "--resume"), capture_output=True, text=True, check=False
+    )
+    assert again.returncode == 0, again.stderr
+    one, two = (json.loads((tmp_path / n).read_text())["results"] for n in ("one.json", "two.json"))
+    for a, b in zip(one, two, strict=True):
+        untimed = ({k: v for k, v in row.items() if "seconds" not in k} for row in (a, b))
+        assert next(untimed) == next(untimed)
+    assert not parts.exists()

@@ -1,0 +1,120 @@
+"""Several processes, as torchrun starts them, find what one does."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import reram_torch as rt
+from reram_torch import distributed
+from reram_torch.models import LeNet5
+
+ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.skipif(
+    not torch.distributed.is_available(), reason="torch without distributed"
+)
+
+
+def run(script, *arguments, processes=1):
+    start = [sys.executable]
+    if processes > 1:
+        start += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    result = subprocess.run(
+        [*start, str(ROOT / "scripts" / script), *map(str, arguments)],
+        capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def log_of(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+DIGITS = ("--model", "lenet5", "--data", "digits", "--threads", 1)
+
+
+def test_training_tests_every_image_once(tmp_path):
+    """Whether or not the number of images is even."""
+    pytest.importorskip("sklearn")
+    more = ("--batch-size", 256, "--epochs", 1, "--rate", 0, "--limit", 359)
+    run("train.py", *DIGITS, *more, "--out", tmp_path / "one")
+    run("train.py", *DIGITS, *more, "--out", tmp_path / "two", processes=2)
+    (one,), (two,) = log_of(tmp_path / "one"), log_of(tmp_path / "two")
+    assert one["top1"] == two["top1"]
+    assert two["loss"] == pytest.approx(one["loss"], rel=1e-3)  # one of 1,437 images is seen twice
+
+
+def test_an_evaluation_finds_the_same_accuracy_and_counts(tmp_path):
+    """Ranges, histograms, ADCs, answers, and the counts and histograms of a meter."""
+    pytest.importorskip("sklearn")
+    options = (
+        "evaluate.py", *DIGITS, "--limit", 101, "--calibration-images", 80, "--batch-size", 16,
+        "--ranges", "percentile", "--config", "twin_range", "search_tree", "--reduction", 3,
+        "--adc-model", "sar", "--power", "isaac",
+    )  # fmt: skip
+    run(*options, "--json", tmp_path / "one.json")
+    text = run(*options, "--json", tmp_path / "two.json", processes=2)
+    assert text.count("twin_range: reduction") == 1  # one process speaks
+    assert "2 processes of 1 threads" in text
+    one, two = (json.loads((tmp_path / f"{n}.json").read_text())["results"] for n in ("one", "two"))
+    assert [row["network"] for row in one] == [row["network"] for row in two]
+    for a, b in zip(one, two, strict=True):
+        untimed = ({k: v for k, v in row.items() if "seconds" not in k} for row in (a, b))
+        assert next(untimed) == next(untimed)
+    assert one[-1]["images"] == 101
+
+
+def test_fine_tuning_in_two_processes(tmp_path):
+    """ADCs, scales and the penalty's slopes are those of the first process in both."""
+    pytest.importorskip("sklearn")
+    more = (
+        "--config", "search_tree", "--reduction", 3, "--epochs", 1, "--calibration-images", 64,
+        "--learn-scales", "--penalty", 0.1, "--rate", 0,
+    )  # fmt: skip
+    run("finetune.py", *DIGITS, *more, "--out", tmp_path / "one")
+    run("finetune.py", *DIGITS, *more, "--out", tmp_path / "two", processes=2)
+    one, two = (
+        json.loads((tmp_path / n / "results.json").read_text())["results"] for n in ("one", "two")
+    )
+    for a, b in zip(one, two, strict=True):  # nothing was learned at a rate of 0
+        assert a["top1"] == b["top1"]
+        assert a["report"]["total"] == b["report"]["total"]
+
+
+def test_one_process_alone_shares_nothing():
+    assert (distributed.rank(), distributed.world()) == (0, 1)
+    values = torch.arange(3.0)
+    assert distributed.add_up(values) is values
+    assert distributed.highest(values) is values
+    assert distributed.gather("a") == ["a"]
+    assert distributed.broadcast("a") == "a"
+    assert distributed.share(range(3)) == range(3)
+    with pytest.raises(ValueError, match="device must be one of"):
+        distributed.choose_device("gpu")
+
+
+def test_a_meter_adds_what_another_counted(calibrated, batches):
+    (x, _), (y, _) = batches
+    with rt.PowerMeter(calibrated, histograms=True) as whole:
+        calibrated(x)
+        calibrated(y)
+    parts = []
+    for part in (x, y):
+        with rt.PowerMeter(calibrated, histograms=True) as meter:
+            calibrated(part)
+        parts.append(meter.state_dict())
+    added = rt.PowerMeter(calibrated, histograms=True)
+    for state in parts:
+        added.load_state_dict(state)
+    one, other = (m.report("isaac", adc_model="sar").to_dict() for m in (whole, added))
+    assert one == other
+    calibrated.conv2.set_adc([rt.UniformSAR(6, 2)])
+    with pytest.raises(RuntimeError, match="counts of other ADCs than those of layer 'conv2'"):
+        added.load_state_dict(parts[0])
+    with pytest.raises(RuntimeError, match="counts of .*'conv1'.*, which this network has not"):
+        rt.PowerMeter(rt.convert(LeNet5().fc3)).load_state_dict(parts[0])
