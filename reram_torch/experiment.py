@@ -32,7 +32,7 @@ def run(main: Callable[[], None]) -> None:
     try:
         main()
     except KeyboardInterrupt:
-        print("stopped: what was done is kept, --resume goes on from there", file=sys.stderr)
+        print("stopped; what was written so far is kept", file=sys.stderr)
         raise SystemExit(130) from None
 
 
@@ -80,16 +80,17 @@ def settings_of(args: argparse.Namespace, config: Config, designs: Redesign) -> 
 
 def settings_of_evaluation(args: argparse.Namespace, configs: dict[str, Config]) -> dict:
     """What an evaluation must share with the one that it resumes, as plain values."""
-    free = "resume", "workers", "threads", "report", "layers", "json"
+    free = "resume", "workers", "threads", "report", "layers", "json", "power"
     options = {k: str(v) for k, v in vars(args).items() if k not in free}
-    return {"options": options, "configs": {k: c.to_dict() for k, c in configs.items()}}
+    return {**options, "configs": {k: c.to_dict() for k, c in configs.items()}}
 
 
+@_plainly
 def results_in(
-    args: argparse.Namespace, path: Path, settings: dict, images: data.Dataset
+    args: argparse.Namespace, path: Path | None, settings: dict, images: data.Dataset, **more
 ) -> Results:
-    """Results on a data set with the options' batches, in a file."""
-    return Results(path, settings, images, args.batch_size, args.workers, args.bf16)
+    """Results on a data set with the options' batches, in a file; `more` as `Results` takes it."""
+    return Results(path, settings, images, args.batch_size, args.workers, args.bf16, **more)
 
 
 def start(fit: Fit, args: argparse.Namespace) -> bool:

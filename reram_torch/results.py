@@ -37,7 +37,7 @@ class Results:
         bf16: autocast in the float layers.
         technology: what prices the counts.
         adc_model: likewise.
-        resume: go on from what a stopped run left.
+        resume: go on from what a stopped run left; a ValueError if it had other settings.
         rows: what was found, a dict for each network.
         reports: the power of each network that was metered.
     """
@@ -56,11 +56,27 @@ class Results:
 
     def __post_init__(self) -> None:
         self.technology = load_technology(self.technology)
+        self.settings = json.loads(json.dumps(self.settings))  # as it is read back
         self._parts = None if self.path is None else self.path.with_name(self.path.name + ".parts")
-        if self._parts is not None and not self.resume:
+        if self.path is not None and self.resume:
+            self._read()
+        elif self._parts is not None:
             if distributed.rank() == 0:
                 shutil.rmtree(self._parts, ignore_errors=True)
             distributed.broadcast(None)  # no one writes before that
+
+    def _read(self) -> None:
+        """Takes the rows of the run that is resumed."""
+        if not self.path.is_file():
+            return
+        read = json.loads(self.path.read_text(encoding="utf-8"))
+        for key, value in self.settings.items():
+            if read["settings"].get(key) != value:
+                raise ValueError(
+                    f"{self.path} was made with {key}={read['settings'].get(key)!r}, not "
+                    f"{value!r}: resume with the same settings, or give another file"
+                )
+        self.rows = read["results"]
 
     def measure(
         self, name: str, net: nn.Module, *, metered: bool = True, exact: Evaluation | None = None

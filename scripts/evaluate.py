@@ -138,9 +138,9 @@ def main() -> None:
     with distributed.processes(args.device) as device:
         test = experiment.load_test(args)
         settings = experiment.settings_of_evaluation(args, configs)
-        results = Results(
-            args.json, settings, test, args.batch_size, args.workers, args.bf16,
-            args.power or "isaac", args.adc_model, args.resume,
+        results = experiment.results_in(
+            args, args.json, settings, test, technology=args.power or "isaac",
+            adc_model=args.adc_model, resume=args.resume,
         )  # fmt: skip
         given = None if args.config is None else configs[Path(args.config[0]).stem]
         tuned = experiment.load_converted(args, test, given)

@@ -64,7 +64,9 @@ def main() -> None:
             kept={"penalty": penalty} if penalty is not None else None,
         )  # fmt: skip
         resumed = experiment.start(fit, args)
-        results = experiment.results_in(args, args.out / "results.json", settings, test)
+        results = experiment.results_in(
+            args, args.out / "results.json", settings, test, resume=resumed
+        )
         if not resumed:
             designs.before()
             results.measure("before", net)

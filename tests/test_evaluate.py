@@ -133,7 +133,10 @@ def test_results_are_written_after_each_network(calibrated, lenet, images, tmp_p
     resumed = Results(path, {"x": 1}, images, 8, resume=True)
     assert resumed.restore("plain", calibrated) == {"drop": None}
     assert calibrated.conv1.adc == (rt.UniformSAR(8),)
-    assert Results(path, {"x": 2}, images, 8, resume=True).restore("plain", calibrated) is None
+    assert [r["network"] for r in resumed.rows] == ["float", "plain"]
+    with pytest.raises(ValueError, match="was made with x=1, not 2: resume with the same"):
+        Results(path, {"x": 2}, images, 8, resume=True)
+    assert Results(path, {"x": 1}, images, 4, resume=True).restore("plain", calibrated) is None
     resumed.finish()
     assert [p.name for p in path.parent.iterdir()] == ["r.json"]
 
@@ -156,7 +159,7 @@ def test_a_stopped_script_resumes(tmp_path):
         process.send_signal(signal.SIGTERM)
         _, error = process.communicate()
     assert process.returncode == 130, error
-    assert "--resume goes on from there" in error
+    assert "stopped; what was written so far is kept" in error
     assert (parts / "float.0.pt").is_file()
     again = subprocess.run(
         command("two.json", "--resume"), capture_output=True, text=True, check=False

@@ -321,11 +321,12 @@ def test_fine_tuning_through_crossbars(tmp_path):
     fit = Fit(net, data.digits(train=True), data.digits(train=False),
               Recipe(epochs=3, batch_size=64, rate=2e-3), tmp_path / "float")  # fmt: skip
     fit.run()
-    result = run(
+    command_line = (
         "finetune.py", "--model", "lenet5", "--weights", tmp_path / "float" / "last.pt", "--data",
         "digits", "--config", "twin_range", "--reduction", 3, "--start", 2, "--epochs", 2,
         "--calibration-images", 64, "--learn-scales", "--penalty", 0.1, "--out", tmp_path / "fine",
     )  # fmt: skip
+    result = run(*command_line)
     assert result.returncode == 0, result.stderr
     lines = [json.loads(x) for x in (tmp_path / "fine" / "log.jsonl").read_text().splitlines()]
     assert lines[0]["designed_reduction"] == pytest.approx(2, rel=0.05)
@@ -333,6 +334,10 @@ def test_fine_tuning_through_crossbars(tmp_path):
     read = json.loads((tmp_path / "fine" / "results.json").read_text())["results"]
     assert [row["network"] for row in read] == ["before", "after"]
     assert read[0]["reduction"] == pytest.approx(3, rel=0.1)
+    # A resumed run keeps what was measured before.
+    again = run(*command_line, "--resume")
+    assert again.returncode == 0, again.stderr
+    assert json.loads((tmp_path / "fine" / "results.json").read_text())["results"][0] == read[0]
     # The checkpoint brings its scales and its ADCs to an evaluation.
     more = ("--model", "lenet5", "--data", "digits", "--weights", tmp_path / "fine" / "last.pt")
     out = tmp_path / "evaluated.json"
