@@ -376,6 +376,10 @@ def test_experiments_are_options(tmp_path):
     assert options.experiment_names() == sorted(
         p.stem for p in (ROOT / "configs" / "experiments").glob("*.toml")
     )
+    for name in options.experiment_names():  # each is of options that there are
+        parser = options.training_parser("", epochs=1, rate=1.0)
+        options.add_finetuning_arguments(parser)
+        assert options.parse(parser, ["--experiment", name, "--out", "x"]).model
 
 
 def test_wrong_data_are_refused_before_work(tmp_path):
