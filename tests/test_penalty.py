@@ -329,14 +329,15 @@ def test_autocast_changes_nothing(calibrated):
 # --- on networks ---
 
 
-@pytest.mark.parametrize(
-    ("design", "encoding"), [("twin_range", "offset"), ("search_tree", "differential")]
-)
-def test_steps_on_the_penalty_save_comparisons(small_net, design, encoding):
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("wide", [2, 3, 4])
+def test_steps_on_the_penalty_save_comparisons(small_net, encoding, wide):
+    """Where small sums are the cheap ones."""
     x = torch.rand(8, 3, 8, 8)
-    net = converted(small_net, x, encoding).eval()  # the batch norm stays as it is
-    rt.design_adc(net, design, reduction=4, show_progress=False)
-    net.training = True
+    net = converted(small_net, x, encoding)
+    low = -(2 ** (wide - 1)) if encoding == "differential" else 0
+    for layer in rt.crossbar_layers(net).values():
+        layer.set_adc([rt.TwinRange(low, wide, 6, 1, 2)])
     optimizer = torch.optim.SGD(net.parameters(), 1.0)
     before = reduction(net, x)
     values = []
@@ -349,7 +350,8 @@ def test_steps_on_the_penalty_save_comparisons(small_net, design, encoding):
             loss.backward()
             optimizer.step()
             values.append(loss.item())
-    assert values[-1] < 0.9 * values[0]
+    print(encoding, wide, values[0], values[-1], before, reduction(net, x))
+    assert values[-1] < 0.95 * values[0]
     assert reduction(net, x) > 1.02 * before
 
 
