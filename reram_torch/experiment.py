@@ -66,10 +66,19 @@ def load_training_data(args: argparse.Namespace) -> tuple[data.Dataset, data.Dat
     return train, data.subset(test, args.limit, args.seed)
 
 
-def settings_of(args: argparse.Namespace, config: Config, designs: Redesign) -> dict:
-    """What a fine-tuning run must share with the one that it resumes, as plain values."""
-    names = "skip", "fold_bn", "ranges", "distill", "temperature", "learn_scales", "penalty"
+def settings_of_training(args: argparse.Namespace) -> dict:
+    """What a run must share with the one that it resumes beside its recipe, as plain values."""
+    return {name: getattr(args, name) for name in ("model", "size", "resize", "augment")}
+
+
+def settings_of_finetuning(args: argparse.Namespace, config: Config, designs: Redesign) -> dict:
+    """What a fine-tuning run must share with the one that it resumes, likewise."""
+    names = (
+        "skip", "fold_bn", "ranges", "calibration_images", "distill", "temperature",
+        "learn_scales", "penalty",
+    )  # fmt: skip
     return {
+        **settings_of_training(args),
         "config": config.to_dict(),
         "reduction": designs.search.reduction,
         "start": designs.start,

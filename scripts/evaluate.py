@@ -114,7 +114,9 @@ def compare(args: argparse.Namespace, results: Results, configs: dict, device) -
             results.keep(name, net, found)
         if found:
             drop = "" if found["drop"] is None else f", top-1 lost {found['drop']:.4f}"
-            say(f"{name}: reduction {found['designed_reduction']:.3f} on the calibration data{drop}")
+            say(
+                f"{name}: reduction {found['designed_reduction']:.3f} on the calibration data{drop}"
+            )
         plain = dataclasses.replace(config, adc=rt.UniformSAR(), search=None)
         if not args.no_verify and plain not in verified:
             verified[plain] = verify(results, net, f" ({name})" if verified else "")

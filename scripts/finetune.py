@@ -57,7 +57,7 @@ def main() -> None:
             net, calibration, search, start=args.start, ranges=args.ranges, penalty=penalty,
             epochs=args.design_epochs or recipe.epochs,
         )  # fmt: skip
-        settings = experiment.settings_of(args, config, designs)
+        settings = experiment.settings_of_finetuning(args, config, designs)
         fit = Fit(
             net, train, test, recipe, args.out, loss=loss, before_epoch=designs,
             workers=args.workers, settings=settings, save_every=60 * args.save_minutes,

@@ -32,7 +32,7 @@ def main() -> None:
         net = experiment.load_network(args, train).to(device)
         fit = Fit(
             net, train, test, recipe, args.out, workers=args.workers,
-            save_every=60 * args.save_minutes,
+            settings=experiment.settings_of_training(args), save_every=60 * args.save_minutes,
         )  # fmt: skip
         experiment.start(fit, args)
         lines = fit.run()
