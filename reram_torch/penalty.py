@@ -33,7 +33,7 @@ from reram_torch.mapping import Geometry
 from reram_torch.quantize import InputScale, dequantized_input, input_codes, weight_codes
 from reram_torch.validate import check_number
 
-INPUT_WINDOW = 0.5
+INPUT_WINDOW = 1.0
 WEIGHT_WINDOW = 1 / 16
 
 
@@ -51,10 +51,14 @@ class ComparisonPenalty:
 
     The bits of a code are square waves of it. Their derivative is that of a moving average over h
     codes on both sides, (b(code + h) - b(code - h)) / 2h, or over what is left of the window at the
-    ends of the codes, and then straight-through; it is zero where a value was clipped. An input
-    can be lowered by a share of itself at little cost, so h is a share of the code, and small codes
-    feel their lowest bits, large codes their highest. Weights lie close around zero, where with an
-    offset all bits flip at once, and must not move by more than a few codes: h is the same for all.
+    ends of the codes, and then straight-through; it is zero where a value was clipped. An input can
+    go down to zero, so h is the code itself, or a share of it. A weight must not move by more than
+    a few codes, and lies close to zero, where with an offset all bits flip at once: h is the same
+    for all weights.
+
+    Smaller sums are not cheaper for every ADC. A search tree is made for the sums of calibration,
+    most of all one for each activity bucket: whatever moves them, downwards too, can cost
+    comparisons until ADCs are designed anew. Measure what a weight saves.
 
     Args:
         net: a converted network.

@@ -182,7 +182,7 @@ def naive_gradients(layer, x):
 
     return (
         each(u, pulses),
-        each(u, lambda c: change(pulses, c, max(1, c // 2), 0, 2**g.input_bits - 1)),
+        each(u, lambda c: change(pulses, c, max(1, c), 0, 2**g.input_bits - 1)),
         each(q, cells),
         each(q, lambda c: change(cells, c, max(1, round(most / 16)), -most, most)),
     )
@@ -330,14 +330,15 @@ def test_autocast_changes_nothing(calibrated):
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-@pytest.mark.parametrize("wide", [2, 3, 4])
-def test_steps_on_the_penalty_save_comparisons(small_net, encoding, wide):
-    """Where small sums are the cheap ones."""
+def test_steps_on_the_penalty_save_comparisons(small_net, encoding):
+    """Where small sums are the cheap ones, and no cells' currents cancel."""
     x = torch.rand(8, 3, 8, 8)
+    if encoding == "differential":
+        for layer in (small_net[0], small_net[4]):
+            layer.weight.data.abs_()
     net = converted(small_net, x, encoding)
-    low = -(2 ** (wide - 1)) if encoding == "differential" else 0
     for layer in rt.crossbar_layers(net).values():
-        layer.set_adc([rt.TwinRange(low, wide, 6, 1, 2)])
+        layer.set_adc([rt.TwinRange(0, 2, 6, 1, 2)])
     optimizer = torch.optim.SGD(net.parameters(), 1.0)
     before = reduction(net, x)
     values = []
@@ -350,7 +351,6 @@ def test_steps_on_the_penalty_save_comparisons(small_net, encoding, wide):
             loss.backward()
             optimizer.step()
             values.append(loss.item())
-    print(encoding, wide, values[0], values[-1], before, reduction(net, x))
     assert values[-1] < 0.95 * values[0]
     assert reduction(net, x) > 1.02 * before
 
