@@ -160,6 +160,8 @@ def test_histograms_of_other_weights_or_ranges_are_refused(lenet, batches):
     with pytest.raises(RuntimeError, match=r"\['fc1'\] changed since .*calibrate again"):
         rt.design_adc(net, "uniform", reduction=1.5)
     rt.calibrate(net, batches, show_progress=False)
-    net.load_state_dict(net.state_dict())
-    with pytest.raises(RuntimeError, match="needs bit-line histograms"):
+    net.load_state_dict(net.state_dict())  # the same weights and ranges
+    rt.design_adc(net, "uniform", reduction=1.5)
+    net.fc1.set_input_range(0, 99)
+    with pytest.raises(RuntimeError, match=r"needs bit-line histograms.*missing for \['fc1'\]"):
         rt.design_adc(net, "uniform", reduction=1.5)

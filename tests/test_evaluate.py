@@ -148,7 +148,8 @@ def test_a_stopped_script_resumes(tmp_path):
         return [
             sys.executable, str(ROOT / "scripts" / "evaluate.py"), "--model", "lenet5", "--data",
             "digits", "--batch-size", "4", "--threads", "1", "--calibration-images", "64",
-            "--config", "twin_range", "search_tree", "--json", str(tmp_path / name), *more,
+            "--config", "twin_range", "newton", "--limit", "200", "--json",
+            str(tmp_path / name), *more,
         ]  # fmt: skip
 
     assert subprocess.run(command("one.json"), capture_output=True, check=False).returncode == 0
