@@ -170,6 +170,8 @@ def calibrate(
             seen = _set_ranges(
                 net, layers, data.inputs[rank::world], ranges, percentile, shared, bar
             )
+        for layer in seen:
+            layer.correction = None  # sums are those of lossless crossbars
         bit_lines = {layer: _BitLineObserver(layer) for layer in seen}
         _count_sums(net, data.inputs, bit_lines, rank, world, bar)
     for layer, observer in bit_lines.items():
@@ -230,7 +232,6 @@ def _set_ranges(
                 observer.bins = distributed.add_up(observer.bins)
                 observer.zeros = int(distributed.add_up(torch.tensor(observer.zeros)))
     for layer, observer in seen.items():
-        layer.correction = None
         layer.set_input_range(*observer.range(ranges, percentile, layer.config.inputs.bits))
     return list(seen)
 
