@@ -102,6 +102,7 @@ def results_in(
     return Results(path, settings, images, args.batch_size, args.workers, args.bf16, **more)
 
 
+@_plainly
 def start(fit: Fit, args: argparse.Namespace) -> bool:
     """Resumes a run if that is asked for; True if there was one.
 
@@ -113,10 +114,7 @@ def start(fit: Fit, args: argparse.Namespace) -> bool:
         if (fit.folder / "last.pt").is_file():
             raise SystemExit(f"{fit.folder} holds a run: --resume it, or give another --out")
         return False
-    try:
-        return fit.resume()
-    except ValueError as error:
-        raise SystemExit(str(error)) from error
+    return fit.resume()
 
 
 def set_up(args: argparse.Namespace) -> None:

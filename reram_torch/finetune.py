@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from reram_torch import distributed
 from reram_torch.calibrate import calibrate
 from reram_torch.config import SearchConfig
 from reram_torch.convert import crossbar_layers
@@ -64,9 +63,8 @@ class Redesign:
 
     def design(self, reduction: float) -> float:
         """Calibrates, designs for a reduction, and returns the one reached."""
-        shared = distributed.world() > 1
         calibrate(
-            self.net, self.calibration, ranges=self.ranges, held_back=0, shared=shared,
+            self.net, self.calibration, ranges=self.ranges, held_back=0, shared=True,
             show_progress=False,
         )  # fmt: skip
         search = dataclasses.replace(self.search, reduction=reduction)

@@ -46,7 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--download", action="store_true", help="fetch a torchvision data set that is not there")
     add("--skip", nargs="*", default=[], help="layers to leave in float, by name")
     add("--fold-bn", action="store_true", help="fold batch norms into convolutions first")
-    add("--ranges", default="min_max", choices=RANGES[:3], help="input ranges")
+    ranges = [kind for kind in RANGES if kind != "keep"]  # a float network has none yet
+    add("--ranges", default="min_max", choices=ranges, help="input ranges")
     add("--calibration-images", type=int, default=256)
     add("--classes", type=int, help="of the network; default: those of the data")
     add("--size", type=int, help="crop images to a square of this; default: as they are")

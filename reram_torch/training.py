@@ -133,9 +133,7 @@ class Fit:
 
     def _save(self, *names: str) -> None:
         """Checkpoints of this name, by the first process; all must call."""
-        keys = list(self.totals)
-        sums = torch.tensor([self.totals[key] for key in keys], dtype=torch.float64)
-        totals = dict(zip(keys, distributed.add_up(sums).tolist(), strict=True))
+        totals = self._totals_of_all()
         self._saved = time.monotonic()
         if distributed.rank():
             return
@@ -155,6 +153,11 @@ class Fit:
         for name in names:
             with replacing(self.folder / name) as new:
                 torch.save(state, new)
+
+    def _totals_of_all(self) -> dict[str, float]:
+        """The epoch's sums over all processes."""
+        sums = torch.tensor(list(self.totals.values()), dtype=torch.float64)
+        return dict(zip(self.totals, distributed.add_up(sums).tolist(), strict=True))
 
     def _write_log(self) -> None:
         text = "".join(json.dumps(line) + "\n" for line in self.lines)
@@ -199,9 +202,7 @@ class Fit:
             self.net, self.test_data, batch_size=self.recipe.batch_size, workers=self.workers,
             description="test", bf16=self.recipe.bf16,
         )  # fmt: skip
-        values = [float(v) for v in self.totals.values()]
-        sums = distributed.add_up(torch.tensor(values, dtype=torch.float64)).tolist()
-        total = dict(zip(self.totals, sums, strict=True))
+        total = self._totals_of_all()
         seconds = total["seconds"] / distributed.world()
         line = {
             "epoch": self.epoch + 1,

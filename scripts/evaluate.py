@@ -89,8 +89,7 @@ def design(
     args: argparse.Namespace, net: torch.nn.Module, config: rt.Config, calibration: list
 ) -> dict:
     """Calibrates a network and designs the ADCs that its configuration wants."""
-    shared = distributed.world() > 1
-    rt.calibrate(net, calibration, ranges=args.ranges, shared=shared)
+    rt.calibrate(net, calibration, ranges=args.ranges, shared=True)
     if config.search is None:
         return {}
     search = experiment.with_budget(

@@ -45,7 +45,7 @@ def main() -> None:
         teacher = copy.deepcopy(net)
         net = rt.convert(net, config, skip=args.skip, fold_bn=args.fold_bn)
         if args.learn_scales:
-            rt.calibrate(net, calibration, ranges=args.ranges)
+            rt.calibrate(net, calibration, ranges=args.ranges, shared=True)
             for layer in rt.crossbar_layers(net).values():
                 layer.learn_scales()
         loss = distillation_loss(teacher, args.distill, args.temperature, recipe.smoothing)

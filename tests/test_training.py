@@ -87,20 +87,29 @@ def same_run(one, other):
     return True
 
 
+def at_step(fit, number, act):
+    """Does something when the loss of a step, counted from one, is asked for."""
+    loss, calls = fit.loss, []
+
+    def acting(*parts):
+        calls.append(None)
+        if len(calls) == number:
+            act()
+        return loss(*parts)
+
+    fit.loss = acting
+
+
+def fail():
+    raise MemoryError
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_epoch_goes_on_where_it_was(tmp_path, number):
     whole = fit_in(tmp_path / "whole")
     whole.run()
-    stopped, calls = fit_in(tmp_path / "parts"), []
-    loss = stopped.loss
-
-    def interrupt(*parts):
-        calls.append(None)
-        if len(calls) == 8:  # the third step of the second epoch
-            os.kill(os.getpid(), number)
-        return loss(*parts)
-
-    stopped.loss = interrupt
+    stopped = fit_in(tmp_path / "parts")
+    at_step(stopped, 8, lambda: os.kill(os.getpid(), number))  # the third of the second epoch
     before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt):
         stopped.run()
@@ -117,15 +126,8 @@ def test_an_epoch_is_kept_now_and_then(tmp_path):
     whole = fit_in(tmp_path / "whole")
     whole.run()
     stopped = fit_in(tmp_path / "parts")
-    stopped.save_every, loss, calls = 0.0, stopped.loss, []
-
-    def fail(*parts):
-        calls.append(None)
-        if len(calls) == 9:
-            raise MemoryError
-        return loss(*parts)
-
-    stopped.loss = fail
+    stopped.save_every = 0.0
+    at_step(stopped, 9, fail)
     with pytest.raises(MemoryError):
         stopped.run()
     again = fit_in(tmp_path / "parts")
@@ -142,15 +144,8 @@ def test_what_is_designed_for_an_epoch_is_designed_once(tmp_path):
         calls.append(epoch)
         return {"designed": epoch}
 
-    fit.before_epoch, loss, steps = design, fit.loss, []
-
-    def fail(*parts):
-        steps.append(None)
-        if len(steps) == 7:
-            raise MemoryError
-        return loss(*parts)
-
-    fit.loss = fail
+    fit.before_epoch = design
+    at_step(fit, 7, fail)
     with pytest.raises(MemoryError):
         fit.run()
     again = fit_in(tmp_path)
