@@ -2,27 +2,28 @@
 
 from importlib.metadata import version
 
-from reram_torch.adc import Intervals, SearchTree, TwinRange, UniformSAR
-from reram_torch.backends import backend
-from reram_torch.bound import Bound, adc_bound, bound_table
-from reram_torch.calibrate import calibrate, lossless_adc
-from reram_torch.config import (
+from reram_torch.adc.designs import Intervals, SearchTree, TwinRange, UniformSAR
+from reram_torch.calibration.calibrating import calibrate
+from reram_torch.config.files import config_names, load_config
+from reram_torch.config.sections import (
     Config,
     CrossbarConfig,
     InputConfig,
     SearchConfig,
     WeightConfig,
-    config_names,
-    load_config,
 )
-from reram_torch.convert import Conversion, convert, crossbar_layers, revert
-from reram_torch.design import AdcSearch, design_adc
-from reram_torch.hardware import Hardware, describe_adc
-from reram_torch.layers import ReRAMConv2d, ReRAMLinear
-from reram_torch.native import NativeError
-from reram_torch.power import PowerMeter
-from reram_torch.report import LayerReport, PowerReport, comparison_table
-from reram_torch.technology import Technology, load_technology, technology_names
+from reram_torch.conversion.converting import Conversion, convert, revert
+from reram_torch.crossbar.tables import lossless_adc
+from reram_torch.design.bounds import Bound, adc_bound, bound_table
+from reram_torch.design.designing import AdcSearch, design_adc
+from reram_torch.hardware.description import Hardware, describe_adc
+from reram_torch.native.library import NativeError
+from reram_torch.nn.layers import ReRAMConv2d, ReRAMLinear
+from reram_torch.nn.networks import crossbar_layers
+from reram_torch.ops.backends import backend
+from reram_torch.power.meter import PowerMeter
+from reram_torch.power.reports import LayerReport, PowerReport, comparison_table
+from reram_torch.power.technology import Technology, load_technology, technology_names
 
 __version__ = version("reram_torch")
 

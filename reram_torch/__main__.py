@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 
 import reram_torch
-from reram_torch import native, native_cuda
-from reram_torch.backends import backend
+from reram_torch.native import cpu, cuda
+from reram_torch.ops.backends import backend
 
 
 def _cuda() -> str:
-    library = native_cuda.library_path() or "library not built"
+    library = cuda.library_path() or "library not built"
     if not torch.cuda.is_available():
         return f"{library}; no device"
     return f"{library}; {torch.cuda.get_device_name()}: {backend('cuda')}"
@@ -18,7 +18,7 @@ def _cuda() -> str:
 
 def main() -> None:
     """Prints the version, the backend, the native library, CUDA, and torch's version."""
-    library = native.library_path()
+    library = cpu.library_path()
     lines = {
         "reram_torch": reram_torch.__version__,
         "backend": reram_torch.backend(),

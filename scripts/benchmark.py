@@ -25,10 +25,10 @@ import torch
 from torch import nn
 
 import reram_torch as rt
-from reram_torch import models
-from reram_torch.config import ENCODINGS
-from reram_torch.mapping import sizes
-from reram_torch.native import ISAS, isa
+from reram_torch.config.sections import ENCODINGS
+from reram_torch.crossbar.geometry import sizes
+from reram_torch.models import zoo
+from reram_torch.native.cpu import ISAS, isa
 
 # Fewest driven word-lines of each bucket, for tables that depend on activity.
 EDGES = (0, 1, 3, 5, 9, 13, 17, 25, 33, 49, 65, 97)
@@ -50,7 +50,7 @@ def workloads() -> Iterator[tuple[str, nn.Module, torch.Tensor]]:
 
 def network(name: str, size: int, batch: int) -> Iterator[tuple[str, nn.Module, torch.Tensor]]:
     """A network's distinct convolutions on its own activations, then the whole network."""
-    net = models.build_model(name, 10 if name in models.ZOO else 1000).eval()
+    net = zoo.build_model(name, 10 if name in zoo.ZOO else 1000).eval()
     image = torch.randn(batch, 3, size, size)
     seen: dict[tuple, tuple[nn.Module, torch.Tensor]] = {}
 

@@ -17,12 +17,14 @@ from pathlib import Path
 import torch
 
 import reram_torch as rt
-from reram_torch import distributed, experiment, options
-from reram_torch.adc_energy import ADC_MODELS
-from reram_torch.convert import crossbar_states, load_crossbar_states
-from reram_torch.design import design_together
-from reram_torch.evaluate import Evaluation, plain_integer
-from reram_torch.results import Results
+from reram_torch._support import processes
+from reram_torch.cli import experiments, options
+from reram_torch.conversion.states import crossbar_states, load_crossbar_states
+from reram_torch.design.designing import design_together
+from reram_torch.evaluation.integers import plain_integer
+from reram_torch.evaluation.results import Results
+from reram_torch.evaluation.scoring import Evaluation
+from reram_torch.power.adc_energy import ADC_MODELS
 
 
 def parse() -> argparse.Namespace:
@@ -66,7 +68,7 @@ def write_report(args: argparse.Namespace, name: str, report: rt.PowerReport) ->
 
 
 def say(text: str) -> None:
-    if distributed.rank() == 0:
+    if processes.rank() == 0:
         print(text, flush=True)
 
 
@@ -92,7 +94,7 @@ def design(
     rt.calibrate(net, calibration, ranges=args.ranges, shared=True)
     if config.search is None:
         return {}
-    search = experiment.with_budget(
+    search = experiments.with_budget(
         config.search, args.reduction, args.max_drop, lossless=args.lossless
     )
     found = design_together(net, search)
@@ -101,8 +103,8 @@ def design(
 
 def compare(args: argparse.Namespace, results: Results, configs: dict, device) -> None:
     """Every configuration on the float network."""
-    calibration = experiment.load_calibration(args, device)
-    float_net = experiment.load_network(args, results.images).to(device)
+    calibration = experiments.load_calibration(args, device)
+    float_net = experiments.load_network(args, results.images).to(device)
     results.measure("float", float_net, metered=False)
     verified: dict[rt.Config, Evaluation] = {}
     for name, config in configs.items():
@@ -129,22 +131,22 @@ def compare(args: argparse.Namespace, results: Results, configs: dict, device) -
 
 def main() -> None:
     args = parse()
-    experiment.set_up(args)
+    experiments.set_up(args)
     configs = {Path(name).stem: rt.load_config(name) for name in args.config or ["isaac"]}
     if len(configs) < len(args.config or [1]):
         raise SystemExit(f"two of {args.config} have the same name: results would mix")
     budget = args.reduction is not None or args.max_drop is not None or args.lossless
     if budget and not any(config.search for config in configs.values()):
         raise SystemExit(f"no [search] section in any of {args.config} to give a budget to")
-    with distributed.processes(args.device) as device:
-        test = experiment.load_test(args)
-        settings = experiment.settings_of_evaluation(args, configs)
-        results = experiment.results_in(
+    with processes.processes(args.device) as device:
+        test = experiments.load_test(args)
+        settings = experiments.settings_of_evaluation(args, configs)
+        results = experiments.results_in(
             args, args.json, settings, test, technology=args.power or "isaac",
             adc_model=args.adc_model, resume=args.resume,
         )  # fmt: skip
         given = None if args.config is None else configs[Path(args.config[0]).stem]
-        tuned = experiment.load_converted(args, test, given)
+        tuned = experiments.load_converted(args, test, given)
         if tuned is None:
             compare(args, results, configs, device)
         elif budget or len(configs) > 1:
@@ -152,7 +154,7 @@ def main() -> None:
         else:
             exact = None if args.no_verify else verify(results, tuned.to(device), "")
             results.measure(Path(args.weights).stem, tuned.to(device), exact=exact)
-        if distributed.rank() == 0:
+        if processes.rank() == 0:
             show(args, results, device)
         results.finish()
 
@@ -162,7 +164,7 @@ def show(args: argparse.Namespace, results: Results, device: torch.device) -> No
     for name, report in results.reports.items():
         write_report(args, name, report)
     print(f"\n{results.table()}")
-    processes = f"{distributed.world()} processes of " if distributed.world() > 1 else ""
+    processes = f"{processes.world()} processes of " if processes.world() > 1 else ""
     print(f"backend {rt.backend(device.type)}, {processes}{torch.get_num_threads()} threads")
     if args.power:
         print(f"\n{rt.comparison_table(results.reports)}")
@@ -171,4 +173,4 @@ def show(args: argparse.Namespace, results: Results, device: torch.device) -> No
 
 
 if __name__ == "__main__":
-    experiment.run(main)
+    experiments.run(main)

@@ -14,12 +14,13 @@ import argparse
 import copy
 
 import reram_torch as rt
-from reram_torch import distributed, experiment, options
-from reram_torch.finetune import Redesign
-from reram_torch.losses import distillation_loss, with_penalty
-from reram_torch.penalty import ComparisonPenalty
-from reram_torch.plots import plot_training
-from reram_torch.training import Fit
+from reram_torch._support import processes
+from reram_torch.cli import experiments, options
+from reram_torch.training.fit import Fit
+from reram_torch.training.losses import distillation_loss, with_penalty
+from reram_torch.training.penalty import ComparisonPenalty
+from reram_torch.training.pictures import plot_training
+from reram_torch.training.redesign import Redesign
 
 
 def parse() -> argparse.Namespace:
@@ -32,16 +33,16 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     args = parse()
-    experiment.set_up(args)
-    recipe = experiment.recipe_of(args)
+    experiments.set_up(args)
+    recipe = experiments.recipe_of(args)
     config = rt.load_config(args.config)
-    search = experiment.search_of(config, args, args.config)
+    search = experiments.search_of(config, args, args.config)
     if search.reduction is None:
         raise SystemExit("fine-tuning needs a reduction: give --reduction")
-    with distributed.processes(args.device) as device:
-        train, test = experiment.load_training_data(args)
-        calibration = experiment.load_calibration(args, device)
-        net = experiment.load_network(args, train).to(device)
+    with processes.processes(args.device) as device:
+        train, test = experiments.load_training_data(args)
+        calibration = experiments.load_calibration(args, device)
+        net = experiments.load_network(args, train).to(device)
         teacher = copy.deepcopy(net)
         net = rt.convert(net, config, skip=args.skip, fold_bn=args.fold_bn)
         if args.learn_scales:
@@ -57,14 +58,14 @@ def main() -> None:
             net, calibration, search, start=args.start, ranges=args.ranges, penalty=penalty,
             epochs=args.design_epochs or recipe.epochs,
         )  # fmt: skip
-        settings = experiment.settings_of_finetuning(args, config, designs)
+        settings = experiments.settings_of_finetuning(args, config, designs)
         fit = Fit(
             net, train, test, recipe, args.out, loss=loss, before_epoch=designs,
             workers=args.workers, settings=settings, save_every=60 * args.save_minutes,
             kept={"penalty": penalty} if penalty is not None else None,
         )  # fmt: skip
-        resumed = experiment.start(fit, args)
-        results = experiment.results_in(
+        resumed = experiments.start(fit, args)
+        results = experiments.results_in(
             args, args.out / "results.json", settings, test, resume=resumed
         )
         if not resumed:
@@ -72,11 +73,11 @@ def main() -> None:
             results.measure("before", net)
         lines = fit.run()
         results.measure("after", net)
-        if distributed.rank() == 0:
+        if processes.rank() == 0:
             plot_training(lines, args.out / "log.png")
             print(results.table())
         results.finish()
 
 
 if __name__ == "__main__":
-    experiment.run(main)
+    experiments.run(main)

@@ -19,13 +19,14 @@ from pathlib import Path
 import torch
 
 import reram_torch as rt
-from reram_torch import data, experiment, options
-from reram_torch.bound import adc_bound
-from reram_torch.config import ENCODINGS
-from reram_torch.distributed import choose_device
-from reram_torch.evaluate import evaluate
-from reram_torch.files import write_atomically
-from reram_torch.plots import plot_sweep
+from reram_torch._support.files import write_atomically
+from reram_torch._support.processes import choose_device
+from reram_torch.cli import experiments, options
+from reram_torch.config.sections import ENCODINGS
+from reram_torch.data import sets
+from reram_torch.design.bounds import adc_bound
+from reram_torch.evaluation.pictures import plot_sweep
+from reram_torch.evaluation.scoring import evaluate
 
 FIELDS = (
     "config", "design", "granularity", "encoding", "budget", "reduction", "top1",
@@ -80,12 +81,12 @@ def row_of(net, test, **known) -> dict:
 
 def main() -> None:
     args = parse()
-    experiment.set_up(args)
-    images = experiment.load_test(args)
-    test = data.loader(images, args.batch_size, workers=args.workers)
+    experiments.set_up(args)
+    images = experiments.load_test(args)
+    test = sets.loader(images, args.batch_size, workers=args.workers)
     device = choose_device(args.device)
-    float_net = experiment.load_network(args, images).to(device)
-    train = experiment.load_calibration(args, device)
+    float_net = experiments.load_network(args, images).to(device)
+    train = experiments.load_calibration(args, device)
     rows = read(args.csv)
 
     def done(*key) -> bool:
@@ -134,7 +135,7 @@ def main() -> None:
             if done(label, search.granularity, encoding_, budget):
                 continue
             net, lossless, start = network(config), budget == "lossless", time.perf_counter()
-            wanted = experiment.with_budget(
+            wanted = experiments.with_budget(
                 search, None if lossless else budget, None, lossless=lossless
             )
             try:
@@ -160,4 +161,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    experiment.run(main)
+    experiments.run(main)

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import argparse
 
-from reram_torch import experiment, options
-from reram_torch.distributed import processes, rank
-from reram_torch.plots import plot_training
-from reram_torch.training import Fit
+from reram_torch._support.processes import processes, rank
+from reram_torch.cli import experiments, options
+from reram_torch.training.fit import Fit
+from reram_torch.training.pictures import plot_training
 
 
 def parse() -> argparse.Namespace:
@@ -25,20 +25,20 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     args = parse()
-    experiment.set_up(args)
-    recipe = experiment.recipe_of(args)
+    experiments.set_up(args)
+    recipe = experiments.recipe_of(args)
     with processes(args.device) as device:
-        train, test = experiment.load_training_data(args)
-        net = experiment.load_network(args, train).to(device)
+        train, test = experiments.load_training_data(args)
+        net = experiments.load_network(args, train).to(device)
         fit = Fit(
             net, train, test, recipe, args.out, workers=args.workers,
-            settings=experiment.settings_of_training(args), save_every=60 * args.save_minutes,
+            settings=experiments.settings_of_training(args), save_every=60 * args.save_minutes,
         )  # fmt: skip
-        experiment.start(fit, args)
+        experiments.start(fit, args)
         lines = fit.run()
         if rank() == 0:
             plot_training(lines, args.out / "log.png")
 
 
 if __name__ == "__main__":
-    experiment.run(main)
+    experiments.run(main)

@@ -4,7 +4,7 @@ from hypothesis import HealthCheck, settings
 from torch import nn
 
 import reram_torch as rt
-from reram_torch.models import LeNet5
+from reram_torch.models.zoo import LeNet5
 
 settings.register_profile(
     "project",

@@ -7,8 +7,9 @@ import torch
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from reram_torch import native
-from reram_torch.mapping import AdcTables, Geometry
+from reram_torch.crossbar.geometry import Geometry
+from reram_torch.crossbar.tables import AdcTables
+from reram_torch.native import cpu
 
 
 def examples(count):
@@ -17,8 +18,8 @@ def examples(count):
 
 
 def isas():
-    best = native.ISAS.index(native.isa()) if native.available() else -1
-    return native.ISAS[: best + 1]
+    best = cpu.ISAS.index(cpu.isa()) if cpu.available() else -1
+    return cpu.ISAS[: best + 1]
 
 
 def lossless_tables(g: Geometry) -> AdcTables:

@@ -5,8 +5,13 @@ import torch
 from torch import nn
 
 import reram_torch as rt
-from reram_torch import reference
-from reram_torch.quantize import InputScale, dequantized_input, weight_codes, weight_scale
+from reram_torch.crossbar.quantization import (
+    InputScale,
+    dequantized_input,
+    weight_codes,
+    weight_scale,
+)
+from reram_torch.ops import reference
 
 
 def linear(data, bits=8, **options):

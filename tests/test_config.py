@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 import reram_torch as rt
-from reram_torch.config import Config
+from reram_torch.config.sections import Config
 
 
 @pytest.mark.parametrize("name", rt.config_names())

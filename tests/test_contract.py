@@ -5,10 +5,13 @@ import torch
 from hypothesis import given
 from problems import Problem, assert_same, examples, isas, lossless_tables, problems
 
-from reram_torch import backends, mapping, native, reference
-from reram_torch.mapping import AdcTables, Geometry
+from reram_torch.crossbar.cells import program, read_back
+from reram_torch.crossbar.geometry import Geometry
+from reram_torch.crossbar.tables import AdcTables, check_accumulator
+from reram_torch.native import cpu
+from reram_torch.ops import backends, reference
 
-needs_native = pytest.mark.skipif(not native.available(), reason="the native library is not built")
+needs_native = pytest.mark.skipif(not cpu.available(), reason="the native library is not built")
 
 
 def brute_force(p: Problem):
@@ -84,10 +87,10 @@ def test_reference_is_lossless(p):
 @examples(50)
 @given(problems(most=90))
 def test_cells_hold_the_codes(p):
-    cells = mapping.program(p.codes, p.geometry)
+    cells = program(p.codes, p.geometry)
     shape = p.geometry.cells_shape(p.codes.shape[0], p.outputs, p.codes.shape[2])
     assert tuple(cells.shape) == shape
-    read = mapping.read_back(cells, p.geometry, p.outputs, p.codes.shape[2])
+    read = read_back(cells, p.geometry, p.outputs, p.codes.shape[2])
     assert torch.equal(read, p.codes.to(read.dtype))
 
 
@@ -97,20 +100,20 @@ def check_native(p: Problem, monkeypatch, isa: str):
         expected = reference.crossbar(p.u, p.codes, p.tables, p.geometry)
     except ValueError:
         expected = None
-    cells = mapping.program(p.codes, p.geometry)
-    assert torch.equal(native.program(p.codes, p.geometry), cells)
+    cells = program(p.codes, p.geometry)
+    assert torch.equal(cpu.program(p.codes, p.geometry), cells)
     arguments = p.u, cells, p.tables, p.outputs, p.geometry
     if expected is None:  # both refuse what could overflow
         with pytest.raises(ValueError, match="overflow"):
-            native.crossbar(*arguments, True)
+            cpu.crossbar(*arguments, True)
         return
-    assert_same(native.crossbar(*arguments, True), expected)
-    uncounted, *none = native.crossbar(*arguments, False)
+    assert_same(cpu.crossbar(*arguments, True), expected)
+    uncounted, *none = cpu.crossbar(*arguments, False)
     assert torch.equal(uncounted, expected[0])
     assert not any(x.any() for x in none)
     edges = p.tables.edges
     bins = reference.histogram(p.u, p.codes, edges, p.geometry)
-    assert torch.equal(native.histogram(p.u, cells, edges, p.outputs, p.geometry), bins)
+    assert torch.equal(cpu.histogram(p.u, cells, edges, p.outputs, p.geometry), bins)
 
 
 @needs_native
@@ -188,12 +191,12 @@ def test_strips_of_positions_of_a_narrow_layer(edges):
     made = torch.randint(0, 12, levels.shape, dtype=torch.uint8)
     tables = AdcTables(levels, made, torch.tensor(edges, dtype=torch.int32), index)
     expected = reference.crossbar(u, codes, tables, g)
-    cells = mapping.program(codes, g)
+    cells = program(codes, g)
     before = torch.get_num_threads()
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            assert_same(native.crossbar(u, cells, tables, 3, g, True), expected)
+            assert_same(cpu.crossbar(u, cells, tables, 3, g, True), expected)
     finally:
         torch.set_num_threads(before)
 
@@ -202,8 +205,8 @@ def test_strips_of_positions_of_a_narrow_layer(edges):
 @examples(25)
 @given(problems(most=300, tables=("lossless",), one_bit=True))
 def test_native_is_lossless(p):
-    cells = native.program(p.codes, p.geometry)
-    acc, *_ = native.crossbar(p.u, cells, p.tables, p.outputs, p.geometry, False)
+    cells = cpu.program(p.codes, p.geometry)
+    acc, *_ = cpu.crossbar(p.u, cells, p.tables, p.outputs, p.geometry, False)
     assert torch.equal(acc.long(), p.product())
 
 
@@ -211,7 +214,7 @@ def test_native_is_lossless(p):
 @given(problems(most=40))
 def test_the_operator_is_one_of_the_two(p):
     """What torch dispatches to, native where it is built, is the reference to the last integer."""
-    cells = mapping.program(p.codes, p.geometry)
+    cells = program(p.codes, p.geometry)
     arguments = p.u, cells, *p.tables, p.outputs, p.geometry.as_list()
     try:
         expected = reference.crossbar(p.u, p.codes, p.tables, p.geometry)
@@ -231,14 +234,14 @@ def test_the_largest_sums_that_fit(encoding):
     while high - low > 1:  # the deepest reduction that is not refused
         K = (low + high) // 2
         try:
-            mapping.check_accumulator(g, K, tables)
+            check_accumulator(g, K, tables)
             low = K
         except ValueError:
             high = K
     for code in (-128, 127):
         codes = torch.full((1, 2, low), code, dtype=torch.int8)
         u = torch.full((1, 1, low), 255, dtype=torch.uint8)
-        cells = mapping.program(codes, g)
+        cells = program(codes, g)
         acc, *_ = torch.ops.reram_torch.crossbar(u, cells, *tables, 2, g.as_list(), False)
         assert acc.flatten().tolist() == [255 * code * low] * 2
     assert low > 32_000
@@ -249,7 +252,7 @@ def test_nothing_to_do():
     codes = torch.ones(1, 3, 10, dtype=torch.int8)
     tables = lossless_tables(g)
     u = torch.zeros(0, 1, 10, dtype=torch.uint8)
-    cells = mapping.program(codes, g)
+    cells = program(codes, g)
     acc, *counts = torch.ops.reram_torch.crossbar(u, cells, *tables, 3, g.as_list(), True)
     assert acc.shape == (0, 1, 3)
     assert not any(x.any() for x in counts)

@@ -19,9 +19,12 @@ from problems import Problem, assert_same, problems
 from test_native import BAD, GOOD, structure
 
 import reram_torch as rt
-from reram_torch import mapping, native, native_cuda, reference
-from reram_torch.layer_ops import windows
-from reram_torch.mapping import AdcTables, Geometry
+from reram_torch.crossbar.cells import program
+from reram_torch.crossbar.geometry import Geometry, sizes
+from reram_torch.crossbar.tables import AdcTables
+from reram_torch.crossbar.windows import windows
+from reram_torch.native import cpu, cuda, library
+from reram_torch.ops import reference
 
 CSRC = Path(__file__).parents[1] / "csrc"
 COMPILER = shutil.which(os.environ.get("CXX", "c++"))
@@ -40,7 +43,7 @@ class Emulation:
     """The emulated library, and the machine that it pretends to be."""
 
     def __init__(self, path):
-        self.library = native_cuda.load(path)
+        self.library = cuda.load(path)
         self._shared = ctypes.c_int32.in_dll(self.library, "reram_emulated_shared_memory")
         self._processors = ctypes.c_int32.in_dll(self.library, "reram_emulated_processors")
 
@@ -64,23 +67,23 @@ def emulation(tmp_path_factory):
 
 def check(p, device="cpu"):
     """All three functions against the reference."""
-    g, expected = p.geometry, mapping.program(p.codes, p.geometry)
+    g, expected = p.geometry, program(p.codes, p.geometry)
     u, codes = p.u.to(device), p.codes.to(device)
     if u.stride() != p.u.stride():  # a copy to a device keeps no gaps and no overlaps
         u = torch.empty(0, dtype=torch.uint8, device=device)
         whole = p.u.as_strided((p.u.untyped_storage().nbytes(),), (1,), 0)
         u.set_(whole.to(device).untyped_storage(), p.u.storage_offset(), p.u.shape, p.u.stride())
     tables = AdcTables(*(t.to(device) for t in p.tables))
-    cells = native_cuda.program(codes, g)
+    cells = cuda.program(codes, g)
     assert torch.equal(cells.cpu(), expected)
-    bins = native_cuda.histogram(u, cells, tables.edges, p.outputs, g)
+    bins = cuda.histogram(u, cells, tables.edges, p.outputs, g)
     assert torch.equal(bins.cpu(), reference.histogram(p.u, p.codes, p.tables.edges, g))
     try:
         expected = reference.crossbar(p.u, p.codes, p.tables, g)
     except ValueError:
         return  # refused when a layer is given its tables, before any kernel
-    assert_same(native_cuda.crossbar(u, cells, tables, p.outputs, g, True), expected)
-    uncounted, *none = native_cuda.crossbar(u, cells, tables, p.outputs, g, False)
+    assert_same(cuda.crossbar(u, cells, tables, p.outputs, g, True), expected)
+    uncounted, *none = cuda.crossbar(u, cells, tables, p.outputs, g, False)
     assert torch.equal(uncounted.cpu(), expected[0])
     assert not any(x.any() for x in none)
 
@@ -109,7 +112,7 @@ def convolutions(draw):
 
 def affordable(p):
     """Whether a problem takes a moment, in the reference (tiles) and the emulation (products)."""
-    (M, G, K), g = mapping.sizes(p.u), p.geometry
+    (M, G, K), g = sizes(p.u), p.geometry
     products = G * -(-M // 16) * -(-p.outputs // 64) * g.cell_bits * g.dac_bits
     return g.tiles(K) <= 9 and g.tiles(K) * products < 150
 
@@ -132,7 +135,7 @@ def test_emulation_of_convolutions(emulation, p, machine):
     check(p)
 
 
-@pytest.mark.parametrize("product", native_cuda.PRODUCTS)
+@pytest.mark.parametrize("product", cuda.PRODUCTS)
 def test_both_products_equal_reference(emulation, monkeypatch, product):
     monkeypatch.setenv("RERAM_TORCH_CUDA_PRODUCT", product)
 
@@ -162,17 +165,17 @@ def test_tall_tiles(emulation, rows, encoding):
 def test_the_smallest_machine_is_refused(emulation):
     g = Geometry(4096, 128, 1, 1, 8, 8, 0)
     u = torch.zeros(1, 1, 4096, dtype=torch.uint8)
-    cells = mapping.program(torch.zeros(1, 1, 4096, dtype=torch.int8), g)
+    cells = program(torch.zeros(1, 1, 4096, dtype=torch.int8), g)
     emulation.pretend(shared_memory=48 << 10)
-    with pytest.raises(native.NativeError):
-        native_cuda.histogram(u, cells, torch.zeros(1, dtype=torch.int32), 1, g)
+    with pytest.raises(library.NativeError):
+        cuda.histogram(u, cells, torch.zeros(1, dtype=torch.int32), 1, g)
 
 
 def test_nothing_to_do(emulation):
     p = Geometry(128, 128, 1, 1, 8, 8, 0)
     u = torch.zeros(0, 1, 10, dtype=torch.uint8)
-    cells = mapping.program(torch.ones(1, 3, 10, dtype=torch.int8), p)
-    bins = native_cuda.histogram(u, cells, torch.zeros(1, dtype=torch.int32), 3, p)
+    cells = program(torch.ones(1, 3, 10, dtype=torch.int8), p)
+    bins = cuda.histogram(u, cells, torch.zeros(1, dtype=torch.int32), 3, p)
     assert not bins.any()
 
 
@@ -182,7 +185,7 @@ def test_bad_sizes_are_refused(emulation, data):
     values = {f: data.draw(st.sampled_from(BAD[f])) for f in fields if f != "threads"}
     if not values:
         return
-    problem = structure(native._Problem, {**GOOD, **values})
+    problem = structure(cpu._Problem, {**GOOD, **values})
     room, library = torch.full((4096,), 7, dtype=torch.uint8), emulation.library
     at = room.data_ptr()
     assert library.reram_cuda_workspace(problem) == 0 or "tables" in values
@@ -193,7 +196,7 @@ def test_bad_sizes_are_refused(emulation, data):
 
 
 def test_missing_arrays_and_unknown_products_are_refused(emulation):
-    problem, library = structure(native._Problem, GOOD), emulation.library
+    problem, library = structure(cpu._Problem, GOOD), emulation.library
     at = torch.zeros(4096, dtype=torch.uint8).data_ptr()
     crossbar, histogram = [at] * 10, [at] * 5
     for missing in range(10):  # counts and drives may only be missing together
@@ -241,8 +244,8 @@ def embedded_code(path):
 def test_the_library_holds_code_for_both_generations():
     if shutil.which("nvcc") is None:
         pytest.skip("no nvcc")
-    assert native_cuda.available(), "nvcc is there, but the CUDA library was not built"
-    assert {(True, 80), (True, 90), (False, 90)} <= embedded_code(native_cuda.library_path())
+    assert cuda.available(), "nvcc is there, but the CUDA library was not built"
+    assert {(True, 80), (True, 90), (False, 90)} <= embedded_code(cuda.library_path())
 
 
 # --- a device -------------------------------------------------------------------------------------
@@ -251,7 +254,7 @@ on_device = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA de
 
 
 @on_device
-@pytest.mark.parametrize("product", native_cuda.PRODUCTS)
+@pytest.mark.parametrize("product", cuda.PRODUCTS)
 @pytest.mark.parametrize("kind", [problems(most=150), convolutions()], ids=["plain", "windows"])
 def test_device_equals_reference(monkeypatch, product, kind):
     monkeypatch.setenv("RERAM_TORCH_CUDA_PRODUCT", product)

@@ -12,8 +12,9 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 import reram_torch as rt
-from reram_torch import data, models
-from reram_torch.evaluate import evaluate
+from reram_torch.data import sets
+from reram_torch.evaluation.scoring import evaluate
+from reram_torch.models import zoo
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
@@ -33,7 +34,7 @@ def image_folder(root, count=6, classes=("cat", "dog")):
 
 def test_digits():
     pytest.importorskip("sklearn")
-    train, test = data.digits(True), data.digits(False)
+    train, test = sets.digits(True), sets.digits(False)
     assert (len(train), len(test)) == (1437, 360)
     image, label = test[0]
     assert image.shape == (1, 32, 32)
@@ -43,35 +44,35 @@ def test_digits():
 
 def test_subsets_are_reproducible():
     whole = TensorDataset(torch.arange(50))
-    first = [int(x) for (x,) in data.subset(whole, 7, seed=3)]
-    assert first == [int(x) for (x,) in data.subset(whole, 7, seed=3)]
+    first = [int(x) for (x,) in sets.subset(whole, 7, seed=3)]
+    assert first == [int(x) for (x,) in sets.subset(whole, 7, seed=3)]
     assert len(set(first)) == 7
-    assert data.subset(whole, None) is whole
+    assert sets.subset(whole, None) is whole
     with pytest.raises(ValueError, match="cannot take 51 of 50"):
-        data.subset(whole, 51)
+        sets.subset(whole, 51)
 
 
 def test_models_by_name():
-    assert models.build_model("lenet5", 7)(torch.rand(2, 1, 32, 32)).shape == (2, 7)
-    assert models.build_model("resnet20", 10)(torch.rand(2, 3, 32, 32)).shape == (2, 10)
-    assert sum(p.numel() for p in models.build_model("resnet20", 10).parameters()) == 269_722
-    assert isinstance(models.build_model("reram_torch.models:LeNet5", 10), models.LeNet5)
+    assert zoo.build_model("lenet5", 7)(torch.rand(2, 1, 32, 32)).shape == (2, 7)
+    assert zoo.build_model("resnet20", 10)(torch.rand(2, 3, 32, 32)).shape == (2, 10)
+    assert sum(p.numel() for p in zoo.build_model("resnet20", 10).parameters()) == 269_722
+    assert isinstance(zoo.build_model("reram_torch.models:LeNet5", 10), zoo.LeNet5)
     pytest.importorskip("torchvision")
-    assert models.build_model("resnet18", 5).fc.out_features == 5
+    assert zoo.build_model("resnet18", 5).fc.out_features == 5
     for name in ("resnet21", "no.such:thing", "reram_torch.models:Nothing"):
         with pytest.raises(ValueError, match=name):
-            models.build_model(name, 10)
+            zoo.build_model(name, 10)
 
 
 def test_weights_of_another_network_are_named(lenet, tmp_path):
     torch.save({f"module.{k}": v for k, v in lenet.state_dict().items()}, tmp_path / "a.pt")
-    loaded = models.load_weights(models.LeNet5(), str(tmp_path / "a.pt"))
+    loaded = zoo.load_weights(zoo.LeNet5(), str(tmp_path / "a.pt"))
     assert torch.equal(loaded.fc3.weight, lenet.fc3.weight)
     with pytest.raises(ValueError, match="another network"):
-        models.load_weights(models.build_model("resnet20", 10), str(tmp_path / "a.pt"))
+        zoo.load_weights(zoo.build_model("resnet20", 10), str(tmp_path / "a.pt"))
     torch.save([1, 2], tmp_path / "b.pt")
     with pytest.raises(ValueError, match="no state_dict"):
-        models.load_weights(lenet, str(tmp_path / "b.pt"))
+        zoo.load_weights(lenet, str(tmp_path / "b.pt"))
 
 
 def test_evaluate(lenet, batches):
@@ -88,11 +89,11 @@ def test_evaluate(lenet, batches):
 
 
 def test_a_split_shares_nothing():
-    few, rest = data.split(range(20), 6, seed=1)
+    few, rest = sets.split(range(20), 6, seed=1)
     assert len(few) == 6
     assert sorted([*few, *rest]) == list(range(20))
     with pytest.raises(ValueError, match="cannot split 20 from 20"):
-        data.split(range(20), 20)
+        sets.split(range(20), 20)
 
 
 def run_script(*arguments, script="evaluate.py"):
@@ -103,7 +104,7 @@ def run_script(*arguments, script="evaluate.py"):
 def test_the_evaluation_script(tmp_path):
     pytest.importorskip("torchvision")
     folder = image_folder(tmp_path / "images")
-    torch.save(models.build_model("resnet20", 2).state_dict(), tmp_path / "net.pt")
+    torch.save(zoo.build_model("resnet20", 2).state_dict(), tmp_path / "net.pt")
     result = run_script(
         "--model", "resnet20", "--weights", tmp_path / "net.pt", "--classes", 2,
         "--data", folder, "--calibration-data", folder, "--calibration-images", 6,
@@ -207,15 +208,15 @@ def test_the_script_names_what_is_wrong(tmp_path):
 def test_resnet20_on_real_images():
     """200 test images: float, lossless crossbar, twin range."""
     pytest.importorskip("torchvision")
-    test = data.load_dataset(str(SHARED / "cifar10-subset" / "test"))
-    train = data.load_dataset(str(SHARED / "cifar10-subset" / "train"))
-    batches = DataLoader(data.subset(test, 200, 1), 50)
-    net = models.build_model("resnet20", 10).eval()
-    models.load_weights(net, str(SHARED / "resnet20-cifar10.pt"))
+    test = sets.load_dataset(str(SHARED / "cifar10-subset" / "test"))
+    train = sets.load_dataset(str(SHARED / "cifar10-subset" / "train"))
+    batches = DataLoader(sets.subset(test, 200, 1), 50)
+    net = zoo.build_model("resnet20", 10).eval()
+    zoo.load_weights(net, str(SHARED / "resnet20-cifar10.pt"))
     ideal = evaluate(net, batches, show_progress=False).top1
     assert ideal > 0.87
     net = rt.convert(net)
-    rt.calibrate(net, DataLoader(data.subset(train, 64), 32), show_progress=False)
+    rt.calibrate(net, DataLoader(sets.subset(train, 64), 32), show_progress=False)
     assert abs(evaluate(net, batches, show_progress=False).top1 - ideal) <= 0.01
     rt.design_adc(net, "twin_range", reduction=2.3)
     with rt.PowerMeter(net) as meter:

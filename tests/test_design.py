@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 import reram_torch as rt
-from reram_torch.adc import compile_tables
-from reram_torch.search import Choices, Load, candidates, choose
+from reram_torch.adc.registry import compile_tables
+from reram_torch.design.candidates import Choices, Load, candidates, choose
 
 
 @st.composite

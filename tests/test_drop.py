@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reram_torch.drop import counted_drop, expected_drop, margins
+from reram_torch.design.drop import counted_drop, expected_drop, margins
 
 
 def test_margins_are_above_zero_where_the_answer_is_right():

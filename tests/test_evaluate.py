@@ -13,9 +13,9 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 import reram_torch as rt
-from reram_torch import data
-from reram_torch.evaluate import Kept, evaluate, score
-from reram_torch.results import Results
+from reram_torch.data import sets
+from reram_torch.evaluation.results import Results
+from reram_torch.evaluation.scoring import Kept, evaluate, score
 
 ROOT = Path(__file__).parent.parent
 
@@ -79,7 +79,7 @@ def test_images_that_cannot_be_read_do_not_count(lenet, images):
         def __getitem__(self, k):
             return None if k in (1, 10, 11, 12, 13, 14) else images[k]
 
-    found = evaluate(lenet, data.loader(Damaged(), 5))  # one batch is lost whole
+    found = evaluate(lenet, sets.loader(Damaged(), 5))  # one batch is lost whole
     assert (found.images, found.unreadable) == (16, 6)
 
 

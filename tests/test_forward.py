@@ -7,11 +7,13 @@ from hypothesis import strategies as st
 from problems import assert_same, examples, isas, lossless_tables
 
 import reram_torch as rt
-from reram_torch import mapping, native, reference
-from reram_torch.layer_ops import windows
-from reram_torch.mapping import Geometry
+from reram_torch.crossbar.cells import program
+from reram_torch.crossbar.geometry import Geometry, sizes
+from reram_torch.crossbar.windows import windows
+from reram_torch.native import cpu
+from reram_torch.ops import reference
 
-pytestmark = pytest.mark.skipif(not native.available(), reason="the native library is not built")
+pytestmark = pytest.mark.skipif(not cpu.available(), reason="the native library is not built")
 
 
 @st.composite
@@ -133,14 +135,14 @@ def test_windows_are_read_in_place(data):
     if data.draw(st.booleans()):
         u = u.contiguous(memory_format=torch.channels_last)
     view = windows(u, kernel, stride, padding, dilation, groups, 5)
-    M, G, K = mapping.sizes(view)
+    M, G, K = sizes(view)
     g = Geometry(
         rows=30, cols=128, cell_bits=1, dac_bits=1, weight_bits=8, input_bits=8, encoding=0
     )
     codes = torch.randint(-128, 128, (G, 3, K), dtype=torch.int8)
-    tables, cells = lossless_tables(g), mapping.program(codes, g)
-    found = native.crossbar(view, cells, tables, 3, g, True)
+    tables, cells = lossless_tables(g), program(codes, g)
+    found = cpu.crossbar(view, cells, tables, 3, g, True)
     expected = reference.crossbar(view.reshape(M, G, K), codes, tables, g)
     assert_same(found, expected)
-    bins = native.histogram(view, cells, tables.edges, 3, g)
+    bins = cpu.histogram(view, cells, tables.edges, 3, g)
     assert torch.equal(bins, reference.histogram(view, codes, tables.edges, g))

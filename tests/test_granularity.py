@@ -6,15 +6,15 @@ import torch
 from torch import nn
 
 import reram_torch as rt
-from reram_torch.bound import adc_bound, bound_table
-from reram_torch.evaluate import evaluate
-from reram_torch.loads import layer_loads
-from reram_torch.sensitivity import (
+from reram_torch.design.bounds import adc_bound, bound_table
+from reram_torch.design.loads import layer_loads
+from reram_torch.design.sensitivity import (
     adc_effects,
     fold_mean_errors,
     layer_sensitivities,
     output_change,
 )
+from reram_torch.evaluation.scoring import evaluate
 
 GRANULARITIES = ("layer", "slice", "cycle", "activity", "slice+activity", "cycle+slice+activity")
 

@@ -3,16 +3,9 @@
 import numpy as np
 import pytest
 
-from reram_torch.adc import (
-    Intervals,
-    SearchTree,
-    TwinRange,
-    UniformSAR,
-    compile_tables,
-    design_from_dict,
-    design_to_dict,
-)
-from reram_torch.hardware import describe_adc
+from reram_torch.adc.designs import Intervals, SearchTree, TwinRange, UniformSAR
+from reram_torch.adc.registry import compile_tables, design_from_dict, design_to_dict
+from reram_torch.hardware.description import describe_adc
 
 DESIGNS = [
     UniformSAR(4, 2),

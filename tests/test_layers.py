@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 import reram_torch as rt
-from reram_torch.config import ENCODINGS
-from reram_torch.evaluate import plain_integer
-from reram_torch.quantize import dequantized_input, dequantized_weight
+from reram_torch.config.sections import ENCODINGS
+from reram_torch.crossbar.quantization import dequantized_input, dequantized_weight
+from reram_torch.evaluation.integers import plain_integer
 
 
 def ready(layer, x):

@@ -13,8 +13,9 @@ from test_data import image_folder
 from torch.utils.data import Subset, TensorDataset
 
 import reram_torch as rt
-from reram_torch import data, models
-from reram_torch.training import Seeded
+from reram_torch.data import sets
+from reram_torch.models import zoo
+from reram_torch.training.fit import Seeded
 
 PIXELS = np.full((2, 3072), 7, dtype=np.uint8)
 
@@ -79,7 +80,7 @@ def imagenet(tmp_path):
 
 def test_image_folder(tmp_path):
     pytest.importorskip("torchvision")
-    found = data.load_dataset(str(image_folder(tmp_path / "images")), size=24)
+    found = sets.load_dataset(str(image_folder(tmp_path / "images")), size=24)
     assert len(found) == 12
     assert found[0][0].shape == (3, 24, 24)
     assert found.classes == ["cat", "dog"]
@@ -90,14 +91,14 @@ def test_an_image_folder_with_splits(tmp_path, test):
     pytest.importorskip("torchvision")
     image_folder(tmp_path / "train", 5)
     with pytest.raises(FileNotFoundError, match="train and val .or test., each with one folder"):
-        data.load_dataset("imagefolder", root=str(tmp_path))
+        sets.load_dataset("imagefolder", root=str(tmp_path))
     image_folder(tmp_path / test, 2)
-    found = [data.load_dataset("imagefolder", root=str(tmp_path), train=t) for t in (True, False)]
+    found = [sets.load_dataset("imagefolder", root=str(tmp_path), train=t) for t in (True, False)]
     assert [len(part) for part in found] == [10, 4]
     assert [y for _, y in found[1]] == [0, 0, 1, 1]
     if test == "val":  # wins
         image_folder(tmp_path / "test", 1)
-        assert len(data.load_dataset("imagefolder", root=str(tmp_path))) == 4
+        assert len(sets.load_dataset("imagefolder", root=str(tmp_path))) == 4
 
 
 def test_splits_must_have_the_same_classes(tmp_path):
@@ -107,12 +108,12 @@ def test_splits_must_have_the_same_classes(tmp_path):
     for train in (True, False):
         message = "train' has 3 classes and .*val' has 2; 'ant' is only in train"
         with pytest.raises(ValueError, match=message):
-            data.load_dataset("imagefolder", root=str(tmp_path), train=train)
+            sets.load_dataset("imagefolder", root=str(tmp_path), train=train)
     names = tmp_path / "classes.txt"
     names.write_text("ant\ncat\ndog\n\n")
-    found = data.load_dataset("imagefolder", root=str(tmp_path), class_list=names)
+    found = sets.load_dataset("imagefolder", root=str(tmp_path), class_list=names)
     assert [y for _, y in found] == [1, 2]
-    assert data.class_count(found) == 3
+    assert sets.class_count(found) == 3
 
 
 def test_a_folder_may_hold_some_of_the_classes(tmp_path):
@@ -120,37 +121,37 @@ def test_a_folder_may_hold_some_of_the_classes(tmp_path):
     folder, names = image_folder(tmp_path / "images"), tmp_path / "classes.txt"
     here = sorted(x.name for x in folder.iterdir())
     names.write_text("\n".join(["another", *here[::-1]]) + "\n")
-    plain = data.load_dataset(str(folder))
-    found = data.load_dataset(str(folder), class_list=names)
+    plain = sets.load_dataset(str(folder))
+    found = sets.load_dataset(str(folder), class_list=names)
     assert [y for _, y in found] == [len(here) - y for _, y in plain]
     assert [found.classes[y] for _, y in found] == [plain.classes[y] for _, y in plain]
     names.write_text("another\n")
     with pytest.raises(ValueError, match=f"2 folders are not in .*such as '{here[0]}'"):
-        data.load_dataset(str(folder), class_list=names)
+        sets.load_dataset(str(folder), class_list=names)
     with pytest.raises(FileNotFoundError, match="no list of classes"):
-        data.load_dataset(str(folder), class_list=tmp_path / "nowhere")
+        sets.load_dataset(str(folder), class_list=tmp_path / "nowhere")
     with pytest.raises(ValueError, match="class_list is for folders of images, not for 'digits'"):
-        data.load_dataset("digits", class_list=names)
+        sets.load_dataset("digits", class_list=names)
 
 
 def test_a_folder_without_images(tmp_path):
     pytest.importorskip("torchvision")
     (image_folder(tmp_path, 1) / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="one folder of images .*for the classes empty"):
-        data.load_dataset(str(tmp_path))
+        sets.load_dataset(str(tmp_path))
 
 
 @pytest.mark.filterwarnings("ignore")  # torchvision unpickles with an old numpy flag
 def test_cifar_in_its_own_format(cifar):
-    found = data.load_dataset("cifar10", train=True, root=str(cifar))
+    found = sets.load_dataset("cifar10", train=True, root=str(cifar))
     assert len(found) == 10
     assert found[1][1] == 9
     assert found[0][0].shape == (3, 32, 32)
-    assert data.class_count(found) == 10
+    assert sets.class_count(found) == 10
     for train, labels in ((True, [31, 99]), (False, [0, 1])):
-        found = data.load_dataset("cifar100", train=train, root=str(cifar))
+        found = sets.load_dataset("cifar100", train=train, root=str(cifar))
         assert [y for _, y in found] == labels
-        assert data.class_count(found) == 100
+        assert sets.class_count(found) == 100
 
 
 @pytest.mark.filterwarnings("ignore")  # as above
@@ -161,7 +162,7 @@ def test_cifar_in_its_own_format(cifar):
 def test_damaged_cifar_says_what_to_do(cifar, content):
     (cifar / "cifar-100-python" / "test").write_bytes(content)
     with pytest.raises(ValueError, match="cifar100 in .*: delete '.*cifar-100-python'.*download="):
-        data.load_dataset("cifar100", root=str(cifar))
+        sets.load_dataset("cifar100", root=str(cifar))
 
 
 def test_an_incomplete_cifar_says_what_to_do(tmp_path):
@@ -169,14 +170,14 @@ def test_an_incomplete_cifar_says_what_to_do(tmp_path):
     (tmp_path / "cifar-10-batches-py").mkdir()
     (tmp_path / "cifar-10-batches-py" / "test_batch").write_bytes(b"cut short")
     with pytest.raises(ValueError, match="cifar10 in .* is damaged or incomplete"):
-        data.load_dataset("cifar10", root=str(tmp_path))
+        sets.load_dataset("cifar10", root=str(tmp_path))
 
 
 def test_mnist_in_its_own_format(mnist):
-    found = data.load_dataset("mnist", root=str(mnist), size=32, mean=(0.5,), std=(0.5,))
+    found = sets.load_dataset("mnist", root=str(mnist), size=32, mean=(0.5,), std=(0.5,))
     assert [label for _, label in found] == [4, 1]
     assert found[0][0].shape == (1, 32, 32)
-    assert data.class_count(found) == 10
+    assert sets.class_count(found) == 10
 
 
 @pytest.mark.parametrize("length", [0, 3, 10, 16, 800, None])
@@ -185,17 +186,17 @@ def test_damaged_mnist_says_what_to_do(mnist, length):
     one_image = struct.pack(">IIII", 2051, 1, 28, 28) + bytes(28 * 28)  # for two labels
     path.write_bytes(one_image if length is None else path.read_bytes()[:length])
     with pytest.raises(ValueError, match="mnist in .*: delete '.*MNIST'.*download=True"):
-        data.load_dataset("mnist", root=str(mnist))
-    assert len(data.load_dataset("mnist", root=str(mnist), train=True)) == 2
+        sets.load_dataset("mnist", root=str(mnist))
+    assert len(sets.load_dataset("mnist", root=str(mnist), train=True)) == 2
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "mnist"])
 def test_missing_data_sets_say_how_to_get_them(name, tmp_path):
     pytest.importorskip("torchvision")
     with pytest.raises(FileNotFoundError, match="download=True"):
-        data.load_dataset(name, root=str(tmp_path))
+        sets.load_dataset(name, root=str(tmp_path))
     with pytest.raises(FileNotFoundError, match="one folder of images for each class"):
-        data.load_dataset("cifar11")
+        sets.load_dataset("cifar11")
 
 
 def test_a_failed_download_says_how_to_get_it(tmp_path, monkeypatch):
@@ -206,19 +207,19 @@ def test_a_failed_download_says_how_to_get_it(tmp_path, monkeypatch):
 
     monkeypatch.setattr(datasets.CIFAR10, "download", fail)
     with pytest.raises(FileNotFoundError, match="cifar100 is not in .*no route"):
-        data.load_dataset("cifar100", root=str(tmp_path), download=True)
+        sets.load_dataset("cifar100", root=str(tmp_path), download=True)
 
 
 def test_imagenet_in_its_own_format(imagenet):
     for train in (True, False):
-        found = data.load_dataset("imagenet", root=str(imagenet), train=train, size=16)
+        found = sets.load_dataset("imagenet", root=str(imagenet), train=train, size=16)
         assert [y for _, y in found] == [0, 0, 1, 1]
         assert found[0][0].shape == (3, 16, 16)
         assert found.classes[1] == ("goldfish",)
-        assert data.class_count(found) == 2
+        assert sets.class_count(found) == 2
     path = next((imagenet / "val" / "n01443537").iterdir())
     damage(path)
-    found = data.load_dataset("imagenet", root=str(imagenet))
+    found = sets.load_dataset("imagenet", root=str(imagenet))
     with pytest.warns(UserWarning, match=path.name):
         assert sum(item is None for item in found) == 1
 
@@ -226,20 +227,20 @@ def test_imagenet_in_its_own_format(imagenet):
 def test_missing_imagenet_says_how_to_get_it(tmp_path):
     pytest.importorskip("torchvision")
     with pytest.raises(FileNotFoundError, match="image-net.org"):
-        data.load_dataset("imagenet", root=str(tmp_path))
+        sets.load_dataset("imagenet", root=str(tmp_path))
     image_folder(tmp_path / "val", 1)
     with pytest.raises(FileNotFoundError, match="'imagefolder' needs none"):
-        data.load_dataset("imagenet", root=str(tmp_path))
+        sets.load_dataset("imagenet", root=str(tmp_path))
 
 
 def test_damaged_imagenet_says_what_to_do(imagenet):
     for content in (b"", b"not a torch file"):
         (imagenet / "meta.bin").write_bytes(content)
         with pytest.raises(ValueError, match="imagenet in .*meta.bin' is damaged.*delete it"):
-            data.load_dataset("imagenet", root=str(imagenet))
+            sets.load_dataset("imagenet", root=str(imagenet))
     torch.save(({"n01440764": ("tench",)}, []), imagenet / "meta.bin")
     with pytest.raises(ValueError, match="or of other classes than .*'n01443537'"):
-        data.load_dataset("imagenet", root=str(imagenet))
+        sets.load_dataset("imagenet", root=str(imagenet))
 
 
 def test_images_that_cannot_be_read_are_skipped(tmp_path):
@@ -249,7 +250,7 @@ def test_images_that_cannot_be_read_are_skipped(tmp_path):
     noise.save(folder / "cat" / "4.jpg")
     damage(folder / "cat" / "4.jpg")
     (folder / "dog" / "0.png").write_text("not an image")
-    found = data.load_dataset(str(folder), size=32)
+    found = sets.load_dataset(str(folder), size=32)
     with pytest.warns(UserWarning, match="image that cannot be read") as caught:
         missing = [k for k in range(len(found)) if found[k] is None]
     assert missing == [4, 5]
@@ -257,11 +258,11 @@ def test_images_that_cannot_be_read_are_skipped(tmp_path):
         assert name in str(warning.message)
     assert len(found) == 9
     with pytest.warns(UserWarning, match="cannot be read"):
-        batches = list(data.loader(data.subset(found, None), 3))
+        batches = list(sets.loader(sets.subset(found, None), 3))
     assert [len(y) for _, y in batches] == [3, 1, 3]
     assert torch.cat([y for _, y in batches]).tolist() == [0, 0, 0, 0, 1, 1, 1]
     with pytest.warns(UserWarning, match="cannot be read"):
-        [none, some] = data.loader(Seeded(Subset(found, [4, 5, 0]), 0), 2)
+        [none, some] = sets.loader(Seeded(Subset(found, [4, 5, 0]), 0), 2)
     assert none is None
     assert torch.equal(some[0][0], found[0][0])
 
@@ -270,10 +271,10 @@ def test_unreadable_images_in_workers(tmp_path):
     pytest.importorskip("torchvision")
     folder = image_folder(tmp_path, 2)
     damage(folder / "cat" / "0.png")
-    found = data.load_dataset(str(folder), size=32)
+    found = sets.load_dataset(str(folder), size=32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # workers take it over
-        batches = list(data.loader(found, 1, workers=1))
+        batches = list(sets.loader(found, 1, workers=1))
     assert [batch is None for batch in batches] == [True, False, False, False]
 
 
@@ -285,7 +286,7 @@ def test_errors_of_a_transform_are_the_users(tmp_path):
 
     plain = datasets.ImageFolder(image_folder(tmp_path), transform)
     with pytest.raises(OSError, match="mine"):
-        data.Readable(plain)[0]
+        sets.Readable(plain)[0]
     (tmp_path / "cat" / "0.png").write_bytes(b"")
     with pytest.raises(OSError, match="cannot identify"):
         plain[0]  # the wrapper left it as it was
@@ -293,12 +294,12 @@ def test_errors_of_a_transform_are_the_users(tmp_path):
 
 def test_the_number_of_classes(tmp_path):
     pytest.importorskip("sklearn")
-    digits = data.digits(train=False)
-    assert data.class_count(digits) == 10
-    assert data.class_count(Seeded(data.subset(digits, 20), 0)) == 10
-    assert data.class_count(data.split(digits, 20)[1]) == 10
-    assert data.class_count(TensorDataset(torch.zeros(3))) is None
-    assert set(data.SPLIT) == {"digits", "imagefolder", *data.TORCHVISION}
+    digits = sets.digits(train=False)
+    assert sets.class_count(digits) == 10
+    assert sets.class_count(Seeded(sets.subset(digits, 20), 0)) == 10
+    assert sets.class_count(sets.split(digits, 20)[1]) == 10
+    assert sets.class_count(TensorDataset(torch.zeros(3))) is None
+    assert set(sets.SPLIT) == {"digits", "imagefolder", *sets.TORCHVISION}
 
 
 @pytest.fixture
@@ -315,7 +316,7 @@ def published(monkeypatch):
     "name", ["DEFAULT", "IMAGENET1K_V1", "SqueezeNet1_1_Weights.IMAGENET1K_V1"]
 )
 def test_published_weights_by_name(published, name):
-    net = models.build_model("squeezenet1_1", 1000, name)
+    net = zoo.build_model("squeezenet1_1", 1000, name)
     for a, b in zip(net.parameters(), published[0].parameters(), strict=True):
         assert torch.equal(a, b)
 
@@ -323,19 +324,19 @@ def test_published_weights_by_name(published, name):
 @pytest.mark.usefixtures("published")
 def test_published_weights_that_do_not_fit(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="is for 1000 classes, not 10"):
-        models.build_model("squeezenet1_1", 10, "DEFAULT")
+        zoo.build_model("squeezenet1_1", 10, "DEFAULT")
     for name in ("IMAGENET1K_V9", "ResNet18_Weights.IMAGENET1K_V1"):
         with pytest.raises(ValueError, match=f"no weights '{name}' .*'IMAGENET1K_V1', 'DEFAULT'"):
-            models.build_model("squeezenet1_1", 1000, name)
+            zoo.build_model("squeezenet1_1", 1000, name)
     with pytest.raises(ValueError, match="has no classifier"):
-        models.build_model("vgg16", 1000, "IMAGENET1K_FEATURES")
+        zoo.build_model("vgg16", 1000, "IMAGENET1K_FEATURES")
     with pytest.raises(FileNotFoundError, match="no file of weights 'DEFAULT'"):
-        models.build_model("lenet5", 10, "DEFAULT")
+        zoo.build_model("lenet5", 10, "DEFAULT")
     with pytest.raises(FileNotFoundError, match="no file of weights 'no.pt'"):
-        models.build_model("squeezenet1_1", 1000, "no.pt")
+        zoo.build_model("squeezenet1_1", 1000, "no.pt")
     monkeypatch.chdir(tmp_path)  # a file wins over a name
-    torch.save(models.build_model("squeezenet1_1", 3).state_dict(), "DEFAULT")
-    net = models.build_model("squeezenet1_1", 3, "DEFAULT")
+    torch.save(zoo.build_model("squeezenet1_1", 3).state_dict(), "DEFAULT")
+    net = zoo.build_model("squeezenet1_1", 3, "DEFAULT")
     assert net.classifier[1].out_channels == 3
 
 
@@ -348,14 +349,14 @@ def test_a_failed_download_of_weights_says_what_to_do(published, tmp_path, monke
     with pytest.raises(
         FileNotFoundError, match=f"get {entry.url} and put it at '{tmp_path}.*{file}"
     ):
-        models.build_model("squeezenet1_1", 1000, "DEFAULT")
+        zoo.build_model("squeezenet1_1", 1000, "DEFAULT")
 
 
 @pytest.mark.parametrize("content", [b"", b"text", bytes(range(256)) * 4, b"PK\x03\x04 zip"])
 def test_what_torch_cannot_read_is_named(lenet, tmp_path, content):
     (tmp_path / "a.pt").write_bytes(content)
     with pytest.raises(ValueError, match="a.pt holds no state_dict"):
-        models.load_weights(lenet, tmp_path / "a.pt")
+        zoo.load_weights(lenet, tmp_path / "a.pt")
 
 
 @pytest.mark.parametrize("nested", [False, True])
@@ -364,8 +365,8 @@ def test_a_float_model_takes_a_converted_checkpoint(lenet, calibrated, tmp_path,
     assert "conv1._extra_state" in state
     state |= {f"fc3.log_{what}_step": torch.zeros(1) for what in ("input", "weight")}
     torch.save({"state_dict": state} if nested else state, tmp_path / "a.pt")
-    loaded = models.load_weights(models.LeNet5(), tmp_path / "a.pt")
+    loaded = zoo.load_weights(zoo.LeNet5(), tmp_path / "a.pt")
     assert torch.equal(loaded.fc3.weight, lenet.fc3.weight)
     torch.save({f"module.{k}": v for k, v in calibrated.state_dict().items()}, tmp_path / "b.pt")
-    again = models.load_weights(rt.convert(models.LeNet5()), tmp_path / "b.pt")
+    again = zoo.load_weights(rt.convert(zoo.LeNet5()), tmp_path / "b.pt")
     assert again.conv1.input_range == calibrated.conv1.input_range

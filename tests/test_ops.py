@@ -4,16 +4,16 @@ import pytest
 import torch
 
 import reram_torch as rt
-from reram_torch import native
-from reram_torch.evaluate import plain_integer
-from reram_torch.mapping import Geometry
+from reram_torch.crossbar.geometry import Geometry
+from reram_torch.evaluation.integers import plain_integer
+from reram_torch.native import cpu
 
 OPS = torch.ops.reram_torch
 
 
 @pytest.fixture(params=["native", "reference"])
 def backend(request, monkeypatch):
-    if request.param == "native" and not native.available():
+    if request.param == "native" and not cpu.available():
         pytest.skip("the native library is not built")
     monkeypatch.setenv("RERAM_TORCH_BACKEND", request.param)
     return request.param
@@ -118,7 +118,7 @@ def test_backend_can_be_seen_and_demanded(monkeypatch):
     with pytest.raises(ValueError, match="RERAM_TORCH_BACKEND"):
         rt.backend()
     monkeypatch.delenv("RERAM_TORCH_BACKEND")
-    if native.available():
+    if cpu.available():
         assert rt.backend().startswith("native")
         monkeypatch.setenv("RERAM_TORCH_ISA", "sse9")
         with pytest.raises(rt.NativeError, match="sse9"):

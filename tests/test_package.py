@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import reram_torch as rt
-from reram_torch import native
+from reram_torch.native import cpu
 
 ROOT = Path(__file__).parent.parent
 
@@ -46,7 +46,7 @@ def test_it_tells_what_runs():
     assert re.search(r"^reram_torch: +\d", result.stdout, re.M)
     assert re.search(r"^backend: +reference$", result.stdout, re.M)
     assert re.search(r"^torch: +2\.", result.stdout, re.M)
-    if native.available():
+    if cpu.available():
         result = python("-m", "reram_torch", RERAM_TORCH_ISA="portable", RERAM_TORCH_BACKEND="")
         assert re.search(r"^backend: +native \(portable\)$", result.stdout, re.M)
         assert re.search(r"^library: +.*reram_crossbar", result.stdout, re.M)
@@ -62,15 +62,15 @@ def test_the_native_library_is_there_when_it_is_demanded():
     """CI demands it: a build that fails must not pass as a pure Python install."""
     if os.environ.get("RERAM_TORCH_BACKEND") != "native":
         pytest.skip("RERAM_TORCH_BACKEND=native is not set")
-    assert native.available()
+    assert cpu.available()
 
 
 @pytest.mark.skipif(not shutil.which("objdump"), reason="objdump is not installed")
-@pytest.mark.skipif(not native.available(), reason="the native library is not built")
+@pytest.mark.skipif(not cpu.available(), reason="the native library is not built")
 def test_wide_instructions_stay_in_their_kernels():
     """Nothing but the AVX-512 kernel touches a zmm register, nor runs at load time."""
     listing = subprocess.run(
-        ["objdump", "-d", "-C", "--no-show-raw-insn", str(native.library_path())],
+        ["objdump", "-d", "-C", "--no-show-raw-insn", str(cpu.library_path())],
         capture_output=True,
         text=True,
         check=True,

@@ -12,9 +12,9 @@ from problems import examples
 from torch import nn
 
 import reram_torch as rt
-from reram_torch import reference
-from reram_torch.penalty import ComparisonPenalty
-from reram_torch.quantize import input_codes, weight_codes
+from reram_torch.crossbar.quantization import input_codes, weight_codes
+from reram_torch.ops import reference
+from reram_torch.training.penalty import ComparisonPenalty
 
 ENCODINGS = ("offset", "differential", "dual")
 

@@ -6,7 +6,7 @@ from test_penalty import ENCODINGS, converted, with_slopes
 from torch import nn
 
 import reram_torch as rt
-from reram_torch.penalty import ComparisonPenalty
+from reram_torch.training.penalty import ComparisonPenalty
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)

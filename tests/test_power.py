@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import reram_torch as rt
-from reram_torch.counts import EVENTS, baseline_conversions
+from reram_torch.power.counts import EVENTS, baseline_conversions
 
 
 def metered(net, x):

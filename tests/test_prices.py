@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reram_torch import prices
+from reram_torch.design import prices
 
 
 @given(st.floats(-39, 29), st.floats(0.01, 100), st.integers(0, 40), st.floats(-40, 30))

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import reram_torch as rt
-from reram_torch import distributed
-from reram_torch.models import LeNet5
+from reram_torch._support import processes
+from reram_torch.models.zoo import LeNet5
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.skipif(
@@ -87,15 +87,15 @@ def test_fine_tuning_in_two_processes(tmp_path):
 
 
 def test_one_process_alone_shares_nothing():
-    assert (distributed.rank(), distributed.world()) == (0, 1)
+    assert (processes.rank(), processes.world()) == (0, 1)
     values = torch.arange(3.0)
-    assert distributed.add_up(values) is values
-    assert distributed.highest(values) is values
-    assert distributed.gather("a") == ["a"]
-    assert distributed.broadcast("a") == "a"
-    assert distributed.share(range(3)) == range(3)
+    assert processes.add_up(values) is values
+    assert processes.highest(values) is values
+    assert processes.gather("a") == ["a"]
+    assert processes.broadcast("a") == "a"
+    assert processes.share(range(3)) == range(3)
     with pytest.raises(ValueError, match="device must be one of"):
-        distributed.choose_device("gpu")
+        processes.choose_device("gpu")
 
 
 def test_a_meter_adds_what_another_counted(calibrated, batches):

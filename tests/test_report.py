@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import reram_torch as rt
-from reram_torch.models import LeNet5
-from reram_torch.report import quantity
+from reram_torch.models.zoo import LeNet5
+from reram_torch.power.reports import quantity
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 import reram_torch as rt
-from reram_torch.models import LeNet5
-from reram_torch.quantize import input_codes
-from reram_torch.scales import on_learned_grid, step_of
+from reram_torch.crossbar.quantization import input_codes
+from reram_torch.models.zoo import LeNet5
+from reram_torch.nn.scales import on_learned_grid, step_of
 
 
 def learning(net, batches, config=None):

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reram_torch.activity import activity_edges
-from reram_torch.adc import Intervals, SearchTree, compile_tables
-from reram_torch.interval_search import optimal_intervals, run_errors
-from reram_torch.tree_search import optimal_trees
+from reram_torch.adc.designs import Intervals, SearchTree
+from reram_torch.adc.registry import compile_tables
+from reram_torch.calibration.activity import activity_edges
+from reram_torch.design.optimal_intervals import optimal_intervals, run_errors
+from reram_torch.design.optimal_trees import optimal_trees
 
 numbers = st.lists(st.integers(0, 30), min_size=1, max_size=9)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import reram_torch as rt
-from reram_torch.models import LeNet5
+from reram_torch.models.zoo import LeNet5
 
 
 def outputs(net, x):

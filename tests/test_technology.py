@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from test_power import metered
 
 import reram_torch as rt
-from reram_torch.adc_energy import survey_energy_pj
-from reram_torch.config import config_folders
-from reram_torch.switching import SWITCHINGS, switching_energy
+from reram_torch.config.files import config_folders
+from reram_torch.power.adc_energy import survey_energy_pj
+from reram_torch.power.switching import SWITCHINGS, switching_energy
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def test_any_order_of_thresholds_has_its_price(order, value):
 
     class Path:
         def tree(self, lowest, highest):
-            from reram_torch.adc import Leaf, Node
+            from reram_torch.adc.trees import Leaf, Node
 
             tree = Leaf(value)
             for threshold in reversed(asked):
@@ -240,7 +240,7 @@ def measured(net, x):
 @pytest.mark.parametrize("encoding", ["offset", "differential", "dual"])
 def test_sar_is_the_sum_over_every_conversion(design, encoding, isaac):
     """Against the energy of each sum, one at a time."""
-    from reram_torch.reference import bit_line_sums
+    from reram_torch.ops.reference import bit_line_sums
 
     config = rt.Config(rt.CrossbarConfig(rows=32), rt.WeightConfig(encoding=encoding))
     net = rt.calibrate(rt.convert(torch.nn.Linear(50, 3), config), torch.rand(9, 50))
@@ -250,7 +250,7 @@ def test_sar_is_the_sum_over_every_conversion(design, encoding, isaac):
     report = measured(net, x).report(adc_model="sar")
     [layer] = rt.crossbar_layers(net).values()
     g, tables, sar = layer.geometry, layer.tables(), isaac.adc.sar
-    from reram_torch.mapping import read_back
+    from reram_torch.crossbar.cells import read_back
 
     codes = read_back(layer.encoded().cells, g, 3, 50)
     expected = 0.0

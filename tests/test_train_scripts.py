@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from reram_torch import data, models, options
-from reram_torch.recipe import Recipe
-from reram_torch.training import Fit, Seeded
+from reram_torch.cli import options
+from reram_torch.data import sets
+from reram_torch.models import zoo
+from reram_torch.training.fit import Fit, Seeded
+from reram_torch.training.recipe import Recipe
 
 ROOT = Path(__file__).parent.parent
 
@@ -57,8 +59,8 @@ def test_a_killed_run_resumes_to_the_same_result(tmp_path):
 
 def test_fine_tuning_through_crossbars(tmp_path):
     pytest.importorskip("sklearn")
-    net = models.LeNet5()
-    fit = Fit(net, data.digits(train=True), data.digits(train=False),
+    net = zoo.LeNet5()
+    fit = Fit(net, sets.digits(train=True), sets.digits(train=False),
               Recipe(epochs=3, batch_size=64, rate=2e-3), tmp_path / "float")  # fmt: skip
     fit.run()
     command_line = (
@@ -147,9 +149,9 @@ def test_augmentation_moves_images(tmp_path):
 
     (tmp_path / "a").mkdir()
     Image.effect_noise((32, 32), 90).convert("RGB").save(tmp_path / "a" / "0.png")
-    plain = data.load_dataset(str(tmp_path), size=32)[0][0]
+    plain = sets.load_dataset(str(tmp_path), size=32)[0][0]
     for augment in ("shift", "flip", "resized"):
-        found = Seeded(data.load_dataset(str(tmp_path), size=32, augment=augment), 0)
+        found = Seeded(sets.load_dataset(str(tmp_path), size=32, augment=augment), 0)
         assert found[0][0].shape == plain.shape
         views = []
         for epoch in range(6):
@@ -157,6 +159,6 @@ def test_augmentation_moves_images(tmp_path):
             views.append(found[0][0])
         assert any(not torch.equal(v, plain) for v in views)
     with pytest.raises(ValueError, match="needs a size"):
-        data.load_dataset(str(tmp_path), augment="flip")
+        sets.load_dataset(str(tmp_path), augment="flip")
     with pytest.raises(ValueError, match="augment must be one of"):
-        data.load_dataset(str(tmp_path), size=32, augment="mirror")
+        sets.load_dataset(str(tmp_path), size=32, augment="mirror")

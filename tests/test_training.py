@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from reram_torch import models
-from reram_torch.losses import distillation_loss, entropy_loss
-from reram_torch.recipe import Recipe, rate_at
-from reram_torch.training import Fit, Seeded
+from reram_torch.models import zoo
+from reram_torch.training.fit import Fit, Seeded
+from reram_torch.training.losses import distillation_loss, entropy_loss
+from reram_torch.training.recipe import Recipe, rate_at
 
 ROOT = Path(__file__).parent.parent
 
@@ -205,7 +205,7 @@ def test_the_best_network_is_kept(tmp_path):
     assert best["best"] == max(top1s)
     assert best["epoch"] == top1s.index(max(top1s)) + 1
     assert lines[-1]["loss"] < lines[0]["loss"]
-    net = models.load_weights(small(), str(tmp_path / "best.pt"))
+    net = zoo.load_weights(small(), str(tmp_path / "best.pt"))
     assert torch.equal(net[0].weight, best["state_dict"]["0.weight"])
 
 

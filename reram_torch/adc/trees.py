@@ -1,0 +1,70 @@
+"""Binary search trees over the bit-line sum, and the shapes that designs build them from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """The end of a search: the level that the shift-add receives."""
+
+    level: int
+
+
+@dataclass(frozen=True)
+class Node:
+    """One comparison: sums below `threshold` go on to `below`, the others to `above`."""
+
+    threshold: int
+    below: Leaf | Node
+    above: Leaf | Node
+
+
+@dataclass(frozen=True)
+class Tables:
+    """A search tree by bit-line sum.
+
+    Attributes:
+        lowest: the sum that index 0 stands for.
+        level: decoded level of each sum, int32, shape (V,).
+        comparisons: A/D operations of each sum, uint8, shape (V,).
+    """
+
+    lowest: int
+    level: np.ndarray
+    comparisons: np.ndarray
+
+
+def _balanced(levels: list[int]) -> Leaf | Node:
+    """The tree of a SAR search over equally spaced levels: each sum goes to the nearest one.
+
+    Thresholds lie halfway between levels; a sum on the threshold goes to the upper level.
+    """
+    if len(levels) == 1:
+        return Leaf(levels[0])
+    half = len(levels) // 2
+    threshold = -((-levels[half - 1] - levels[half]) // 2)
+    return Node(threshold, _balanced(levels[:half]), _balanced(levels[half:]))
+
+
+def _grid(bits: int, step: int, lowest: int) -> list[int]:
+    """The 2^bits levels of a plain ADC: from zero, or around it where sums can be negative."""
+    first = 0 if lowest >= 0 else -(1 << bits) // 2
+    return [(first + code) * step for code in range(1 << bits)]
+
+
+def _from_depths(starts: tuple[int, ...], leaves: list[Leaf | Node], depths: tuple[int, ...]):
+    """The tree whose leaves, in order, lie at these depths."""
+    stack: list[tuple[int, int, Leaf | Node]] = []  # depth, first sum, subtree
+    for start, leaf, depth in zip(starts, leaves, depths, strict=True):
+        stack.append((depth, start, leaf))
+        while len(stack) > 1 and stack[-1][0] == stack[-2][0] > 0:
+            _, threshold, above = stack.pop()
+            made, first, below = stack.pop()
+            stack.append((made - 1, first, Node(threshold, below, above)))
+    if len(stack) != 1 or stack[0][0] != 0:
+        raise ValueError(f"depths {list(depths)} are not those of a binary tree's leaves, in order")
+    return stack[0][2]

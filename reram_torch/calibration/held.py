@@ -1,0 +1,65 @@
+"""The batches that calibration goes through, and those it holds back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+
+from reram_torch._support.checks import check_finite
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What `calibrate` keeps on the network for `design_adc`.
+
+    Copies of the network share it; a pickled network leaves the images behind.
+
+    Attributes:
+        inputs: the batches.
+        targets: their labels, or None where there were none.
+        held_back: batches that calibration did not look at, to measure `max_drop` on; or None.
+    """
+
+    inputs: list[torch.Tensor]
+    targets: list[torch.Tensor] | None
+    held_back: Calibration | None = None
+
+    def split(self, share: float) -> Calibration:
+        """The same with the last batches held back: `share` of them, rounded down."""
+        n = len(self.inputs) - int(len(self.inputs) * share)
+        parts = [
+            Calibration(self.inputs[k], None if self.targets is None else self.targets[k])
+            for k in (slice(n), slice(n, None))
+        ]
+        return dataclasses.replace(parts[0], held_back=parts[1] if parts[1].inputs else None)
+
+    def __deepcopy__(self, memo: dict) -> Calibration:
+        return self
+
+    def __reduce__(self):
+        return Calibration, ([], None)
+
+
+def collect(batches: Iterable) -> Calibration:
+    """The batches as lists: they are gone through more than once."""
+    if isinstance(batches, torch.Tensor):
+        batches = [batches]
+    inputs, targets = [], []
+    for k, batch in enumerate(batches):
+        paired = isinstance(batch, tuple | list)
+        x = batch[0] if paired and batch else batch
+        if not isinstance(x, torch.Tensor) or not x.is_floating_point():
+            what = x.dtype if isinstance(x, torch.Tensor) else type(x).__name__
+            raise TypeError(f"batches[{k}]: the input must be a floating-point tensor, not {what}")
+        check_finite(f"batches[{k}]", x)
+        inputs.append(x.detach().clone())  # some loaders use one buffer for every batch
+        if paired and len(batch) > 1:
+            targets.append(torch.as_tensor(batch[1]))
+    if not inputs:
+        raise ValueError("batches is empty: calibrate needs at least one batch of inputs")
+    if targets and len(targets) != len(inputs):
+        raise ValueError(f"only {len(targets)} of {len(inputs)} batches have targets")
+    return Calibration(inputs, targets or None)

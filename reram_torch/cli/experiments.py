@@ -1,0 +1,242 @@
+"""What the scripts share: networks, data and runs as their options name them."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from reram_torch.config.sections import Config, SearchConfig
+from reram_torch.conversion.converting import convert
+from reram_torch.data import sets
+from reram_torch.evaluation.results import Results
+from reram_torch.models import zoo
+from reram_torch.training.fit import Fit
+from reram_torch.training.recipe import Recipe
+from reram_torch.training.redesign import Redesign
+
+
+def run(main: Callable[[], None]) -> None:
+    """Runs a script; Ctrl-C or SIGTERM end it without a traceback.
+
+    Raises:
+        SystemExit: with 130, as a shell expects of an interrupted program.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what clusters send
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("stopped; what was written so far is kept", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _plainly(function: Callable) -> Callable:
+    """A function whose errors, which tell the user what to do, end the program as its message."""
+
+    @functools.wraps(function)
+    def plain(*args, **more):
+        try:
+            return function(*args, **more)
+        except (FileNotFoundError, ImportError, ValueError) as error:
+            raise SystemExit(str(error)) from error
+
+    return plain
+
+
+@_plainly
+def recipe_of(args: argparse.Namespace) -> Recipe:
+    """The recipe that the options state."""
+    names = [f.name for f in dataclasses.fields(Recipe)]
+    return Recipe(**{name: getattr(args, name) for name in names})
+
+
+def load_training_data(args: argparse.Namespace) -> tuple[sets.Dataset, sets.Dataset]:
+    """Training images, augmented, and test images."""
+    name = args.calibration_data or args.data
+    if name == args.data and name not in sets.SPLIT:
+        raise SystemExit(f"{name!r} would be trained on and tested on: give --train-data")
+    train = load_images(args, name, train=True, augment=args.augment)
+    test = load_images(args, args.data, train=False)
+    return train, sets.subset(test, args.limit, args.seed)
+
+
+def settings_of_training(args: argparse.Namespace) -> dict:
+    """What a run must share with the one that it resumes beside its recipe, as plain values."""
+    return {name: getattr(args, name) for name in ("model", "size", "resize", "augment")}
+
+
+def settings_of_finetuning(args: argparse.Namespace, config: Config, designs: Redesign) -> dict:
+    """What a fine-tuning run must share with the one that it resumes, likewise."""
+    names = (
+        "skip", "fold_bn", "ranges", "calibration_images", "distill", "temperature",
+        "learn_scales", "penalty",
+    )  # fmt: skip
+    return {
+        **settings_of_training(args),
+        "config": config.to_dict(),
+        "reduction": designs.search.reduction,
+        "start": designs.start,
+        "designs": designs.epochs,
+        **{name: getattr(args, name) for name in names},
+    }
+
+
+def settings_of_evaluation(args: argparse.Namespace, configs: dict[str, Config]) -> dict:
+    """What an evaluation must share with the one that it resumes, as plain values."""
+    free = "resume", "workers", "threads", "report", "layers", "json", "power"
+    options = {k: str(v) for k, v in vars(args).items() if k not in free}
+    return {**options, "configs": {k: c.to_dict() for k, c in configs.items()}}
+
+
+@_plainly
+def results_in(
+    args: argparse.Namespace, path: Path | None, settings: dict, images: sets.Dataset, **more
+) -> Results:
+    """Results on a data set with the options' batches, in a file; `more` as `Results` takes it."""
+    return Results(path, settings, images, args.batch_size, args.workers, args.bf16, **more)
+
+
+@_plainly
+def start(fit: Fit, args: argparse.Namespace) -> bool:
+    """Resumes a run if that is asked for; True if there was one.
+
+    Raises:
+        SystemExit: the folder holds a run that nobody asked to resume, or its checkpoint is of
+            another run.
+    """
+    if not args.resume:
+        if (fit.folder / "last.pt").is_file():
+            raise SystemExit(f"{fit.folder} holds a run: --resume it, or give another --out")
+        return False
+    return fit.resume()
+
+
+def set_up(args: argparse.Namespace) -> None:
+    """Threads, and the seed of random weights."""
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+
+
+@_plainly
+def load_network(args: argparse.Namespace, images: sets.Dataset) -> nn.Module:
+    """The float network that the options name, in eval mode.
+
+    Raises:
+        SystemExit: it has not one output for each class of the images.
+    """
+    classes = args.classes or sets.class_count(images) or 10
+    net = zoo.build_model(args.model, classes, args.weights).eval()
+    check_outputs(net, images)
+    return net
+
+
+@_plainly
+def load_converted(
+    args: argparse.Namespace, images: sets.Dataset, config: Config | None
+) -> nn.Module | None:
+    """The converted network of a fine-tuning run's checkpoint; None if `--weights` names another.
+
+    Layers in float, folding and, if no `config` is given, the design are those of the run.
+
+    Raises:
+        SystemExit: the checkpoint is of another network or of another design.
+    """
+    if not args.weights or not Path(args.weights).is_file():
+        return None
+    state, settings = zoo.read_checkpoint(args.weights)
+    if not zoo.is_of_crossbars(state):
+        return None
+    if config is None:
+        if "config" not in settings:
+            raise ValueError(f"{args.weights} does not say what design it is of: give --config")
+        config = Config.from_dict(settings["config"])
+    classes = args.classes or sets.class_count(images) or 10
+    net = zoo.build_model(args.model, classes).eval()
+    skip, fold_bn = settings.get("skip", args.skip), settings.get("fold_bn", args.fold_bn)
+    net = convert(net, config, skip=skip, fold_bn=fold_bn)
+    try:
+        net.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"{args.weights} is of another network or design: {error}") from error
+    check_outputs(net, images)
+    return net
+
+
+@torch.no_grad()
+def check_outputs(net: nn.Module, images: sets.Dataset) -> None:
+    """Runs one image, and ends the program if the network's outputs are not the images' classes."""
+    classes = sets.class_count(images)
+    readable = (item for k in range(len(images)) if (item := images[k]) is not None)
+    first = next(readable, None)
+    if first is None:
+        raise SystemExit("none of the images can be read")
+    scores = net(first[0][None])
+    if classes is not None and scores.shape[1:] != (classes,):
+        raise SystemExit(
+            f"the data have {classes} classes, but the network gives an image outputs of shape "
+            f"{tuple(scores.shape[1:])}: give the data the network was trained on, --classes, or "
+            "--class-list for a folder that holds some of its classes"
+        )
+
+
+@_plainly
+def load_images(
+    args: argparse.Namespace, name: str, *, train: bool, augment: str = "none"
+) -> sets.Dataset:
+    """The data set `name` as the options say."""
+    mnist = name == "mnist"
+    mean = tuple(args.mean or (sets.MNIST_MEAN if mnist else sets.IMAGENET_MEAN))
+    std = tuple(args.std or (sets.MNIST_STD if mnist else sets.IMAGENET_STD))
+    return sets.load_dataset(
+        name, train=train, root=args.root, size=args.size, resize=args.resize, mean=mean, std=std,
+        class_list=args.class_list, augment=augment, download=args.download,
+    )  # fmt: skip
+
+
+@_plainly
+def load_test(args: argparse.Namespace) -> sets.Dataset:
+    """Test images; where they are those that calibrate, the ones that are left."""
+    found = load_images(args, args.data, train=False)
+    if args.calibration_data == args.data:
+        found = sets.split(found, args.calibration_images, args.seed)[1]
+    return sets.subset(found, args.limit, args.seed)
+
+
+@_plainly
+def load_calibration(args: argparse.Namespace, device: torch.device | str = "cpu") -> list:
+    """Batches of (input, label) that calibrate, on a device."""
+    found = load_images(args, args.calibration_data or args.data, train=True)
+    if args.calibration_data == args.data:
+        found = sets.split(found, args.calibration_images, args.seed)[0]
+    else:
+        found = sets.subset(found, args.calibration_images, args.seed)
+    batches = sets.loader(found, args.batch_size, workers=args.workers)
+    return [(x.to(device), y.to(device)) for x, y in filter(None, batches)]
+
+
+def search_of(config: Config, args: argparse.Namespace, name: str) -> SearchConfig:
+    """The search of a configuration, with the budget of the options if they give one.
+
+    Raises:
+        SystemExit: the configuration has no search.
+    """
+    if config.search is None:
+        raise SystemExit(f"config {name!r} has no [search] section")
+    return with_budget(config.search, args.reduction, None)
+
+
+def with_budget(
+    search: SearchConfig, reduction: float | None, max_drop: float | None, lossless: bool = False
+) -> SearchConfig:
+    """A search with another budget, if one is given."""
+    if reduction is None and max_drop is None and not lossless:
+        return search
+    return dataclasses.replace(search, reduction=reduction, max_drop=max_drop, lossless=lossless)

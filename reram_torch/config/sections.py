@@ -1,0 +1,237 @@
+"""Configurations: frozen dataclasses, validated when made, read from and written to TOML."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from reram_torch._support.checks import check_choice, check_int
+from reram_torch.adc.designs import MAX_BITS, UniformSAR
+from reram_torch.adc.registry import DESIGNS, AdcDesign, design_from_dict, design_to_dict
+
+ENCODINGS = ("offset", "differential", "dual")
+
+
+# What tables can depend on, joined by "+"; `layer`: on none of it.
+GRANULARITIES = ("cycle", "slice", "activity")
+
+
+def granularity_parts(granularity: str) -> frozenset[str]:
+    """What tables of a granularity depend on: any of `GRANULARITIES`.
+
+    Raises:
+        ValueError: an unknown word.
+    """
+    parts = granularity.split("+") if isinstance(granularity, str) else [None]
+    if parts == ["layer"]:
+        return frozenset()
+    if not set(parts) <= set(GRANULARITIES) or len(set(parts)) != len(parts):
+        raise ValueError(
+            "granularity must be 'layer', or some of "
+            f"{list(GRANULARITIES)} joined by '+', not {granularity!r}"
+        )
+    return frozenset(parts)
+
+
+@dataclass(frozen=True)
+class CrossbarConfig:
+    """The array and what drives it.
+
+    Args:
+        rows: word-lines of an array, 1 to 4096.
+        cols: bit-lines of an array, 1 to 4096.
+        cell_bits: bits stored in a cell, 1 to 4.
+        dac_bits: input bits applied in a cycle, 1 to 4.
+    """
+
+    rows: int = 128
+    cols: int = 128
+    cell_bits: int = 1
+    dac_bits: int = 1
+
+    def __post_init__(self) -> None:
+        check_int("crossbar.rows", self.rows, 1, 4096)
+        check_int("crossbar.cols", self.cols, 1, 4096)
+        check_int("crossbar.cell_bits", self.cell_bits, 1, 4)
+        check_int("crossbar.dac_bits", self.dac_bits, 1, 4)
+
+
+@dataclass(frozen=True)
+class WeightConfig:
+    """How weights become cells.
+
+    Args:
+        bits: of the signed code, 2 to 8. The symmetric range [-(2^(b-1)-1), 2^(b-1)-1] of one bit
+            would hold nothing but zero.
+        encoding: `offset` (2^(b-1) added, unsigned cells), `differential` (a pair of bit-lines
+            subtracted before one conversion) or `dual` (the pair converted separately).
+    """
+
+    bits: int = 8
+    encoding: str = "offset"
+
+    def __post_init__(self) -> None:
+        check_int("weights.bits", self.bits, 2, 8, "one bit holds only the code 0")
+        check_choice("weights.encoding", self.encoding, ENCODINGS)
+
+
+@dataclass(frozen=True)
+class InputConfig:
+    """How activations become word-line pulses.
+
+    Args:
+        bits: of the unsigned code, 1 to 8.
+    """
+
+    bits: int = 8
+
+    def __post_init__(self) -> None:
+        check_int("inputs.bits", self.bits, 1, 8)
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """What `design_adc` is to look for; the scripts pass it on.
+
+    Args:
+        design: a design kind: `uniform`, `twin_range`, `intervals` or `search_tree`.
+        granularity: what tables depend on: `slice`, `cycle` and `activity`, joined by `+`, or
+            `layer` for one table in all.
+        reduction: A/D operations to save, over the ISAAC baseline.
+        max_drop: top-1 that may be lost on data that the search did not see, 0 to 1.
+        lossless: no error at all, with the fewest comparisons.
+            Exactly one of `reduction`, `max_drop` and `lossless` is given.
+        leaves: of a search tree at most.
+        depth: comparisons of a conversion by a search tree at most.
+        grid: thresholds of a search tree are multiples of this.
+    """
+
+    design: str
+    granularity: str = "slice"
+    reduction: float | None = None
+    max_drop: float | None = None
+    lossless: bool = False
+    leaves: int | None = None
+    depth: int | None = None
+    grid: int = 1
+
+    def __post_init__(self) -> None:
+        for name, most in (("leaves", 1 << MAX_BITS), ("depth", 255), ("grid", 1 << MAX_BITS)):
+            value = getattr(self, name)
+            if value is not None:
+                check_int(f"search.{name}", value, 1, most)
+        if self.design != "search_tree" and (self.leaves, self.depth, self.grid) != (None, None, 1):
+            raise ValueError(
+                f"leaves, depth and grid are limits of a search_tree, not of {self.design!r}"
+            )
+        check_choice("design", self.design, tuple(sorted(DESIGNS)))
+        granularity_parts(self.granularity)
+        if not isinstance(self.lossless, bool):
+            raise ValueError(f"lossless must be true or false, not {self.lossless!r}")
+        if (self.reduction is not None) + (self.max_drop is not None) + self.lossless != 1:
+            raise ValueError(
+                "give exactly one of reduction=, max_drop= and lossless=True, not "
+                f"reduction={self.reduction!r}, max_drop={self.max_drop!r}, "
+                f"lossless={self.lossless!r}"
+            )
+        for name, valid, wanted in (
+            ("reduction", lambda v: 0 < v < float("inf"), "a finite number above 0"),
+            ("max_drop", lambda v: 0 <= v <= 1, "a number from 0 to 1"),
+        ):
+            value = getattr(self, name)
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if value is not None and not (number and valid(value)):
+                raise ValueError(f"{name} must be {wanted}, not {value!r}")
+
+
+@dataclass(frozen=True)
+class Config:
+    """A design of the accelerator. `Config()` is the ISAAC baseline with 1-bit cells.
+
+    Args:
+        crossbar: the arrays.
+        weights: bits and encoding of the weights.
+        inputs: bits of the activations.
+        adc: the ADC of every layer until `design_adc` chooses others.
+        search: what the scripts let `design_adc` look for, if anything.
+    """
+
+    crossbar: CrossbarConfig = field(default_factory=CrossbarConfig)
+    weights: WeightConfig = field(default_factory=WeightConfig)
+    inputs: InputConfig = field(default_factory=InputConfig)
+    adc: AdcDesign = field(default_factory=UniformSAR)
+    search: SearchConfig | None = None
+
+    def __post_init__(self) -> None:
+        for name, kind in _SECTIONS.items():
+            value = getattr(self, name)
+            if not isinstance(value, kind) and not (name == "search" and value is None):
+                raise TypeError(f"config.{name} must be a {kind.__name__}, not {value!r}")
+        if not isinstance(self.adc, AdcDesign):
+            raise TypeError(f"config.adc must be an ADC design, not {self.adc!r}")
+        bar, signed = self.crossbar, self.weights.encoding == "differential"
+        largest = bar.rows * (2**bar.cell_bits - 1) * (2**bar.dac_bits - 1)
+        if largest >= 2 ** (MAX_BITS - signed):
+            raise ValueError(
+                f"bit-line sums of up to {largest} ({bar.rows} rows, {bar.cell_bits}-bit cells, "
+                f"{bar.dac_bits}-bit DACs) need an ADC of more than {MAX_BITS} bits"
+            )
+
+    def to_dict(self) -> dict:
+        """Nested plain values, in the order and with the names of the TOML form."""
+        plain = [name for name in _SECTIONS if name != "search"]
+        values = {name: dataclasses.asdict(getattr(self, name)) for name in plain}
+        values["adc"] = design_to_dict(self.adc)
+        if self.search is not None:
+            search = dataclasses.asdict(self.search)
+            plain = {f.name: f.default for f in dataclasses.fields(self.search)}
+            values["search"] = {k: v for k, v in search.items() if v != plain[k]}
+        return values
+
+    @classmethod
+    def from_dict(cls, values: dict) -> Config:
+        """The inverse of `to_dict`; what is absent takes its default.
+
+        Raises:
+            ValueError: an unknown section or key, or a value out of range.
+        """
+        known = [*_SECTIONS, "adc"]
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ValueError(f"unknown section {unknown[0]!r}; known: {known}")
+        parts = {}
+        for name, table in values.items():
+            if not isinstance(table, dict):
+                raise ValueError(f"{name} must be a table, not {table!r}")
+            if name == "adc":
+                parts[name] = design_from_dict(table)
+                continue
+            keys = [f.name for f in dataclasses.fields(_SECTIONS[name])]
+            wrong = sorted(set(table) - set(keys))
+            if wrong:
+                raise ValueError(f"{name}: unknown key {wrong[0]!r}; known: {keys}")
+            if name == "search" and "design" not in table:
+                raise ValueError("search: the key 'design' is missing")
+            parts[name] = _SECTIONS[name](**table)
+        return cls(**parts)
+
+    def to_toml(self) -> str:
+        """The configuration as a TOML document."""
+        lines = []
+        for name, table in self.to_dict().items():
+            lines += [f"[{name}]", *(f"{k} = {json.dumps(v)}" for k, v in table.items()), ""]
+        return "\n".join(lines)
+
+    def save(self, path: str | Path) -> None:
+        """Writes the configuration to a TOML file."""
+        Path(path).write_text(self.to_toml(), encoding="utf-8")
+
+
+_SECTIONS: dict[str, type] = {
+    "crossbar": CrossbarConfig,
+    "weights": WeightConfig,
+    "inputs": InputConfig,
+    "search": SearchConfig,
+}

@@ -1,0 +1,175 @@
+"""`convert` a float network to crossbars, and `revert` it."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from torch import nn
+
+from reram_torch._support.modules import replace_modules
+from reram_torch.config.sections import Config
+from reram_torch.conversion.folding import Fold, fold_batch_norms
+from reram_torch.nn.base import CrossbarLayer
+from reram_torch.nn.layers import ReRAMConv2d, ReRAMLinear
+from reram_torch.nn.networks import crossbar_layers
+
+logger = logging.getLogger("reram_torch")
+
+
+Skip = Iterable[str] | Callable[[str, nn.Module], bool]
+
+
+_TARGETS: dict[type, type] = {nn.Conv2d: ReRAMConv2d, nn.Linear: ReRAMLinear}
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What `convert` did, by qualified name.
+
+    Attributes:
+        converted: layers now on crossbars.
+        skipped: layers that `skip` named.
+        left_alone: layers that could not be converted, with the reason.
+        folded: convolutions that took in the batch norm after them, with its name.
+        not_folded: batch norms after a convolution that stayed, with the reason.
+    """
+
+    converted: tuple[str, ...]
+    skipped: tuple[str, ...]
+    left_alone: dict[str, str]
+    folded: dict[str, str]
+    not_folded: dict[str, str]
+
+
+def _why_not(module: nn.Module) -> str | None:
+    """Why a layer that looks convertible is not."""
+    if type(module) not in _TARGETS:
+        return f"a subclass, {type(module).__name__}, whose forward may differ"
+    for name in ("weight", "bias"):
+        if name not in module._parameters:
+            return f"its {name} is computed by a hook"
+    return None
+
+
+def _bypassed(model: nn.Module) -> dict[int, str]:
+    """Layers whose weights torch reads past their forward, by id, with the reason."""
+    return {
+        id(layer): "TransformerEncoderLayer's fused path reads its weights directly"
+        for module in model.modules()
+        if isinstance(module, nn.TransformerEncoderLayer)
+        for layer in (module.linear1, module.linear2)
+    }
+
+
+def _skip_predicate(skip: Skip, model: nn.Module) -> Callable[[str, nn.Module], bool]:
+    if callable(skip):
+        return skip
+    wanted = {skip} if isinstance(skip, str) else set(skip)
+    every = model.named_modules(remove_duplicate=False)  # a shared layer has several names
+    names = {n: id(m) for n, m in every if isinstance(m, tuple(_TARGETS))}
+    unknown = sorted(wanted - set(names))
+    if unknown:
+        raise ValueError(
+            f"skip: no Conv2d or Linear named {unknown[0]!r}; there are {sorted(names)}"
+        )
+    ids = {names[name] for name in wanted}
+    return lambda name, module: id(module) in ids
+
+
+def convert(
+    model: nn.Module,
+    config: Config | None = None,
+    *,
+    inplace: bool = False,
+    skip: Skip = (),
+    fold_bn: bool = False,
+) -> nn.Module:
+    """Swaps the Conv2d and Linear layers of a network for crossbar layers.
+
+    Subclasses of the two (attention projections, parametrized layers) and layers whose weight a
+    hook computes are left alone. Modules used in several places stay shared, tied parameters stay
+    tied. What was done is in `net.conversion`, and in the log of `reram_torch`.
+
+    Args:
+        model: the float network.
+        config: the design, `Config()` if not given.
+        inplace: change `model` itself rather than a copy.
+        skip: qualified names of layers to leave in float, or a predicate (name, module) -> bool.
+        fold_bn: fold batch norms into the convolutions that they directly follow. The network must
+            be in eval mode and traceable by torch.fx. Where the graph makes folding wrong the
+            batch norm stays, and `net.conversion.not_folded` says why.
+
+    Returns:
+        the network with crossbar layers; run `calibrate` next.
+
+    Raises:
+        ValueError: `model` has crossbar layers already, or nothing to convert; `skip` names a
+            layer that does not exist; `fold_bn` with a network in training mode or one that
+            torch.fx cannot trace.
+    """
+    if config is not None and not isinstance(config, Config):
+        raise TypeError(f"config must be a reram_torch.Config (see load_config), not {config!r}")
+    if any(isinstance(m, CrossbarLayer) for m in model.modules()):
+        raise ValueError("this network has crossbar layers already: revert it, then convert again")
+    layers = {n: m for n, m in model.named_modules() if isinstance(m, tuple(_TARGETS))}
+    if not layers:
+        raise ValueError("this network has no Conv2d and no Linear layer to convert")
+    predicate = _skip_predicate(skip, model)
+    bypassed = _bypassed(model)
+    left_alone = {n: why for n, m in layers.items() if (why := _why_not(m) or bypassed.get(id(m)))}
+    skipped = [n for n, m in layers.items() if n not in left_alone and predicate(n, m)]
+    wanted = [n for n in layers if n not in left_alone and n not in skipped]
+    if not wanted:
+        raise ValueError(f"nothing left to convert: skipped {skipped}, left alone {left_alone}")
+
+    net = model if inplace else copy.deepcopy(model)
+    made = _make(net, wanted, lambda layer: _TARGETS[type(layer)].from_float(layer, config))
+    fold = Fold({}, {})
+    if fold_bn:  # only now that every layer is known to fit: folding changes the network
+        fold = fold_batch_norms(net, wanted)
+        for name in fold.folded:
+            layer = net.get_submodule(name)
+            made[id(layer)] = type(made[id(layer)]).from_float(layer, config)
+    net = replace_modules(net, made)
+    net.conversion = Conversion(
+        tuple(wanted), tuple(skipped), left_alone, fold.folded, fold.not_folded
+    )
+    for name, why in left_alone.items():
+        logger.warning("convert: %s stays in float: %s", name, why)
+    for name, why in fold.not_folded.items():
+        logger.warning("convert: %s is not folded: %s", name, why)
+    return net
+
+
+def revert(net: nn.Module, *, inplace: bool = False) -> nn.Module:
+    """Back to torch's own layers, with the weights as they are now.
+
+    Folded batch norms stay folded.
+
+    Raises:
+        ValueError: there are no crossbar layers.
+    """
+    names = list(crossbar_layers(net))
+    net = net if inplace else copy.deepcopy(net)
+    made = _make(net, names, lambda layer: layer.to_float())
+    net = replace_modules(net, made)
+    for name in ("conversion", "calibration"):
+        net.__dict__.pop(name, None)
+    return net
+
+
+def _make(
+    net: nn.Module, names: list[str], make: Callable[[nn.Module], nn.Module]
+) -> dict[int, nn.Module]:
+    """What takes the place of each named layer, by the layer's id."""
+    made = {}
+    for name in names:
+        layer = net.get_submodule(name)
+        try:
+            made[id(layer)] = make(layer)
+        except ValueError as error:
+            raise ValueError(f"layer {name!r}: {error}") from error
+    return made

@@ -1,0 +1,71 @@
+"""Weights as the cells of crossbars hold them."""
+
+from __future__ import annotations
+
+import torch
+
+from reram_torch.crossbar.geometry import COLUMNS, LANES, Geometry
+
+
+def check_cells(
+    geometry: Geometry, cells: torch.Tensor, groups: int, outputs: int, depth: int
+) -> None:
+    """Raises ValueError if programmed cells have a wrong type or shape."""
+    expected = geometry.cells_shape(groups, outputs, depth)
+    if cells.dtype != torch.int64 or cells.shape != expected:
+        raise ValueError(
+            f"cells must be int64 of shape {expected}, not {cells.dtype} of {tuple(cells.shape)}"
+        )
+
+
+def encode(codes: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    """Unsigned values that a weight's cells hold: (signs or 1, ...) planes of `codes`.
+
+    One plane of q + 2^(b-1) for `offset`; else the positive and the negative magnitudes.
+    """
+    codes = codes.to(torch.int32)
+    if geometry.offset:
+        return (codes + 2 ** (geometry.weight_bits - 1)).unsqueeze(0)
+    return torch.stack([codes.clamp(min=0), (-codes).clamp(min=0)])
+
+
+def program(codes: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    """Packs weight codes, int8 (G, N, K), into the bits of their cells.
+
+    Returns:
+        int64 of shape `geometry.cells_shape(G, N, K)`.
+    """
+    G, N, K = codes.shape
+    _, T, B, _, lines, _ = geometry.cells_shape(G, N, K)
+    J, C = geometry.slices, geometry.cell_bits
+    values = encode(codes, geometry)
+    S = len(values)
+    shifts = torch.arange(J * C, device=codes.device, dtype=torch.int32).view(1, -1, 1, 1, 1)
+    bits = (values.unsqueeze(1) >> shifts & 1).to(torch.int64)
+    height = lines - 1
+    padded = bits.new_zeros(S, J * C, G, B * COLUMNS, T * height)
+    padded[..., :N, :K] = bits
+    padded = padded.view(S, J, C, G, B, COLUMNS, T, height)
+    weights = torch.ones(COLUMNS, dtype=torch.int64, device=codes.device)
+    weights <<= torch.arange(COLUMNS, device=codes.device)
+    words = (padded * weights.view(-1, 1, 1)).sum(5)
+    cells = bits.new_zeros(G, T, B, S, C, lines, LANES)
+    cells[..., :height, :J] = words.permute(3, 5, 4, 0, 2, 6, 1)
+    return cells.view(geometry.cells_shape(G, N, K))
+
+
+def read_back(cells: torch.Tensor, geometry: Geometry, outputs: int, depth: int) -> torch.Tensor:
+    """The inverse of `program`: weight codes, int16 (G, N, K), from programmed cells."""
+    G, T, B, P, lines, _ = cells.shape
+    J, C = geometry.slices, geometry.cell_bits
+    shifts = torch.arange(COLUMNS, device=cells.device)
+    words = cells[..., :-1, :J].view(G, T, B, P // C, C, lines - 1, J)
+    bits = words.unsqueeze(-1) >> shifts & 1
+    planes = bits.permute(3, 6, 4, 0, 2, 7, 1, 5).reshape(
+        P // C, J * C, G, B * COLUMNS, T * (lines - 1)
+    )
+    weights = 2 ** torch.arange(J * C, device=cells.device).view(1, -1, 1, 1, 1)
+    values = (planes[..., :outputs, :depth] * weights).sum(1).to(torch.int16)
+    if geometry.offset:
+        return values[0] - 2 ** (geometry.weight_bits - 1)
+    return values[0] - values[1]

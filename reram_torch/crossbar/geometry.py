@@ -1,0 +1,114 @@
+"""How a layer lies on crossbars: slices, cycles, tiles, and the cells that weights become."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from reram_torch.config.sections import ENCODINGS, Config
+
+COLUMNS = 64  # bit-lines of a block of cells
+
+
+LANES = 8  # words of a word-line, one for each slice
+
+
+def ceil_div(a: int, b: int) -> int:
+    """A / b, rounded up."""
+    return -(-a // b)
+
+
+def sizes(u: torch.Tensor) -> tuple[int, int, int]:
+    """M, G and K of input codes: (M, G, K), or windows (M0, M1, M2, G, K0, K1, K2) of codes."""
+    if u.dim() == 3:
+        return tuple(u.shape)
+    return math.prod(u.shape[:3]), u.shape[3], math.prod(u.shape[4:])
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The numbers that the arithmetic depends on (DESIGN, section 2), all whole.
+
+    `encoding` is an index into `config.ENCODINGS`. Unlike a config, a geometry may hold 1-bit
+    weights: the arithmetic is defined for every code from -2^(b-1) to 2^(b-1) - 1.
+    """
+
+    rows: int
+    cols: int
+    cell_bits: int
+    dac_bits: int
+    weight_bits: int
+    input_bits: int
+    encoding: int
+
+    @classmethod
+    def of(cls, config: Config) -> Geometry:
+        """The geometry of a configuration."""
+        bar = config.crossbar
+        return cls(
+            bar.rows,
+            bar.cols,
+            bar.cell_bits,
+            bar.dac_bits,
+            config.weights.bits,
+            config.inputs.bits,
+            ENCODINGS.index(config.weights.encoding),
+        )
+
+    def as_list(self) -> list[int]:
+        """The fields in order, as operators take them."""
+        return [
+            self.rows, self.cols, self.cell_bits, self.dac_bits,
+            self.weight_bits, self.input_bits, self.encoding,
+        ]  # fmt: skip
+
+    @property
+    def signed(self) -> bool:
+        """Whether bit-line sums can be negative (one conversion of a difference)."""
+        return ENCODINGS[self.encoding] == "differential"
+
+    @property
+    def offset(self) -> bool:
+        """Whether weights are stored with 2^(b-1) added."""
+        return ENCODINGS[self.encoding] == "offset"
+
+    @property
+    def signs(self) -> tuple[int, ...]:
+        """The sign in the shift-add of each conversion that one slice of one output needs."""
+        return (1, -1) if ENCODINGS[self.encoding] == "dual" else (1,)
+
+    @property
+    def slices(self) -> int:
+        """J, the cells of a weight."""
+        return ceil_div(self.weight_bits, self.cell_bits)
+
+    @property
+    def cycles(self) -> int:
+        """I, the input cycles."""
+        return ceil_div(self.input_bits, self.dac_bits)
+
+    @property
+    def highest(self) -> int:
+        """R, the largest bit-line sum."""
+        return self.rows * (2**self.cell_bits - 1) * (2**self.dac_bits - 1)
+
+    @property
+    def lowest(self) -> int:
+        """The smallest bit-line sum: -R for a difference, else 0."""
+        return -self.highest if self.signed else 0
+
+    def tiles(self, depth: int) -> int:
+        """T, the tiles that `depth` word-lines take."""
+        return ceil_div(depth, self.rows)
+
+    def conversions_per_cycle(self, depth: int, positions: int, outputs: int) -> int:
+        """Conversions of a slice in a cycle: M * N * T, twice that with separate conversions."""
+        return positions * outputs * self.tiles(depth) * len(self.signs)
+
+    def cells_shape(self, groups: int, outputs: int, depth: int) -> tuple[int, ...]:
+        """Shape of the programmed cells, (G, T, B, P, R + 1, 8): see csrc/reram_crossbar.h."""
+        planes = self.cell_bits * (1 if self.offset else 2)
+        blocks = ceil_div(outputs, COLUMNS)
+        return (groups, self.tiles(depth), blocks, planes, min(self.rows, depth) + 1, LANES)

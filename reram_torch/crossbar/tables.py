@@ -1,0 +1,118 @@
+"""ADCs as look-up tables: shapes, checks, and what their shift-add can reach."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+import torch
+
+from reram_torch.adc.designs import UniformSAR
+from reram_torch.crossbar.geometry import Geometry
+
+
+class AdcTables(NamedTuple):
+    """The ADCs of a layer as look-up tables, and which of them converts what.
+
+    Attributes:
+        levels: decoded level by table and bit-line sum (from `geometry.lowest`), int32 (n, V).
+        comparisons: A/D operations, uint8 (n, V).
+        edges: fewest driven word-lines of each activity bucket, rising from 0, int32 (B,).
+        index: which table converts, by activity bucket, cycle and slice, int32 (B, I, J). -1, in a
+            bucket of no driven word-line only: nothing is converted, the level is 0.
+    """
+
+    levels: torch.Tensor
+    comparisons: torch.Tensor
+    edges: torch.Tensor
+    index: torch.Tensor
+
+
+def no_counts(geometry: Geometry, device=None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Counts (3, I, J) and word-line drives (I,), all zero."""
+    counts = torch.zeros(3, geometry.cycles, geometry.slices, dtype=torch.int64, device=device)
+    return counts, counts.new_zeros(geometry.cycles)
+
+
+def check_table_shapes(geometry: Geometry, tables: AdcTables) -> None:
+    """Raises ValueError if a table has a wrong type or shape."""
+    wanted = _table_shapes(geometry, tables.levels.shape[0], tables.edges.shape[0])
+    for (name, dtype, shape), value in zip(wanted, tables, strict=True):
+        if value.dtype != dtype or value.shape != shape:
+            raise ValueError(
+                f"{name} must be {dtype} of shape {shape}, "
+                f"not {value.dtype} of {tuple(value.shape)}"
+            )
+
+
+@cache
+def _table_shapes(geometry: Geometry, n: int, buckets: int) -> tuple[tuple, ...]:
+    values = geometry.highest - geometry.lowest + 1
+    return (
+        ("levels", torch.int32, (n, values)),
+        ("comparisons", torch.uint8, (n, values)),
+        ("edges", torch.int32, (buckets,)),
+        ("index", torch.int32, (buckets, geometry.cycles, geometry.slices)),
+    )
+
+
+def check_tables(geometry: Geometry, tables: AdcTables) -> None:
+    """Everything about tables that the backends take for granted.
+
+    Raises:
+        ValueError: a wrong type or shape, edges that do not rise from 0, or an index out of range.
+    """
+    check_table_shapes(geometry, tables)
+    n, B = len(tables.levels), len(tables.edges)
+    edges = tables.edges.tolist()
+    if not edges or edges[0] != 0 or edges != sorted(set(edges)) or B > 255:
+        raise ValueError(f"edges must rise from 0, 255 at most, not {edges}")
+    lowest = -1 if B > 1 and edges[1] == 1 else 0
+    first, rest = tables.index[:1], tables.index[1:]
+    if int(tables.index.max()) >= n or int(first.min()) < lowest or (B > 1 and int(rest.min()) < 0):
+        raise ValueError(
+            f"index must be from 0 to {n - 1}, or -1 in a bucket of no driven word-line"
+        )
+
+
+def check_accumulator(geometry: Geometry, depth: int, tables: AdcTables) -> None:
+    """Refuses tables whose shift-add could leave 32 bits.
+
+    Args:
+        geometry: of the layer.
+        depth: K.
+        tables: of the layer.
+
+    Raises:
+        ValueError: some input could overflow the accumulator.
+    """
+    zero = torch.zeros(1, dtype=torch.int32, device=tables.levels.device)  # what -1 decodes to
+    low = torch.cat([tables.levels.amin(1), zero])[tables.index.long()]  # (B, I, J)
+    high = torch.cat([tables.levels.amax(1), zero])[tables.index.long()]
+    significance = torch.tensor(
+        [
+            [2 ** (i * geometry.dac_bits + j * geometry.cell_bits) for j in range(geometry.slices)]
+            for i in range(geometry.cycles)
+        ],
+        device=low.device,
+    )
+    least = most = 0
+    for sign in geometry.signs:
+        a, b = (sign * low.long(), sign * high.long())
+        least += int((torch.minimum(a, b).amin(0) * significance).sum())
+        most += int((torch.maximum(a, b).amax(0) * significance).sum())
+    tiles = geometry.tiles(depth)
+    offset = depth * (2**geometry.input_bits - 1) * 2 ** (geometry.weight_bits - 1)
+    least = least * tiles - (offset if geometry.offset else 0)
+    if least < -(2**31) or most * tiles >= 2**31:
+        raise ValueError(
+            f"a reduction over {depth} inputs could overflow the 32-bit accumulator "
+            f"({least} to {most * tiles}); split the layer, use fewer bits, or skip it"
+        )
+
+
+def lossless_adc(geometry: Geometry) -> UniformSAR:
+    """The smallest plain ADC that converts every bit-line sum of a geometry exactly."""
+    if geometry.lowest < 0:
+        return UniformSAR(bits=geometry.highest.bit_length() + 1)
+    return UniformSAR(bits=geometry.highest.bit_length())

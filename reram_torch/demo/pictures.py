@@ -1,0 +1,43 @@
+"""Pictures of the demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reram_torch.plots.figures import BLUE, GREEN, GREY, ORANGE, new_figure
+from reram_torch.plots.searches import Converted, draw_search
+
+
+def draw_accuracy(axis, rows: list[dict], float_top1: float) -> None:
+    """Draws top-1 against reduction.
+
+    Args:
+        axis: of matplotlib.
+        rows: `network`, `reduction`, `top1`, and `curve`, true where points belong to one line.
+        float_top1: drawn as a level line.
+    """
+    axis.axhline(float_top1, color=GREY, lw=1, ls="--", label="float")
+    line = sorted((r["reduction"], r["top1"]) for r in rows if r.get("curve"))
+    if line:
+        axis.plot(*zip(*line, strict=True), "o-", color=BLUE, ms=4, label="twin range")
+    marks = iter([("s", GREY), ("D", GREEN), ("*", ORANGE), ("^", "#9a4fb0")])
+    for row in rows:
+        if not row.get("curve"):
+            marker, color = next(marks)
+            size = 11 if marker == "*" else 7
+            axis.plot(
+                row["reduction"], row["top1"], marker, color=color, ms=size, label=row["network"]
+            )
+    axis.set_xlabel("reduction of A/D operations (x)")
+    axis.set_ylabel("top-1")
+    axis.set_title("Accuracy against reduction", fontsize=11)
+    axis.grid(alpha=0.25)
+    axis.legend(frameon=False, fontsize=8, loc="best")
+
+
+def plot_demo(path: str | Path, part: Converted, rows: list[dict], float_top1: float) -> None:
+    """The demo's picture: a histogram with its search, and accuracy against reduction."""
+    figure, (left, right) = new_figure(11.5, 4.6, 2)
+    draw_search(left, part)
+    draw_accuracy(right, rows, float_top1)
+    figure.savefig(path)

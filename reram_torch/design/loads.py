@@ -1,0 +1,97 @@
+"""What the tables of a layer have to convert, at a chosen granularity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from reram_torch.config.sections import GRANULARITIES, granularity_parts
+from reram_torch.crossbar.geometry import Geometry
+from reram_torch.design.candidates import Load
+from reram_torch.nn.statistics import Statistics
+
+# Conversions with the pooled distribution that each table is given beside its own: what decides
+# where calibration saw nothing.
+_PRIOR = 1.0
+
+
+@dataclass(frozen=True)
+class LayerLoads:
+    """The tables of a layer.
+
+    Attributes:
+        loads: one for each table.
+        highs: the largest sum that each table can meet; the smallest is 0, or its opposite.
+        edges: fewest driven word-lines of each activity bucket.
+        index: which table converts, (B, I, J), -1 where nothing is converted.
+    """
+
+    loads: list[Load]
+    highs: np.ndarray
+    edges: tuple[int, ...]
+    index: np.ndarray
+
+
+def layer_loads(
+    geometry: Geometry, depth: int, statistics: Statistics, granularity: str
+) -> LayerLoads:
+    """The loads of a layer's tables, with errors relative to the layer's signal.
+
+    A squared error weighs its significance squared, 4^(i * dac_bits + j * cell_bits), over the mean
+    square of the layer's results. Tables without data of their own get the distribution of the same
+    slice in all cycles and buckets, as far as their sums can reach.
+
+    Args:
+        geometry: of the layer.
+        depth: K, the layer's reduction length.
+        statistics: what calibration saw.
+        granularity: as `design_adc` takes it.
+    """
+    g, parts = geometry, granularity_parts(granularity)
+    seen = statistics.by_activity.double().numpy()  # (B, I, J, V)
+    edges = statistics.edges
+    reach = _reach(g, min(g.rows, depth), edges)
+    if "activity" not in parts:
+        seen, edges, reach = seen.sum(0, keepdims=True), (0,), reach[-1:]
+    values = np.arange(g.lowest, g.highest + 1)
+    possible = (np.abs(values) <= reach[:, None])[:, None, None]  # (B, 1, 1, V)
+    prior = _prior(seen, possible)
+    cycles = 2.0 ** (g.dac_bits * np.arange(g.cycles))[:, None, None]
+    slices = 2.0 ** (g.cell_bits * np.arange(g.slices))[:, None]
+    signal = statistics.square_sum or 1.0
+    weight = (cycles * slices) ** 2 / signal
+    # The mean error of a result is its sum over the results, divided by their number. The two
+    # conversions of a pair err alike and are subtracted.
+    lean = cycles * slices / np.sqrt(signal * max(statistics.results, 1)) * (len(g.signs) == 1)
+    away = tuple(a for a, name in zip((1, 2), GRANULARITIES, strict=False) if name not in parts)
+    counts, likely, square, mean = (
+        x.sum(away, keepdims=True) for x in (seen, prior, weight * (seen + prior), lean * seen)
+    )
+    index = np.arange(counts[..., 0].size).reshape(counts.shape[:3])
+    index = np.broadcast_to(index, (len(edges), g.cycles, g.slices)).copy()
+    if len(edges) > 1 and edges[1] == 1:
+        index[0] = -1  # nothing driven, nothing converted
+        index[1:] -= counts[0, ..., 0].size
+        counts, likely, square, mean, reach = (x[1:] for x in (counts, likely, square, mean, reach))
+    highs = np.repeat(reach, counts[0, ..., 0].size)
+    flat = (x.reshape(-1, len(values)) for x in (counts, likely, square, mean))
+    loads = [Load(g.lowest, c, s, m, p) for c, p, s, m in zip(*flat, strict=True)]
+    return LayerLoads(loads, highs, edges, index)
+
+
+def _reach(g: Geometry, height: int, edges: tuple[int, ...]) -> np.ndarray:
+    """The largest sum of each bucket, in tiles of so many word-lines."""
+    each = (2**g.cell_bits - 1) * (2**g.dac_bits - 1)
+    return np.minimum(np.array([*edges[1:], height + 1]) - 1, height) * each
+
+
+def _prior(seen: np.ndarray, possible: np.ndarray) -> np.ndarray:
+    """Pooled distributions, a little for each table and for each sum that it can meet."""
+    own = seen.sum(1, keepdims=True) * possible  # the same bucket and slice, all cycles
+    pooled = seen.sum((0, 1), keepdims=True) * possible
+    prior = np.broadcast_to(possible / possible.sum(-1, keepdims=True), seen.shape) * _PRIOR / 100
+    for x in (own, pooled):
+        total = x.sum(-1, keepdims=True)
+        prior = prior + _PRIOR * np.divide(x, total, out=np.zeros_like(x), where=total > 0)
+    return prior

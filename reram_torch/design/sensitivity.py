@@ -1,0 +1,189 @@
+"""How much each layer's errors matter to what the network says, and what is left of their mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from reram_torch._support.modules import evaluating
+from reram_torch.calibration.held import Calibration
+from reram_torch.nn.base import CrossbarLayer
+
+_IMAGES = 32  # that sensitivities are measured on
+
+
+_NOISE = 0.01  # of the signal's power, small enough for the effect to be in proportion
+
+
+def layer_sensitivities(
+    net: nn.Module, layers: dict[str, CrossbarLayer], data: Calibration, seed: int = 0
+) -> dict[str, float]:
+    """What noise in each layer's results does to the network's output, in float.
+
+    White noise of 1% of the power of a layer's results (bias excluded) is added to them, one layer
+    at a time; the effect is the divergence (Kullback-Leibler) of the class probabilities, or, where
+    the output is not (B, classes), its relative squared change. Deterministic for a seed.
+
+    Args:
+        net: a converted network.
+        layers: those to measure.
+        data: the first images of it are used.
+        seed: of the noise.
+
+    Returns:
+        For each layer, the effect over the relative power of the noise.
+    """
+
+    def noise(layer: CrossbarLayer, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        shape = (-1, *[1] * (y.dim() - 2)) if layer.channels_first and y.dim() > 2 else (-1,)
+        signal = y if layer.bias is None else y - layer.bias.view(shape)
+        power = signal.square().mean().sqrt() * _NOISE**0.5
+        generator = generators.setdefault(layer, torch.Generator().manual_seed(seed))
+        return power * torch.randn(y.shape, generator=generator).to(y)
+
+    generators: dict[CrossbarLayer, torch.Generator] = {}
+    found = {n: e / _NOISE for n, e in _effects(net, layers, data, noise).items()}
+    # White noise understates what coarse ADCs do to a layer: none may be given up.
+    least = 0.3 * max(found.values(), default=0.0)
+    return {name: max(value, least, 1e-12) for name, value in found.items()}
+
+
+def adc_effects(
+    net: nn.Module, layers: dict[str, CrossbarLayer], data: Calibration, *, folded: bool
+) -> dict[str, float]:
+    """What the errors of each layer's ADCs do to the network's output, the rest in float.
+
+    Args:
+        net: a converted network with its ADCs in place.
+        layers: those to measure.
+        data: the first images of it are used.
+        folded: the mean error of each channel does not count.
+
+    Returns:
+        For each layer, the effect, as `layer_sensitivities` measures it.
+    """
+
+    def errors(layer: CrossbarLayer, x: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+        error = _adc_error(layer, x)
+        return error - error.mean(_others(layer, error), keepdim=True) if folded else error
+
+    return _effects(net, layers, data, errors)
+
+
+def output_change(net: nn.Module, layers: dict[str, CrossbarLayer], data: Calibration) -> float:
+    """What all ADCs in place do to the output, against lossless ones."""
+    inputs = _first(data)
+
+    def lossless(layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
+        return _uncorrected(layer, x, layer.lossless_tables())
+
+    with torch.no_grad(), evaluating(net):
+        made = [net(x) for x in inputs]
+        with _observed(layers, lossless):
+            return sum(_change(net(x), y) for x, y in zip(inputs, made, strict=True)) / len(inputs)
+
+
+def _effects(
+    net: nn.Module, layers: dict[str, CrossbarLayer], data: Calibration, disturbance: Callable
+) -> dict[str, float]:
+    """The change of the output as a disturbance is added to the results of one layer at a time."""
+    inputs, disturbed = _first(data), [None]
+
+    def compute(layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
+        y = layer._float(x)
+        return y + disturbance(layer, x, y) if layer is disturbed[0] else y
+
+    found = {}
+    with torch.no_grad(), evaluating(net), _observed(layers, compute):
+        clean = [net(x) for x in inputs]
+        for name, layer in layers.items():
+            disturbed[0] = layer
+            effect = [_change(a, net(x)) for a, x in zip(clean, inputs, strict=True)]
+            found[name] = sum(effect) / len(effect)
+    return found
+
+
+@contextmanager
+def _observed(layers: dict[str, CrossbarLayer], compute: Callable):
+    """The layers compute something else for a while."""
+    for layer in layers.values():
+        layer._observer = compute
+    try:
+        yield
+    finally:
+        for layer in layers.values():
+            layer._observer = None
+
+
+def _first(data: Calibration) -> list[torch.Tensor]:
+    inputs, left = [], _IMAGES
+    for x in data.inputs:
+        inputs.append(x[:left])
+        left -= len(inputs[-1])
+        if left <= 0:
+            break
+    return inputs
+
+
+def _adc_error(layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
+    """What a layer's ADCs, without correction, add to its results."""
+    exact = _uncorrected(layer, x, layer.lossless_tables())
+    return _uncorrected(layer, x, layer.tables()) - exact
+
+
+def _uncorrected(layer: CrossbarLayer, x: torch.Tensor, tables) -> torch.Tensor:
+    correction, layer.correction = layer.correction, None
+    try:
+        return layer._simulate(x, tables, False)[0]
+    finally:
+        layer.correction = correction
+
+
+def _others(layer: CrossbarLayer, y: torch.Tensor) -> list[int]:
+    """All dimensions of a layer's results but the channels'."""
+    channel = y.dim() - 3 if layer.channels_first else y.dim() - 1
+    return [d for d in range(y.dim()) if d != channel]
+
+
+def _change(clean: torch.Tensor, noisy: torch.Tensor) -> float:
+    if isinstance(clean, torch.Tensor) and clean.dim() == 2 and clean.shape[1] > 1:
+        a, b = F.log_softmax(clean.double(), 1), F.log_softmax(noisy.double(), 1)
+        return float((a.exp() * (a - b)).sum(1).mean())
+    if not isinstance(clean, torch.Tensor):
+        raise ValueError("the network's output must be a tensor for its layers to be weighed")
+    return float((noisy - clean).double().square().sum() / clean.double().square().sum())
+
+
+def fold_mean_errors(net: nn.Module, layers: dict[str, CrossbarLayer], data: Calibration) -> None:
+    """Adds to each layer's bias what its ADCs leave out on average, by channel.
+
+    Mean errors are the same in every tile, cycle and position and add up in amplitude, so they
+    break accuracy first; a constant for each channel undoes them at no cost. The layers' inputs are
+    those of the network as corrected so far.
+
+    Args:
+        net: a converted network with its ADCs in place.
+        layers: those to correct; what they were corrected by before is replaced.
+        data: what to measure on.
+    """
+    totals = {layer: [0.0, 0] for layer in layers.values()}
+
+    def compute(layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
+        exact = _uncorrected(layer, x, layer.lossless_tables())
+        made = _uncorrected(layer, x, layer.tables())
+        error, total = (exact - made).double(), totals[layer]
+        channels = error.sum(_others(layer, error))
+        total[0] = total[0] + channels
+        total[1] += error.numel() // len(channels)
+        correction = (total[0] / total[1]).to(layer.weight.dtype)
+        layer.correction = correction
+        shape = (-1, 1, 1) if layer.channels_first else (-1,)
+        return made + correction.view(shape)
+
+    with torch.no_grad(), evaluating(net), _observed(layers, compute):
+        for x in data.inputs:
+            net(x)

@@ -1,0 +1,45 @@
+"""Pictures of a sweep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reram_torch.plots.figures import BLUE, GREEN, GREY, ORANGE, new_figure
+
+
+def plot_sweep(rows: list[dict], path: str | Path) -> None:
+    """Top-1 against reduction of the rows of `scripts/sweep.py`, with the bound of lossless search.
+
+    Args:
+        rows: its CSV rows.
+        path: of the picture.
+    """
+    figure, (axis,) = new_figure(8.2, 4.8)
+    curves: dict[tuple[str, ...], list[tuple[float, float]]] = {}
+    bounds: list[tuple[float, str]] = []
+    for row in rows:
+        if row["config"] == "float":
+            axis.axhline(float(row["top1"]), color=GREY, lw=1, ls="--", label="float")
+        elif row["config"] == "bound":
+            if row["budget"] == "entropy":
+                x = float(row["reduction"])
+                axis.axvline(x, color=GREY, lw=1, ls=":")
+                bounds.append(
+                    (x, f" no lossless search passes this\n (entropy, {row['encoding']})")
+                )
+        else:
+            key = (row["config"], row["granularity"], row["encoding"])
+            curves.setdefault(key, []).append((float(row["reduction"]), float(row["top1"])))
+    colors = [BLUE, ORANGE, GREEN, "#9a4fb0", "#c0392b", "#00838f", "#6d4c41", "#616161"]
+    for k, ((name, granularity, encoding), points) in enumerate(curves.items()):
+        x, y = zip(*sorted(points), strict=True)
+        label = f"{name.replace('_', ' ')}, {granularity.replace('+', ' x ')}, {encoding}"
+        axis.plot(x, y, "osD^vP*X"[k % 8] + "-", color=colors[k % 8], ms=5, lw=1.4, label=label)
+    axis.set_xlabel("reduction of A/D operations over the ISAAC baseline (x)")
+    axis.set_ylabel("top-1")
+    axis.grid(alpha=0.25)
+    for k, (x, text) in enumerate(sorted(bounds)):  # stacked: bounds of encodings lie close
+        axis.text(x, 0.03 + 0.09 * k, text, transform=axis.get_xaxis_transform(), color="#555",
+                  fontsize=8, va="bottom")  # fmt: skip
+    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
+    figure.savefig(path)

@@ -1,0 +1,184 @@
+"""Networks measured side by side: their table, their JSON file, and what a stopped run left."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from reram_torch._support import processes
+from reram_torch._support.files import replacing, write_atomically
+from reram_torch.conversion.states import crossbar_states, load_crossbar_states
+from reram_torch.evaluation.scoring import Evaluation, Kept, score
+from reram_torch.power.meter import PowerMeter
+from reram_torch.power.reports import PowerReport
+from reram_torch.power.technology import Technology, load_technology
+
+
+@dataclass
+class Results:
+    """Measures networks on a data set and keeps what it finds.
+
+    With a path, what each network did so far lies in a folder beside it, written every minute and
+    on Ctrl-C or SIGTERM, until `finish`: a run that resumes measures nothing twice. With several
+    processes each does its part of the images, and the first one writes.
+
+    Attributes:
+        path: JSON file of the rows, rewritten after each network; or None.
+        settings: plain values that tell one run from another, written with the rows.
+        images: pairs of input and label.
+        batch_size: images of a batch, in each process.
+        workers: processes that load data.
+        bf16: autocast in the float layers.
+        technology: what prices the counts.
+        adc_model: likewise.
+        resume: go on from what a stopped run left; a ValueError if it had other settings.
+        rows: what was found, a dict for each network.
+        reports: the power of each network that was metered.
+    """
+
+    path: Path | None
+    settings: dict
+    images: Dataset
+    batch_size: int
+    workers: int = 0
+    bf16: bool = False
+    technology: str | Technology = "isaac"
+    adc_model: str = "bit_cycle"
+    resume: bool = False
+    rows: list[dict] = field(default_factory=list)
+    reports: dict[str, PowerReport] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.technology = load_technology(self.technology)
+        self.settings = json.loads(json.dumps(self.settings))  # as it is read back
+        self._parts = None if self.path is None else self.path.with_name(self.path.name + ".parts")
+        if self.path is not None and self.resume:
+            self._read()
+        elif self._parts is not None:
+            if processes.rank() == 0:
+                shutil.rmtree(self._parts, ignore_errors=True)
+            processes.broadcast(None)  # no one writes before that
+
+    def _read(self) -> None:
+        """Takes the rows of the run that is resumed."""
+        if not self.path.is_file():
+            return
+        read = json.loads(self.path.read_text(encoding="utf-8"))
+        for key, value in self.settings.items():
+            if read["settings"].get(key) != value:
+                raise ValueError(
+                    f"{self.path} was made with {key}={read['settings'].get(key)!r}, not "
+                    f"{value!r}: resume with the same settings, or give another file"
+                )
+        self.rows = read["results"]
+
+    def measure(
+        self, name: str, net: nn.Module, *, metered: bool = True, exact: Evaluation | None = None
+    ) -> Evaluation:
+        """Runs a network over the images and adds its row.
+
+        Args:
+            name: of the row.
+            net: float, or converted if `metered`.
+            metered: count what its crossbars do.
+            exact: what the lossless crossbar found, to count the answers that differ.
+        """
+        row: dict = {"network": name}
+        if metered:
+            with PowerMeter(net, histograms=self.adc_model == "sar") as meter:
+                result = self._score(name, net, meter)
+            report = meter.report(self.technology, adc_model=self.adc_model)
+            self.reports[name] = report
+            row["report"] = report.to_dict()
+            row["comparisons_per_conversion"] = report.comparisons_per_conversion
+            row["reduction"] = report.reduction
+            row["adc_energy_uj_per_image"] = report.per_inference(report.adc_energy_pj) / 1e6
+        else:
+            result = self._score(name, net, None)
+        row |= {
+            "top1": result.top1,
+            "top5": result.top5,
+            "images": result.images,
+            "unreadable": result.unreadable,
+            "seconds": result.seconds,
+            "seconds_per_100_images": result.seconds_per_100,
+        }
+        if exact is not None:
+            row["answers_changed"] = int((result.answers != exact.answers).sum())
+        self.add(row)
+        return result
+
+    def add(self, row: dict) -> None:
+        """Adds a row, in the place of one of the same network, and writes all."""
+        self.rows = [r for r in self.rows if r["network"] != row["network"]] + [row]
+        if self.path is not None and processes.rank() == 0:
+            results = {"settings": self.settings, "results": self.rows}
+            write_atomically(self.path, json.dumps(results, indent=2) + "\n")
+
+    def _score(self, name: str, net: nn.Module, meter: PowerMeter | None) -> Evaluation:
+        kept = None
+        if self._parts is not None:
+            file = self._parts / f"{name.replace(' ', '_')}.{processes.rank()}.pt"
+            kept = Kept(file, self._key(), meter)
+        return score(
+            net, self.images, batch_size=self.batch_size, workers=self.workers, description=name,
+            bf16=self.bf16, meter=meter, kept=kept,
+        )  # fmt: skip
+
+    def _key(self) -> dict:
+        return {**self.settings, "processes": processes.world(), "batch_size": self.batch_size}
+
+    def restore(self, name: str, net: nn.Module) -> dict | None:
+        """Gives a network the calibration and ADCs that `keep` kept; None if there are none."""
+        file = None if self._parts is None else self._parts / f"{name}.adcs.pt"
+        if file is None or not file.is_file():
+            return None
+        state = torch.load(file, weights_only=True)
+        if state["key"] != self._key():
+            return None
+        load_crossbar_states(net, state["states"])
+        return state["found"]
+
+    def keep(self, name: str, net: nn.Module, found: dict) -> None:
+        """Keeps a network's calibration and ADCs, and plain values, for `restore`."""
+        if self._parts is not None and processes.rank() == 0:
+            with replacing(self._parts / f"{name}.adcs.pt") as new:
+                torch.save(
+                    {"key": self._key(), "states": crossbar_states(net), "found": found}, new
+                )
+
+    def finish(self) -> None:
+        """Removes what a resumed run would need: the rows say it all."""
+        if self._parts is not None and processes.rank() == 0:
+            shutil.rmtree(self._parts, ignore_errors=True)
+
+    def table(self) -> str:
+        """All networks, a line each."""
+        wide = max(24, *(len(row["network"]) for row in self.rows))
+        lines = [
+            f"{'network':{wide}} {'top-1':>7} {'comp./conv.':>11} {'reduction':>9} "
+            f"{'ADC uJ/image':>12} {'changed':>7} {'s/100 images':>12}"
+        ]
+        for row in self.rows:
+            line = f"{row['network']:{wide}} {row['top1']:7.4f} "
+            if "reduction" in row:
+                line += (
+                    f"{row['comparisons_per_conversion']:11.3f} {row['reduction']:8.2f}x "
+                    f"{row['adc_energy_uj_per_image']:12.3f} "
+                )
+            else:
+                line += f"{'':11} {'':9} {'':12} "
+            line += f"{row.get('answers_changed', ''):>7} "
+            lines.append(line + f"{row['seconds_per_100_images']:12.2f}")
+        unreadable = self.rows[-1]["unreadable"]
+        lines.append(
+            f"{self.rows[-1]['images']} images"
+            + (f", {unreadable} more could not be read" if unreadable else "")
+        )
+        return "\n".join(lines)

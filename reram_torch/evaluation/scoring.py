@@ -1,0 +1,254 @@
+"""Top-1, counts and time of a network on a data set; and the plain integer network to check it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import time
+from collections.abc import Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from reram_torch._support import processes
+from reram_torch._support.files import replacing
+from reram_torch._support.interrupts import Interruptible
+from reram_torch._support.modules import evaluating
+from reram_torch._support.progress import progress
+from reram_torch.data.sets import loader
+from reram_torch.power.meter import PowerMeter
+
+_BEST = 5  # classes kept of each image
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a network did on a data set.
+
+    Attributes:
+        labels: of the images, (images,).
+        ranked: classes with the highest scores, best first, (images, 5 or fewer).
+        digests: a hash of each image's scores, (images,): equal where all outputs are.
+        seconds: spent in the network.
+        unreadable: images that could not be read, and do not count.
+    """
+
+    labels: torch.Tensor
+    ranked: torch.Tensor
+    digests: torch.Tensor
+    seconds: float
+    unreadable: int = 0
+
+    @property
+    def images(self) -> int:
+        """How many images there were."""
+        return len(self.labels)
+
+    @property
+    def answers(self) -> torch.Tensor:
+        """The class with the highest score of each image."""
+        return self.ranked[:, 0]
+
+    @property
+    def top1(self) -> float:
+        """Share of images whose highest score is that of their label."""
+        return float((self.answers == self.labels).double().mean())
+
+    @property
+    def top5(self) -> float:
+        """Share of images whose label has one of the five highest scores."""
+        return float((self.ranked == self.labels[:, None]).any(1).double().mean())
+
+    @property
+    def seconds_per_100(self) -> float:
+        """Seconds for 100 images."""
+        return 100 * self.seconds / self.images
+
+    def gathered(self) -> Evaluation:
+        """The images of all processes, and the time of the slowest."""
+        parts = processes.gather(dataclasses.asdict(self))
+        return Evaluation(
+            *(torch.cat([p[key] for p in parts]) for key in ("labels", "ranked", "digests")),
+            max(p["seconds"] for p in parts),
+            sum(p["unreadable"] for p in parts),
+        )
+
+
+class Kept:
+    """A file that keeps what an unfinished evaluation has found so far.
+
+    Args:
+        path: of the file.
+        key: plain values that an evaluation must share to go on from the file.
+        meter: whose counts are kept too.
+        every: seconds between writes.
+    """
+
+    def __init__(self, path: Path, key: dict, meter: PowerMeter | None = None, every: float = 60.0):
+        self.path, self.key, self.meter, self.every = Path(path), key, meter, every
+        self._written = time.monotonic()
+
+    def load(self) -> dict | None:
+        """What was found before, counts put back; None if there is nothing that fits."""
+        if not self.path.is_file():
+            return None
+        state = torch.load(self.path, map_location="cpu", weights_only=True)
+        if state.get("key") != self.key:
+            return None
+        if self.meter is not None:
+            try:
+                self.meter.load_state_dict(state["meter"])
+            except RuntimeError:  # designed otherwise this time
+                return None
+        return state["found"]
+
+    def save(self, found: dict, *, now: bool = False) -> None:
+        """Writes what was found, if it is time."""
+        if not now and time.monotonic() - self._written < self.every:
+            return
+        counts = None if self.meter is None else self.meter.state_dict()
+        with replacing(self.path) as new:
+            torch.save({"key": self.key, "found": found, "meter": counts}, new)
+        self._written = time.monotonic()
+
+    def remove(self) -> None:
+        """When the evaluation is done and its result is elsewhere."""
+        self.path.unlink(missing_ok=True)
+
+
+@torch.no_grad()
+def evaluate(
+    net: nn.Module,
+    batches: Iterable,
+    *,
+    description: str = "evaluate",
+    show_progress: bool = True,
+    bf16: bool = False,
+    kept: Kept | None = None,
+) -> Evaluation:
+    """Runs a network in eval mode over (input, label) batches, on the network's device.
+
+    Args:
+        net: what to evaluate.
+        batches: pairs of inputs and labels; a None is a batch of which nothing could be read.
+        description: of the progress bar.
+        show_progress: draw a tqdm bar if tqdm is installed.
+        bf16: autocast to bfloat16 in the float layers.
+        kept: where to go on from and to write to now and then, and on Ctrl-C or SIGTERM.
+
+    Raises:
+        ValueError: there are no batches, or a label is beyond the network's outputs.
+        KeyboardInterrupt: after what was found is written.
+    """
+    device = next((p.device for p in net.parameters()), torch.device("cpu"))
+    found = (kept and kept.load()) or {"batches": 0, "seconds": 0.0, "parts": []}
+    parts, expected = found["parts"], _images(batches)
+    seen = sum(len(p["labels"]) for p in parts)
+    right = sum(int((p["ranked"][:, 0] == p["labels"]).sum()) for p in parts)
+    batches = _after(batches, found["batches"])
+    with (
+        evaluating(net),
+        progress(
+            description=description, total=expected, unit="img", show=show_progress, done=seen
+        ) as bar,
+        Interruptible() if kept else nullcontext() as stop,
+        torch.autocast(device.type, torch.bfloat16, enabled=bf16),
+    ):
+        for batch in batches:
+            found["batches"] += 1
+            if batch is not None:
+                part, seconds = _answers(net, batch, device)
+                parts.append(part)
+                found["seconds"] += seconds
+                seen += len(part["labels"])
+                right += int((part["ranked"][:, 0] == part["labels"]).sum())
+                bar.update(len(part["labels"]))
+                bar.set_postfix_str(f"top-1 {right / seen:.4f}")
+            if kept:
+                kept.save(found, now=stop.asked)
+                if stop.asked:
+                    raise KeyboardInterrupt
+    if not seen:
+        raise ValueError("no batches to evaluate on")
+    if kept:
+        kept.save(found, now=True)
+    whole = (torch.cat([p[key] for p in parts]) for key in ("labels", "ranked", "digests"))
+    return Evaluation(*whole, found["seconds"], 0 if expected is None else expected - seen)
+
+
+def score(
+    net: nn.Module,
+    images: Dataset,
+    *,
+    batch_size: int,
+    workers: int = 0,
+    description: str = "evaluate",
+    bf16: bool = False,
+    meter: PowerMeter | None = None,
+    kept: Kept | None = None,
+) -> Evaluation:
+    """A network on a data set, each process doing its part; every process gets the whole.
+
+    Args:
+        net: what to evaluate.
+        images: pairs of input and label.
+        batch_size: images of a batch, in each process.
+        workers: processes that load data.
+        description: as for `evaluate`; `bf16` and `kept` likewise.
+        bf16: see there.
+        meter: counting on the network; it gets the counts of all processes.
+        kept: see there.
+    """
+    batches = loader(processes.share(images), batch_size, workers=workers)
+    shown = processes.rank() == 0
+    found = evaluate(
+        net, batches, description=description, show_progress=shown, bf16=bf16, kept=kept
+    ).gathered()
+    if meter is not None:
+        meter.add_up()
+    return found
+
+
+def _answers(net: nn.Module, batch: tuple, device: torch.device) -> tuple[dict, float]:
+    x, labels = batch
+    start = time.perf_counter()
+    scores = net(x.to(device, non_blocking=True)).float().cpu()
+    seconds = time.perf_counter() - start
+    if len(labels) and int(labels.max()) >= scores.shape[1]:
+        raise ValueError(
+            f"a label is {int(labels.max())}, but the network has {scores.shape[1]} outputs: "
+            "other classes than those it was trained on"
+        )
+    ranked = scores.topk(min(_BEST, scores.shape[1])).indices.int()
+    ranked[:, 0] = scores.argmax(1)  # topk breaks ties otherwise
+    return {"labels": labels, "ranked": ranked, "digests": _digests(scores)}, seconds
+
+
+def _digests(scores: torch.Tensor) -> torch.Tensor:
+    """A 64-bit hash of each row."""
+    rows = (scores + 0.0).contiguous().numpy()  # -0 equals 0
+    found = [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in rows]
+    return torch.frombuffer(bytearray(b"".join(found)), dtype=torch.int64)
+
+
+def _images(batches: Iterable) -> int | None:
+    """How many images there are, where that is known."""
+    return len(batches.dataset) if hasattr(batches, "dataset") else None
+
+
+def _after(batches: Iterable, count: int) -> Iterable:
+    """The batches but for the first `count`; a DataLoader does not read those."""
+    if not count:
+        return batches
+    if not isinstance(batches, DataLoader):
+        return itertools.islice(batches, count, None)
+    done = min(count * batches.batch_size, len(batches.dataset))
+    return DataLoader(
+        Subset(batches.dataset, range(done, len(batches.dataset))), batches.batch_size,
+        num_workers=batches.num_workers, collate_fn=batches.collate_fn,
+    )  # fmt: skip

@@ -1,0 +1,154 @@
+"""`ReRAMLinear` and `ReRAMConv2d`: torch's layers, computed on simulated crossbars."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from reram_torch.config.sections import Config
+from reram_torch.crossbar.quantization import input_codes
+from reram_torch.crossbar.windows import windows
+from reram_torch.nn.base import CrossbarLayer, carry_over
+from reram_torch.ops.layers import WIDE_OUTPUTS
+
+
+class ReRAMLinear(CrossbarLayer, nn.Linear):
+    """`torch.nn.Linear` on simulated crossbars.
+
+    Args:
+        in_features, out_features, bias, device, dtype: as for `torch.nn.Linear`.
+        config: the design; `Config()`, the ISAAC baseline, if not given.
+
+    Shapes: input (*, in_features), output (*, out_features), any leading dimensions.
+    """
+
+    def __init__(
+        self, in_features, out_features, bias=True, device=None, dtype=None, *, config=None
+    ):
+        nn.Linear.__init__(self, in_features, out_features, bias, device=device, dtype=dtype)
+        self._setup(config)
+
+    @classmethod
+    def from_float(cls, layer: nn.Linear, config: Config | None = None) -> ReRAMLinear:
+        """The crossbar layer of a float layer, sharing its parameters and hooks."""
+        made = cls(
+            layer.in_features, layer.out_features, layer.bias is not None, "meta", config=config
+        )
+        return cls._adopt(layer, made)
+
+    def to_float(self) -> nn.Linear:
+        """The float layer, sharing the parameters as they are now, and the hooks."""
+        made = nn.Linear(self.in_features, self.out_features, self.bias is not None, "meta")
+        made.weight, made.bias = self.weight, self.bias
+        carry_over(self, made)
+        return made
+
+    def _check_input(self, x):
+        super()._check_input(x)
+        if x.dim() == 0 or x.shape[-1] != self.in_features:
+            raise ValueError(f"input must have shape (*, {self.in_features}), not {tuple(x.shape)}")
+
+    def _simulate(self, x, tables, count):
+        return torch.ops.reram_torch.linear(
+            x, self._weight_on_grid(), self.corrected_bias(), *self.encoded(), *tables,
+            *self._input_scale, self.geometry.as_list(), count,
+        )  # fmt: skip
+
+    def _codes(self, x):
+        scale, zero = self._input_scale
+        codes = input_codes(x, scale, zero, self.config.inputs.bits)
+        return codes.reshape(-1, 1, self.in_features)
+
+    def _float(self, x):
+        return F.linear(x, self.weight, self.bias)
+
+
+class ReRAMConv2d(CrossbarLayer, nn.Conv2d):
+    """`torch.nn.Conv2d` on simulated crossbars; each group is mapped separately.
+
+    Args:
+        in_channels ... dtype: as for `torch.nn.Conv2d`.
+        config: the design; `Config()`, the ISAAC baseline, if not given.
+
+    Shapes: input (B, in_channels, H, W) or (in_channels, H, W), output as torch's.
+    """
+
+    channels_first = True
+
+    def __init__(
+        self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1,
+        bias=True, padding_mode="zeros", device=None, dtype=None, *, config=None,
+    ):  # fmt: skip
+        nn.Conv2d.__init__(
+            self, in_channels, out_channels, kernel_size, stride, padding, dilation, groups,
+            bias, padding_mode, device, dtype,
+        )  # fmt: skip
+        self._setup(config)
+
+    @classmethod
+    def from_float(cls, layer: nn.Conv2d, config: Config | None = None) -> ReRAMConv2d:
+        """The crossbar layer of a float layer, sharing its parameters and hooks."""
+        return cls._adopt(layer, cls(*_conv_args(layer), device="meta", config=config))
+
+    def to_float(self) -> nn.Conv2d:
+        """The float layer, sharing the parameters as they are now, and the hooks."""
+        made = nn.Conv2d(*_conv_args(self), device="meta")
+        made.weight, made.bias = self.weight, self.bias
+        carry_over(self, made)
+        return made
+
+    def _check_input(self, x):
+        super()._check_input(x)
+        if x.dim() not in (3, 4) or x.shape[-3] != self.in_channels:
+            raise ValueError(
+                f"input must have shape (B, {self.in_channels}, H, W) or "
+                f"({self.in_channels}, H, W), not {tuple(x.shape)}"
+            )
+        reach = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel_size, strict=True)]
+        pads = self._reversed_padding_repeated_twice
+        size = [x.shape[-2] + pads[2] + pads[3], x.shape[-1] + pads[0] + pads[1]]
+        if size[0] < reach[0] or size[1] < reach[1]:
+            raise ValueError(
+                f"input of {x.shape[-2]} x {x.shape[-1]} pixels, padded to {size[0]} x {size[1]}, "
+                f"is smaller than the dilated kernel of {reach[0]} x {reach[1]}"
+            )
+
+    def _padded(self, x: torch.Tensor) -> tuple[torch.Tensor, list[int]]:
+        """`x` as a batch with such padding as the operator cannot do itself, and the rest."""
+        x = x if x.dim() == 4 else x.unsqueeze(0)
+        pads = self._reversed_padding_repeated_twice
+        if self.padding_mode != "zeros":
+            return F.pad(x, pads, mode=self.padding_mode), [0, 0]
+        if pads[0] == pads[1] and pads[2] == pads[3]:
+            return x, [pads[2], pads[0]]
+        return F.pad(x, pads), [0, 0]  # 'same' with an even kernel
+
+    def _simulate(self, x, tables, count):
+        padded, padding = self._padded(x)
+        y, *counts = torch.ops.reram_torch.conv2d(
+            padded, self._weight_on_grid(), self.corrected_bias(), *self.encoded(), *tables,
+            *self._input_scale, self.geometry.as_list(), count,
+            self.stride, padding, self.dilation, self.groups,
+        )  # fmt: skip
+        return (y if x.dim() == 4 else y.squeeze(0)), *counts
+
+    def _codes(self, x):
+        padded, padding = self._padded(x)
+        scale, zero = self._input_scale
+        codes = input_codes(padded, scale, zero, self.config.inputs.bits)
+        if self.out_channels // self.groups >= WIDE_OUTPUTS:
+            codes = codes.contiguous(memory_format=torch.channels_last)
+        return windows(
+            codes, self.kernel_size, self.stride, padding, self.dilation, self.groups, zero
+        )
+
+    def _float(self, x):
+        return self._conv_forward(x, self.weight, self.bias)
+
+
+def _conv_args(layer: nn.Conv2d) -> tuple:
+    return (
+        layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding,
+        layer.dilation, layer.groups, layer.bias is not None, layer.padding_mode,
+    )  # fmt: skip

@@ -1,0 +1,184 @@
+"""What the crossbars of a layer did, event by event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from reram_torch.crossbar.geometry import Geometry, ceil_div
+
+# ISAAC's ADC makes eight comparisons for every conversion, with 8 cycles of 8 slices.
+BASELINE_COMPARISONS = 8
+
+
+_BASELINE_SLICES_AND_CYCLES = 8 * 8
+
+
+# What a component can be charged by.
+EVENTS = {
+    "conversions": "bit-line sums converted",
+    "comparisons": "A/D operations",
+    "word_line_drives": "pulses on a word-line of an array",
+    "cell_reads": "cells that a driven word-line joins to a used bit-line",
+    "sample_and_holds": "bit-line sums held for conversion",
+    "shift_adds": "levels shifted and added",
+    "input_register_bits": "input bits read for the word-lines of every array",
+    "output_register_bytes": "partial results written after every cycle, bytes",
+    "edram_bytes": "inputs read and results written, bytes",
+    "array_cycles": "cycles of every array",
+}
+
+
+def baseline_conversions(geometry: Geometry, sums: int) -> int:
+    """Conversions that the ISAAC baseline would have made where this geometry had `sums`.
+
+    The baseline is the same network, array height and batch with offset encoding, 1-bit cells and
+    DACs, 8-bit weights and inputs.
+    """
+    own = geometry.cycles * geometry.slices * len(geometry.signs)
+    return sums // own * _BASELINE_SLICES_AND_CYCLES
+
+
+@dataclass(frozen=True, eq=False)
+class LayerCounts:
+    """Counts of one layer, by cycle and slice, and what follows from them and from its mapping.
+
+    Attributes:
+        geometry: of the layer.
+        groups: G, each with arrays of its own.
+        outputs: N, of a group.
+        depth: K, word-lines of a group.
+        conversions: bit-line sums converted, int64 (I, J).
+        comparisons: A/D operations made, (I, J).
+        skipped: bit-line sums that needed no conversion, no word-line being driven, (I, J).
+        drives: word-lines driven, in one array of each tile, (I,).
+    """
+
+    geometry: Geometry
+    groups: int
+    outputs: int
+    depth: int
+    conversions: np.ndarray
+    comparisons: np.ndarray
+    skipped: np.ndarray
+    drives: np.ndarray
+
+    # --- the mapping ---
+
+    @property
+    def tiles(self) -> int:
+        """T, arrays that the word-lines of a group take."""
+        return self.geometry.tiles(self.depth)
+
+    @property
+    def bit_lines(self) -> int:
+        """Bit-lines of a group: a column for each slice of each output, and its opposite's."""
+        pair = 1 if self.geometry.offset else 2
+        return self.outputs * self.geometry.slices * pair
+
+    @property
+    def arrays_across(self) -> int:
+        """Arrays side by side that the bit-lines of a group take."""
+        return ceil_div(self.bit_lines, self.geometry.cols)
+
+    @property
+    def arrays(self) -> int:
+        """Arrays of the layer."""
+        return self.groups * self.tiles * self.arrays_across
+
+    @property
+    def cells(self) -> int:
+        """Cells of the layer's arrays."""
+        return self.arrays * self.geometry.rows * self.geometry.cols
+
+    @property
+    def cells_used(self) -> int:
+        """Those that hold a slice of a weight."""
+        return self.groups * self.depth * self.bit_lines
+
+    @property
+    def utilisation(self) -> float:
+        """Cells in use, over those of the layer's arrays."""
+        return self.cells_used / self.cells
+
+    @property
+    def positions(self) -> int:
+        """M, how often the layer's arrays were used with one input."""
+        g = self.geometry
+        each = g.conversions_per_cycle(self.depth, 1, self.groups * self.outputs)
+        return self.sums // (each * g.cycles * g.slices)
+
+    # --- the events ---
+
+    @property
+    def sums(self) -> int:
+        """Bit-line sums, converted or skipped."""
+        return int(self.conversions.sum() + self.skipped.sum())
+
+    @property
+    def baseline_comparisons(self) -> int:
+        """A/D operations of the ISAAC baseline."""
+        return baseline_conversions(self.geometry, self.sums) * BASELINE_COMPARISONS
+
+    @property
+    def word_line_drives(self) -> np.ndarray:
+        """Pulses on word-lines, by cycle, (I,): every array across has DACs of its own."""
+        return self.drives * self.arrays_across
+
+    @property
+    def cell_reads(self) -> np.ndarray:
+        """Cells on driven word-lines and used bit-lines, by cycle and slice, (I, J)."""
+        each = self.bit_lines // self.geometry.slices
+        return np.repeat(self.drives[:, None] * each, self.geometry.slices, axis=1)
+
+    @property
+    def input_register_bits(self) -> int:
+        """What the word-lines' drivers read: dac_bits a word-line, cycle and array across."""
+        bits = self.geometry.cycles * self.geometry.dac_bits
+        return self.positions * self.groups * self.depth * self.arrays_across * bits
+
+    @property
+    def output_register_bytes(self) -> int:
+        """Partial results written: one for each output and tile after each cycle."""
+        results = self.positions * self.groups * self.outputs * self.tiles
+        return results * self.geometry.cycles * self._result_bytes
+
+    @property
+    def _result_bytes(self) -> int:
+        """Bytes of a partial result that loses nothing."""
+        g = self.geometry
+        rows = min(g.rows, self.depth)
+        return ceil_div(g.weight_bits + g.input_bits + (rows - 1).bit_length(), 8)
+
+    @property
+    def edram_bytes(self) -> int:
+        """Input codes read once a position, for all arrays on the bus, and result codes written."""
+        code = ceil_div(self.geometry.input_bits, 8)
+        return self.positions * self.groups * (self.depth + self.outputs) * code
+
+    @property
+    def array_cycles(self) -> int:
+        """Cycles of every array of the layer."""
+        return self.positions * self.arrays * self.geometry.cycles
+
+    def events(self) -> dict[str, int]:
+        """How often each of `EVENTS` happened."""
+        conversions = int(self.conversions.sum())
+        return {
+            "conversions": conversions,
+            "comparisons": int(self.comparisons.sum()),
+            "word_line_drives": int(self.word_line_drives.sum()),
+            "cell_reads": int(self.cell_reads.sum()),
+            "sample_and_holds": conversions,
+            "shift_adds": conversions,
+            "input_register_bits": self.input_register_bits,
+            "output_register_bytes": self.output_register_bytes,
+            "edram_bytes": self.edram_bytes,
+            "array_cycles": self.array_cycles,
+        }
+
+    def unsearched(self, bits: int) -> LayerCounts:
+        """The same arrays with a plain SAR ADC: every sum is converted, in `bits` comparisons."""
+        sums = self.conversions + self.skipped
+        return replace(self, conversions=sums, comparisons=sums * bits, skipped=np.zeros_like(sums))

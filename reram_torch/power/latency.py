@@ -1,0 +1,69 @@
+"""How long the ADCs take: in lock step, and as each conversion ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from reram_torch.crossbar.geometry import ceil_div
+from reram_torch.power.adc_energy import Searched
+from reram_torch.power.technology import Technology
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Times of a layer or of a network, for one inference.
+
+    In lock step every conversion waits for the longest that the tables of its cycle allow.
+    Self-timed, an ADC goes on as soon as a search ends; the mean over all arrays is given, as if
+    none waited for another. Either way a cycle takes at least as long as the arrays need.
+
+    Attributes:
+        worst_adc_cycles: comparison periods of an ADC, in lock step.
+        average_adc_cycles: likewise, self-timed.
+        worst_ns: time in lock step, ns.
+        average_ns: time self-timed, ns.
+    """
+
+    worst_adc_cycles: float
+    average_adc_cycles: float
+    worst_ns: float
+    average_ns: float
+
+    def __add__(self, other: Latency) -> Latency:
+        return Latency(
+            self.worst_adc_cycles + other.worst_adc_cycles,
+            self.average_adc_cycles + other.average_adc_cycles,
+            self.worst_ns + other.worst_ns,
+            self.average_ns + other.average_ns,
+        )
+
+
+def layer_latency(technology: Technology, layer: Searched, inferences: int) -> Latency:
+    """Latency of a layer, whose positions follow one another and whose arrays work side by side.
+
+    Args:
+        technology: says how many bit-lines share an ADC, and the times of a comparison and of an
+            array's cycle.
+        layer: what was converted.
+        inferences: that the counts stand for.
+    """
+    counts, g = layer.counts, layer.counts.geometry
+    sums = (counts.conversions + counts.skipped).sum(1)  # (I,)
+    if not sums.all():
+        return Latency(0.0, 0.0, 0.0, 0.0)
+    # A difference of two bit-lines is one conversion.
+    fullest = min(g.cols, counts.bit_lines) // (2 if g.signed else 1)
+    each = ceil_div(fullest * technology.array.columns_per_adc, g.cols)
+    worst = each * layer.longest().astype(float)
+    average = each * counts.comparisons.sum(1) / sums
+    positions = counts.positions / inferences if inferences else float("nan")
+
+    def time(cycles: np.ndarray) -> float:
+        adc_ns = cycles * technology.adc.comparison_ns
+        return positions * float(np.maximum(adc_ns, technology.array.cycle_ns).sum())
+
+    return Latency(
+        positions * float(worst.sum()), positions * float(average.sum()), time(worst), time(average)
+    )

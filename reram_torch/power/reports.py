@@ -1,0 +1,333 @@
+"""Reports of what the crossbars of a network did, and what it cost."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from reram_torch.plots.searches import Converted
+from reram_torch.power.latency import Latency
+from reram_torch.power.page import page
+from reram_torch.power.pictures import plot_report
+from reram_torch.power.technology import Technology
+
+SCHEMA = "reram_torch.power"
+
+
+SCHEMA_VERSION = 1
+
+
+def quantity(value: float, unit: str) -> str:
+    """A number of pJ, ns or mm2 as people read it, with four digits."""
+    scales = {"pJ": ("pJ", "nJ", "uJ", "mJ", "J"), "ns": ("ns", "us", "ms", "s")}.get(unit, (unit,))
+    if not math.isfinite(value):
+        return "-"
+    for scale in scales[:-1]:
+        if abs(value) < 999.95:
+            return f"{value:.4g} {scale}"
+        value /= 1000
+    return f"{value:.4g} {scales[-1]}"
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """What one layer did, or all of them together.
+
+    Attributes:
+        name: qualified name, or `total`.
+        events: how often each event of `reram_torch.counts.EVENTS` happened.
+        skipped: bit-line sums that needed no conversion, no word-line being driven.
+        baseline_comparisons: A/D operations of the ISAAC baseline.
+        component_pj: energy by component, `adc` first, pJ.
+        latency: of one inference.
+        adc: its ADCs, such as `88 x search_tree`; empty in a total.
+        arrays: crossbars.
+        utilisation: cells in use over cells.
+        area_mm2: of the arrays and what belongs to them, or None where the technology's arrays are
+            of another size.
+        conversions_by: conversions by cycle and slice; `comparisons_by`, `skipped_by`,
+            `cell_reads_by`: likewise. Empty in a total.
+        word_line_drives_by: pulses by cycle.
+    """
+
+    name: str
+    events: dict[str, int]
+    skipped: int
+    baseline_comparisons: int
+    component_pj: dict[str, float]
+    latency: Latency
+    adc: str
+    arrays: int
+    utilisation: float
+    area_mm2: float | None = None
+    conversions_by: tuple[tuple[int, ...], ...] = ()
+    comparisons_by: tuple[tuple[int, ...], ...] = ()
+    skipped_by: tuple[tuple[int, ...], ...] = ()
+    cell_reads_by: tuple[tuple[int, ...], ...] = ()
+    word_line_drives_by: tuple[int, ...] = ()
+
+    @property
+    def conversions(self) -> int:
+        """Bit-line sums converted."""
+        return self.events["conversions"]
+
+    @property
+    def comparisons(self) -> int:
+        """A/D operations made."""
+        return self.events["comparisons"]
+
+    @property
+    def comparisons_per_conversion(self) -> float:
+        """Mean A/D operations of a bit-line sum, skipped ones included; NaN without any."""
+        sums = self.conversions + self.skipped
+        return self.comparisons / sums if sums else float("nan")
+
+    @property
+    def reduction(self) -> float:
+        """Comparisons of the ISAAC baseline over those made; NaN if nothing was simulated."""
+        if not self.comparisons:
+            return float("inf") if self.baseline_comparisons else float("nan")
+        return self.baseline_comparisons / self.comparisons
+
+    @property
+    def adc_energy_pj(self) -> float:
+        """Energy of the ADCs, pJ."""
+        return self.component_pj["adc"]
+
+    @property
+    def energy_pj(self) -> float:
+        """Energy of all components, pJ."""
+        return sum(self.component_pj.values())
+
+    @property
+    def adc_share(self) -> float:
+        """The ADCs' part of the energy; NaN if nothing was simulated."""
+        return self.adc_energy_pj / self.energy_pj if self.energy_pj else float("nan")
+
+    def to_dict(self) -> dict:
+        """All attributes and ratios as plain values; a number that is not finite is None."""
+        latency = {f"latency_{k}": v for k, v in vars(self.latency).items()}
+        plain = {k: v for k, v in vars(self).items() if k != "latency" and v != ()}
+        ratios = {
+            "comparisons_per_conversion": self.comparisons_per_conversion,
+            "reduction": self.reduction,
+            "energy_pj": self.energy_pj,
+            "adc_energy_pj": self.adc_energy_pj,
+            "adc_share": self.adc_share,
+        }
+        values = {**plain, **ratios, **latency}
+        return {
+            k: None if isinstance(v, float) and not math.isfinite(v) else v
+            for k, v in values.items()
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class PowerReport:
+    """What `PowerMeter` saw, and what it cost.
+
+    Attributes:
+        technology: the energy figures.
+        adc_model: name of the ADC energy model.
+        inferences: network inputs that the counts stand for.
+        layers: one report a layer, in the network's order.
+        total: their sums; its latency is that of one inference through all layers.
+        plain_sar: the total if every sum were converted by a plain SAR ADC of full resolution on
+            the same arrays.
+        configs: the arrays, weights and inputs of each layer's configuration, as plain values.
+        converted: the histogram of each layer, where there is one.
+    """
+
+    technology: Technology
+    adc_model: str
+    inferences: int
+    layers: tuple[LayerReport, ...]
+    total: LayerReport
+    plain_sar: LayerReport
+    configs: dict[str, dict]
+    converted: tuple[Converted, ...] = ()
+
+    # What is asked for most, without `total`.
+
+    @property
+    def conversions(self) -> int:
+        """Bit-line sums converted."""
+        return self.total.conversions
+
+    @property
+    def comparisons(self) -> int:
+        """A/D operations made."""
+        return self.total.comparisons
+
+    @property
+    def comparisons_per_conversion(self) -> float:
+        """Mean A/D operations of a bit-line sum, skipped ones included."""
+        return self.total.comparisons_per_conversion
+
+    @property
+    def reduction(self) -> float:
+        """Comparisons of the ISAAC baseline over those made."""
+        return self.total.reduction
+
+    @property
+    def adc_energy_pj(self) -> float:
+        """Energy of the ADCs, pJ."""
+        return self.total.adc_energy_pj
+
+    @property
+    def energy_pj(self) -> float:
+        """Energy of all components, pJ."""
+        return self.total.energy_pj
+
+    @property
+    def energy_reduction(self) -> float:
+        """Energy of the same arrays with a plain SAR ADC over the energy spent."""
+        return self.plain_sar.energy_pj / self.energy_pj if self.energy_pj else float("nan")
+
+    def per_inference(self, value: float) -> float:
+        """A count or an energy, for one network input; NaN without any."""
+        return value / self.inferences if self.inferences else float("nan")
+
+    def throughput(self, kind: str = "average") -> float:
+        """Inferences a second, as many as the slowest layer lets through a pipeline of the layers.
+
+        Args:
+            kind: `average` (self-timed ADCs) or `worst` (lock step).
+        """
+        slowest = max((getattr(r.latency, f"{kind}_ns") for r in self.layers), default=0)
+        return 1e9 / slowest if slowest else float("nan")
+
+    # --- output ---
+
+    def to_dict(self) -> dict:
+        """The report as plain values.
+
+        Keys: `schema` and `version` of this form; `technology`, as its file states it;
+        `adc_model`; `inferences`; `total`, `plain_sar` and each of `layers` with the attributes of
+        `LayerReport`, energies in pJ and counts over all inferences, latencies of one inference in
+        ns and in comparison periods of an ADC; `throughput_average_per_s` and
+        `throughput_worst_per_s`; `energy_reduction`; and `configs` by layer. Numbers that are not
+        finite are None.
+        """
+        numbers = {
+            "energy_reduction": self.energy_reduction,
+            "energy_pj_per_inference": self.per_inference(self.energy_pj),
+            "throughput_average_per_s": self.throughput(),
+            "throughput_worst_per_s": self.throughput("worst"),
+        }
+        return {
+            "schema": SCHEMA,
+            "version": SCHEMA_VERSION,
+            "technology": self.technology.to_dict(),
+            "adc_model": self.adc_model,
+            "inferences": self.inferences,
+            **{k: v if math.isfinite(v) else None for k, v in numbers.items()},
+            "total": self.total.to_dict(),
+            "plain_sar": self.plain_sar.to_dict(),
+            "layers": [layer.to_dict() for layer in self.layers],
+            "configs": self.configs,
+        }
+
+    def to_json(self, path: str | Path) -> None:
+        """Writes the report as JSON (see `to_dict`)."""
+        text = json.dumps(self.to_dict(), indent=2, allow_nan=False)
+        Path(path).write_text(text + "\n", encoding="utf-8")
+
+    def to_csv(self, path: str | Path) -> None:
+        """Writes one row for each layer, then the total, as CSV; energies in pJ."""
+        rows = []
+        for layer in (*self.layers, self.total):
+            values = layer.to_dict()
+            events, energy = values.pop("events"), values.pop("component_pj")
+            flat = {k: v for k, v in values.items() if not isinstance(v, tuple)}
+            rows.append({**flat, **events, **{f"{k}_pj": v for k, v in energy.items()}})
+        with Path(path).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def plot(self, path: str | Path) -> None:
+        """Draws energy by layer, the ADCs' share, and a search (needs the extra `plot`)."""
+        plot_report(self, path)
+
+    def to_html(self, path: str | Path) -> None:
+        """Writes one self-contained page: tables, pictures, and the configuration that made them.
+
+        Needs the extra `plot`.
+        """
+        Path(path).write_text(page(self), encoding="utf-8")
+
+    def layer_table(self) -> str:
+        """Counts, energy and latency of every layer as text."""
+        head = "{:24} {:>15} {:>15} {:>6} {:>9} {:>12} {:>5} {:>7} {:>5} {:>10}".format(
+            "layer", "conversions", "comparisons", "each", "reduction", "energy/inf.", "ADC",
+            "arrays", "used", "average",
+        )  # fmt: skip
+        lines = [head]
+        for r in (*self.layers, self.total):
+            energy = quantity(self.per_inference(r.energy_pj), "pJ")
+            lines.append(
+                f"{r.name:24} {r.conversions:15,} {r.comparisons:15,} "
+                f"{r.comparisons_per_conversion:6.2f} {r.reduction:8.2f}x {energy:>12} "
+                f"{r.adc_share:5.0%} {r.arrays:7,} {r.utilisation:5.0%} "
+                f"{quantity(r.latency.average_ns, 'ns'):>10}"
+            )
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return comparison_table({"this design": self}, plain=True)
+
+
+def comparison_table(reports: dict[str, PowerReport], *, plain: bool = False) -> str:
+    """Designs side by side, for one inference each.
+
+    Args:
+        reports: by the name that heads its column; of one technology and one ADC energy model.
+        plain: begin with a plain SAR ADC on the arrays of the first.
+
+    Raises:
+        ValueError: nothing to compare, or reports of different technologies or models.
+    """
+    if not reports:
+        raise ValueError("there is no report to compare")
+    first = next(iter(reports.values()))
+    for report in reports.values():
+        if (report.technology, report.adc_model) != (first.technology, first.adc_model):
+            raise ValueError("reports of different technologies or ADC models do not compare")
+    columns = {name: (r, r.total) for name, r in reports.items()}
+    if plain:
+        columns = {"plain SAR": (first, first.plain_sar), **columns}
+    wide = max(14, *(len(name) + 2 for name in columns))
+
+    def row(label: str, show) -> str:
+        return f"{label:26}" + "".join(f"{show(r, t):>{wide}}" for r, t in columns.values())
+
+    def energy(value):
+        return lambda r, t: quantity(r.per_inference(value(t)), "pJ")
+
+    def latency(kind: str):
+        return lambda r, t: quantity(getattr(t.latency, kind), "ns")
+
+    lines = [
+        f"technology {first.technology.name}, {first.technology.process_nm} nm; ADC energy model "
+        f"{first.adc_model}; {first.inferences} inferences",
+        f"{'of one inference':26}" + "".join(f"{name:>{wide}}" for name in columns),
+    ]
+    for name in first.total.component_pj:
+        lines.append(row(name, energy(lambda t, name=name: t.component_pj[name])))
+    lines += [
+        row("total energy", energy(lambda t: t.energy_pj)),
+        row("share of the ADCs", lambda _, t: f"{t.adc_share:.1%}"),
+        row("comparisons per sum", lambda _, t: f"{t.comparisons_per_conversion:.3f}"),
+        row("reduction, A/D operations", lambda _, t: f"{t.reduction:.2f}x"),
+        row("latency, lock step", latency("worst_ns")),
+        row("latency, self-timed", latency("average_ns")),
+        row("ADC cycles, lock step", lambda _, t: f"{t.latency.worst_adc_cycles:,.0f}"),
+        row("ADC cycles, self-timed", lambda _, t: f"{t.latency.average_adc_cycles:,.0f}"),
+        row("arrays", lambda _, t: f"{t.arrays:,}"),
+        row("area", lambda _, t: "-" if t.area_mm2 is None else quantity(t.area_mm2, "mm2")),
+    ]
+    return "\n".join(lines)
