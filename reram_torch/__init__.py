@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from reram_torch.adc.designs import Intervals, SearchTree, TwinRange, UniformSAR
+from reram_torch.adc import Intervals, SearchTree, TwinRange, UniformSAR
 from reram_torch.calibration.calibrating import calibrate
 from reram_torch.config.files import config_names, load_config
 from reram_torch.config.sections import (
@@ -22,7 +22,8 @@ from reram_torch.nn.layers import ReRAMConv2d, ReRAMLinear
 from reram_torch.nn.networks import crossbar_layers
 from reram_torch.ops.backends import backend
 from reram_torch.power.meter import PowerMeter
-from reram_torch.power.reports import LayerReport, PowerReport, comparison_table
+from reram_torch.power.records import LayerReport
+from reram_torch.power.reports import PowerReport, comparison_table
 from reram_torch.power.technology import Technology, load_technology, technology_names
 
 __version__ = version("reram_torch")

@@ -164,8 +164,8 @@ def show(args: argparse.Namespace, results: Results, device: torch.device) -> No
     for name, report in results.reports.items():
         write_report(args, name, report)
     print(f"\n{results.table()}")
-    processes = f"{processes.world()} processes of " if processes.world() > 1 else ""
-    print(f"backend {rt.backend(device.type)}, {processes}{torch.get_num_threads()} threads")
+    several = f"{processes.world()} processes of " if processes.world() > 1 else ""
+    print(f"backend {rt.backend(device.type)}, {several}{torch.get_num_threads()} threads")
     if args.power:
         print(f"\n{rt.comparison_table(results.reports)}")
     if args.report:

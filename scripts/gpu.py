@@ -25,11 +25,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from reram_torch.crossbar.cells import program
-from reram_torch.crossbar.tables import check_tables
-from reram_torch.models import zoo
-from reram_torch.native import cuda
-
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "gpu"
 PRODUCTS = ("tensor_cores", "popcount")
@@ -59,8 +54,8 @@ def build() -> float:
 
 def parity_of_kernels(seconds: float) -> int:
     """Random problems against the reference until time is up; how many."""
-    from reram_torch import reference
-    from reram_torch.crossbar.tables import AdcTables, Geometry
+    from reram_torch import mapping, native_cuda, reference
+    from reram_torch.mapping import AdcTables, Geometry
 
     generator = torch.Generator().manual_seed(0)
     pick = lambda *choices: choices[int(torch.randint(len(choices), (), generator=generator))]  # noqa: E731
@@ -84,15 +79,15 @@ def parity_of_kernels(seconds: float) -> int:
         levels = torch.arange(g.lowest, g.highest + 1) + torch.randint(-3, 4, (n, V))
         comparisons = torch.randint(0, 256, (n, V), generator=generator).to(torch.uint8)
         tables = AdcTables(levels.int(), comparisons, edges, index.int())
-        check_tables(g, tables)
+        mapping.check_tables(g, tables)
         expected = reference.crossbar(u, codes, tables, g)
         on_device = AdcTables(*(t.cuda() for t in tables))
         os.environ["RERAM_TORCH_CUDA_PRODUCT"] = pick(*PRODUCTS)
-        cells = cuda.program(codes.cuda(), g)
-        found = cuda.crossbar(u.cuda(), cells, on_device, N, g, True)
-        bins = cuda.histogram(u.cuda(), cells, on_device.edges, N, g)
+        cells = native_cuda.program(codes.cuda(), g)
+        found = native_cuda.crossbar(u.cuda(), cells, on_device, N, g, True)
+        bins = native_cuda.histogram(u.cuda(), cells, on_device.edges, N, g)
         same = [
-            torch.equal(cells.cpu(), program(codes, g)),
+            torch.equal(cells.cpu(), mapping.program(codes, g)),
             *(torch.equal(a.cpu(), b) for a, b in zip(found, expected, strict=True)),
             torch.equal(bins.cpu(), reference.histogram(u, codes, edges, g)),
         ]
@@ -145,9 +140,10 @@ def networks() -> tuple[nn.Module, dict[str, nn.Module]]:
     from benchmark import EDGES
 
     import reram_torch as rt
+    from reram_torch import models
 
     torch.manual_seed(0)
-    net = zoo.build_model("resnet18", 1000).eval()
+    net = models.build_model("resnet18", 1000).eval()
     calibrated = rt.calibrate(rt.convert(net), torch.randn(1, 3, 224, 224), show_progress=False)
     made = {adc: copy.deepcopy(calibrated).eval() for adc in ADCS}
     for layer in rt.crossbar_layers(made["slice"]).values():
@@ -238,7 +234,7 @@ def measure(net: nn.Module, made: dict[str, nn.Module], batches: list[int]) -> l
 
 def layer_times(layer: nn.Module, plain: nn.Module, x: torch.Tensor) -> dict[str, float]:
     """The float layer, the crossbar layer, and its parts; bit-line conversions a second."""
-    from reram_torch.crossbar.geometry import sizes
+    from reram_torch.mapping import sizes
 
     u, encoded, g = layer._codes(x), layer.encoded(), layer.geometry
     if u.dim() == 7:  # as the layer itself arranges them

@@ -1,1 +1,1 @@
-"""_support"""
+"""What every floor uses: checks, files, progress, processes."""

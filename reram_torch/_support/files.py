@@ -1,10 +1,16 @@
-"""Files that are there whole or not at all."""
+"""Files: those of the package, and files that are there whole or not at all."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+def package_folders() -> list[Path]:
+    """The folders of the package: an editable install keeps what was built apart."""
+    return [Path(folder) for folder in sys.modules[__name__.partition(".")[0]].__path__]
 
 
 @contextmanager

@@ -1,1 +1,19 @@
-"""adc"""
+"""ADC designs: binary search trees over the bit-line sum, as data."""
+
+from reram_torch.adc.base import AdcDesign, register_adc
+from reram_torch.adc.intervals import Intervals
+from reram_torch.adc.search_tree import SearchTree
+from reram_torch.adc.trees import Leaf, Node
+from reram_torch.adc.twin_range import TwinRange
+from reram_torch.adc.uniform import UniformSAR
+
+__all__ = [
+    "AdcDesign",
+    "Intervals",
+    "Leaf",
+    "Node",
+    "SearchTree",
+    "TwinRange",
+    "UniformSAR",
+    "register_adc",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -19,8 +20,11 @@ class Node:
     """One comparison: sums below `threshold` go on to `below`, the others to `above`."""
 
     threshold: int
-    below: Leaf | Node
-    above: Leaf | Node
+    below: Tree
+    above: Tree
+
+
+Tree: TypeAlias = "Leaf | Node"
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Tables:
     comparisons: np.ndarray
 
 
-def _balanced(levels: list[int]) -> Leaf | Node:
+def balanced(levels: list[int]) -> Tree:
     """The tree of a SAR search over equally spaced levels: each sum goes to the nearest one.
 
     Thresholds lie halfway between levels; a sum on the threshold goes to the upper level.
@@ -47,18 +51,18 @@ def _balanced(levels: list[int]) -> Leaf | Node:
         return Leaf(levels[0])
     half = len(levels) // 2
     threshold = -((-levels[half - 1] - levels[half]) // 2)
-    return Node(threshold, _balanced(levels[:half]), _balanced(levels[half:]))
+    return Node(threshold, balanced(levels[:half]), balanced(levels[half:]))
 
 
-def _grid(bits: int, step: int, lowest: int) -> list[int]:
+def grid_levels(bits: int, step: int, lowest: int) -> list[int]:
     """The 2^bits levels of a plain ADC: from zero, or around it where sums can be negative."""
     first = 0 if lowest >= 0 else -(1 << bits) // 2
     return [(first + code) * step for code in range(1 << bits)]
 
 
-def _from_depths(starts: tuple[int, ...], leaves: list[Leaf | Node], depths: tuple[int, ...]):
+def from_depths(starts: tuple[int, ...], leaves: list[Tree], depths: tuple[int, ...]):
     """The tree whose leaves, in order, lie at these depths."""
-    stack: list[tuple[int, int, Leaf | Node]] = []  # depth, first sum, subtree
+    stack: list[tuple[int, int, Tree]] = []  # depth, first sum, subtree
     for start, leaf, depth in zip(starts, leaves, depths, strict=True):
         stack.append((depth, start, leaf))
         while len(stack) > 1 and stack[-1][0] == stack[-2][0] > 0:

@@ -1,1 +1,1 @@
-"""calibration"""
+"""Input ranges and histograms of bit-line sums, from a few batches."""

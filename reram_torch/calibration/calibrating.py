@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,10 +14,11 @@ from reram_torch._support.checks import check_choice
 from reram_torch._support.modules import evaluating
 from reram_torch._support.progress import progress
 from reram_torch.calibration.held import collect
-from reram_torch.calibration.histograms import _BitLineObserver
-from reram_torch.calibration.ranges import _RangeObserver
+from reram_torch.calibration.histograms import BitLineWatcher
+from reram_torch.calibration.ranges import RangeWatcher
 from reram_torch.nn.base import CrossbarLayer
-from reram_torch.nn.networks import crossbar_layers
+from reram_torch.nn.networks import crossbar_layers, unchanged_on_error
+from reram_torch.nn.watchers import Watcher, watching
 
 RANGES = ("min_max", "percentile", "mse", "keep")
 
@@ -67,27 +69,19 @@ def calibrate(
     if not 0 <= held_back < 1:
         raise ValueError(f"held_back must be at least 0 and below 1, not {held_back!r}")
     data = collect(batches).split(held_back)
-    sweeps = {"keep": 1, "min_max": 2}.get(ranges, 3)
-    rank, world = (processes.rank(), processes.world()) if shared else (0, 1)
-    total = sweeps * sum(len(x) for x in data.inputs[rank::world])
-    show = show_progress and rank == 0
+    run = _Run(net, layers, data.inputs, shared)
+    show = show_progress and run.rank == 0
     with (
+        unchanged_on_error(layers.values()),
         torch.no_grad(),
         evaluating(net),
-        progress(description="calibrate", total=total, unit="img", show=show) as bar,
-    ):
-        if ranges == "keep":
-            seen = _with_ranges(layers)
-        else:
-            seen = _set_ranges(
-                net, layers, data.inputs[rank::world], ranges, percentile, shared, bar
-            )
-        for layer in seen:
-            layer.correction = None  # sums are those of lossless crossbars
-        bit_lines = {layer: _BitLineObserver(layer) for layer in seen}
-        _count_sums(net, data.inputs, bit_lines, rank, world, bar)
-    for layer, observer in bit_lines.items():
-        layer._statistics = observer.statistics
+        progress(
+            description="calibrate", total=run.images({"keep": 1, "min_max": 2}.get(ranges, 3)),
+            unit="img", show=show,
+        ) as run.bar,
+    ):  # fmt: skip
+        seen = run.kept_ranges() if ranges == "keep" else run.set_ranges(ranges, percentile)
+        run.count_sums(seen)
     unseen = [name for name, layer in layers.items() if layer not in seen]
     if unseen:
         warnings.warn(f"not calibrated, since they saw no input: {unseen}", stacklevel=2)
@@ -95,60 +89,78 @@ def calibrate(
     return net
 
 
-def _with_ranges(layers: dict[str, CrossbarLayer]) -> list[CrossbarLayer]:
-    missing = [name for name, layer in layers.items() if layer.input_range is None]
-    if missing:
-        raise ValueError(f"ranges='keep', but {missing} have none: calibrate with another kind")
-    return list(layers.values())
+class _Run:
+    """The sweeps of one calibration over its batches.
 
+    Args:
+        net: the network.
+        layers: its crossbar layers.
+        inputs: the batches.
+        shared: each process goes through its part of them.
+    """
 
-def _set_ranges(
-    net: nn.Module, layers: dict, inputs: list, ranges: str, percentile: float, shared: bool, bar
-) -> list[CrossbarLayer]:
-    """Sets the input ranges of the layers that saw input, and returns those layers."""
-    observers = {layer: _RangeObserver(name) for name, layer in layers.items()}
-    _sweep(net, inputs, observers, bar)
-    if shared:
-        _RangeObserver.share_bounds(list(observers.values()))
-    seen = {layer: o for layer, o in observers.items() if o.low <= o.high}
-    if not seen:
-        raise ValueError("none of the crossbar layers saw any input: are the batches empty?")
-    if ranges != "min_max":
-        for observer in seen.values():
-            observer.counting = True
-        _sweep(net, inputs, observers, bar)
-        if shared:
-            for observer in seen.values():
-                observer.bins = processes.add_up(observer.bins)
-                observer.zeros = int(processes.add_up(torch.tensor(observer.zeros)))
-    for layer, observer in seen.items():
-        layer.set_input_range(*observer.range(ranges, percentile, layer.config.inputs.bits))
-    return list(seen)
+    bar: Any  # of progress
 
+    def __init__(
+        self,
+        net: nn.Module,
+        layers: dict[str, CrossbarLayer],
+        inputs: list[torch.Tensor],
+        shared: bool,
+    ):
+        self.net, self.layers, self.inputs, self.shared = net, layers, inputs, shared
+        self.rank, self.world = (processes.rank(), processes.world()) if shared else (0, 1)
 
-def _count_sums(net: nn.Module, inputs: list, observers: dict, rank: int, world: int, bar) -> None:
-    """Collects histograms: those of all processes' inputs, where they are shared out."""
-    if world == 1:
-        _sweep(net, inputs, observers, bar)
-        return
-    _sweep(net, inputs[:1], observers, bar)  # every process cuts the same activity buckets
-    for observer in observers.values():
-        if rank and observer.statistics is not None:
-            observer.statistics.clear()
-    _sweep(net, inputs[rank or world :: world], observers, bar)
-    for observer in observers.values():
-        if observer.statistics is not None:
-            observer.statistics.add_up()
+    def images(self, sweeps: int) -> int:
+        """Images that this process goes through in so many sweeps."""
+        return sweeps * sum(len(x) for x in self.inputs[self.rank :: self.world])
 
+    def kept_ranges(self) -> list[CrossbarLayer]:
+        """The layers, all of which have a range."""
+        missing = [name for name, layer in self.layers.items() if layer.input_range is None]
+        if missing:
+            raise ValueError(f"ranges='keep', but {missing} have none: calibrate with another kind")
+        return list(self.layers.values())
 
-def _sweep(net: nn.Module, inputs: list[torch.Tensor], observers: dict, bar) -> None:
-    """Runs the inputs through the network with an observer in each layer."""
-    for layer, observer in observers.items():
-        layer._observer = observer
-    try:
-        for x in inputs:
-            net(x)
-            bar.update(len(x))
-    finally:
-        for layer in observers:
-            layer._observer = None
+    def set_ranges(self, ranges: str, percentile: float) -> list[CrossbarLayer]:
+        """Sets the input ranges of the layers that saw input, and returns those layers."""
+        watchers = {layer: RangeWatcher(name) for name, layer in self.layers.items()}
+        inputs = self.inputs[self.rank :: self.world]
+        self._sweep(inputs, watchers)
+        if self.shared:
+            RangeWatcher.share_bounds(list(watchers.values()))
+        seen = {layer: w for layer, w in watchers.items() if w.low <= w.high}
+        if not seen:
+            raise ValueError("none of the crossbar layers saw any input: are the batches empty?")
+        if ranges != "min_max":
+            for watcher in seen.values():
+                watcher.counting = True
+            self._sweep(inputs, watchers)
+            for watcher in seen.values() if self.shared else ():
+                watcher.share_bins()
+        for layer, watcher in seen.items():
+            layer.set_input_range(*watcher.range(ranges, percentile, layer.config.inputs.bits))
+        return list(seen)
+
+    def count_sums(self, seen: list[CrossbarLayer]) -> None:
+        """Gives layers their histograms: those of all processes' inputs, where they are shared."""
+        watchers = {layer: BitLineWatcher(layer) for layer in seen}
+        if self.world == 1:
+            self._sweep(self.inputs, watchers)
+        else:
+            self._sweep(self.inputs[:1], watchers)  # every process cuts the same activity buckets
+            found = [w.statistics for w in watchers.values() if w.statistics is not None]
+            for statistics in found if self.rank else ():
+                statistics.clear()
+            self._sweep(self.inputs[self.rank or self.world :: self.world], watchers)
+            for statistics in found:
+                statistics.add_up()
+        for layer, watcher in watchers.items():
+            layer.statistics = watcher.statistics
+            layer.bank.correction = None  # it was measured on other inputs
+
+    def _sweep(self, inputs: list[torch.Tensor], watchers: Mapping[CrossbarLayer, Watcher]) -> None:
+        with watching(watchers):
+            for x in inputs:
+                self.net(x)
+                self.bar.update(len(x))

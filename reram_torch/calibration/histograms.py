@@ -6,27 +6,30 @@ import torch
 
 from reram_torch.calibration.activity import activity_edges, driven_lines
 from reram_torch.nn.base import CrossbarLayer
-from reram_torch.nn.layers import ReRAMConv2d
 from reram_torch.nn.statistics import Statistics
+from reram_torch.nn.watchers import Watcher
 
 
-class _BitLineObserver:
+class BitLineWatcher(Watcher):
     """Adds up a layer's bit-line sums while it computes on lossless crossbars."""
+
+    computes = hides = True
 
     def __init__(self, layer: CrossbarLayer):
         self.tables = layer.lossless_tables()
         self.statistics: Statistics | None = None  # from the first input on
 
-    def __call__(self, layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
-        u, encoded = layer._codes(x), layer.encoded()
+    def compute(self, layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
+        """The layer's output on lossless crossbars."""
+        u, encoded = layer.codes(x), layer.encoded()
         if self.statistics is None:
-            self._begin(layer, u)
+            self.statistics = self._begin(layer, u)
         edges = torch.tensor(self.statistics.edges, dtype=torch.int32, device=u.device)
         bins = layer.bit_line_histogram(u, edges)
-        y, *_ = layer._simulate(x, self.tables, False)
+        y, *_ = layer.simulate(x, self.tables, corrected=False)
         # Back from outputs to shift-add results, channels last: sum_k u_k q_k.
-        scale, zero = layer._input_scale
-        acc = (y.movedim(-3, -1) if isinstance(layer, ReRAMConv2d) else y).double()
+        scale, zero = layer.input_scale
+        acc = (y.movedim(-3, -1) if layer.channels_first else y).double()
         if layer.bias is not None:
             acc = acc - layer.bias
         acc = acc / (encoded.scale * scale) + zero * encoded.code_sums.flatten()
@@ -35,11 +38,11 @@ class _BitLineObserver:
         self.statistics.results += acc.numel()
         return y
 
-    def _begin(self, layer: CrossbarLayer, u: torch.Tensor) -> None:
+    def _begin(self, layer: CrossbarLayer, u: torch.Tensor) -> Statistics:
         g = layer.geometry
         edges = activity_edges(driven_lines(u, g))
-        shape = (len(edges), g.cycles, g.slices, g.highest - g.lowest + 1)
-        self.statistics = Statistics(
+        shape = (len(edges), g.cycles, g.slices, g.values)
+        return Statistics(
             torch.zeros(shape, dtype=torch.int64),
             edges,
             fingerprint=layer.fingerprint(),

@@ -8,15 +8,16 @@ from reram_torch._support import processes
 from reram_torch._support.checks import check_finite
 from reram_torch.crossbar.quantization import InputScale
 from reram_torch.nn.base import CrossbarLayer
+from reram_torch.nn.watchers import Watcher
 
 _BINS = 2048  # of the histogram of a layer's inputs
-
-
 _SHRINKS = 64  # ranges that least squared error tries for each bound
 
 
-class _RangeObserver:
+class RangeWatcher(Watcher):
     """Watches a layer's inputs while it computes in float."""
+
+    computes = hides = True
 
     def __init__(self, name: str):
         self.name = name
@@ -25,7 +26,8 @@ class _RangeObserver:
         self.bins = torch.zeros(_BINS, dtype=torch.float64)  # of the inputs that are not zero
         self.zeros = 0
 
-    def __call__(self, layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
+    def compute(self, layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
+        """The layer's output in float."""
         if x.numel():
             check_finite(f"the input of layer {self.name!r}", x)
             if self.counting:
@@ -37,22 +39,27 @@ class _RangeObserver:
             else:
                 low, high = torch.aminmax(x)
                 self.low, self.high = min(self.low, low.item()), max(self.high, high.item())
-        return layer._float(x)
+        return layer.float_forward(x)
 
     @staticmethod
-    def share_bounds(observers: list[_RangeObserver]) -> None:
-        """Widens each observer's bounds to what all processes saw."""
-        bounds = torch.tensor([[-o.low, o.high] for o in observers], dtype=torch.float64)
-        for observer, (low, high) in zip(
-            observers, processes.highest(bounds).tolist(), strict=True
-        ):
-            observer.low, observer.high = -low, high
+    def share_bounds(watchers: list[RangeWatcher]) -> None:
+        """Widens each one's bounds to what all processes saw."""
+        bounds = torch.tensor([[-w.low, w.high] for w in watchers], dtype=torch.float64)
+        shared = processes.highest(bounds).tolist()
+        for watcher, (low, high) in zip(watchers, shared, strict=True):
+            watcher.low, watcher.high = -low, high
+
+    def share_bins(self) -> None:
+        """Adds what all processes counted."""
+        self.bins = processes.add_up(self.bins)
+        self.zeros = int(processes.add_up(torch.tensor(self.zeros)))
 
     def _bounds(self) -> tuple[float, float]:
         low, high = min(self.low, 0.0), max(self.high, 0.0)
         return low, high if high > low else low + 1.0
 
     def range(self, kind: str, percentile: float, bits: int) -> tuple[float, float]:
+        """The range that a kind of calibration gives, for codes of so many bits."""
         if kind == "min_max" or self.bins.sum() == 0:
             return self.low, self.high
         low, high = self._bounds()

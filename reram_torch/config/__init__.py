@@ -1,1 +1,1 @@
-"""config"""
+"""Configurations, and TOML files by name."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-import reram_torch
+from reram_torch._support.files import package_folders
 from reram_torch.config.sections import Config
 
 T = TypeVar("T")
@@ -15,8 +15,8 @@ T = TypeVar("T")
 
 def config_folders() -> list[Path]:
     """Where configurations lie: beside the package in a source tree, inside it when installed."""
-    beside = [Path(__file__).resolve().parent.parent / "configs"]  # a source tree
-    installed = [Path(p) / "configs" for p in reram_torch.__path__]
+    beside = [Path(__file__).resolve().parents[2] / "configs"]  # a source tree
+    installed = [folder / "configs" for folder in package_folders()]
     return [p for p in beside + installed if (p / "isaac.toml").is_file()]
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reram_torch._support.checks import check_choice, check_int
-from reram_torch.adc.designs import MAX_BITS, UniformSAR
-from reram_torch.adc.registry import DESIGNS, AdcDesign, design_from_dict, design_to_dict
+from reram_torch.adc import AdcDesign, UniformSAR
+from reram_torch.adc.base import DESIGNS, MAX_BITS, design_from_dict, design_to_dict
 
 ENCODINGS = ("offset", "differential", "dual")
 
@@ -122,11 +122,12 @@ class SearchConfig:
             value = getattr(self, name)
             if value is not None:
                 check_int(f"search.{name}", value, 1, most)
-        if self.design != "search_tree" and (self.leaves, self.depth, self.grid) != (None, None, 1):
-            raise ValueError(
-                f"leaves, depth and grid are limits of a search_tree, not of {self.design!r}"
-            )
         check_choice("design", self.design, tuple(sorted(DESIGNS)))
+        for name, unlimited in (("leaves", None), ("depth", None), ("grid", 1)):
+            limits = DESIGNS[self.design].limits
+            if getattr(self, name) != unlimited and name not in limits:
+                fit = sorted(kind for kind, made in DESIGNS.items() if name in made.limits)
+                raise ValueError(f"{name} is a limit of {fit}, not of {self.design!r}")
         granularity_parts(self.granularity)
         if not isinstance(self.lossless, bool):
             raise ValueError(f"lossless must be true or false, not {self.lossless!r}")

@@ -1,1 +1,1 @@
-"""conversion"""
+"""From float networks to crossbars and back."""

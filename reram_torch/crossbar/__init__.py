@@ -1,1 +1,1 @@
-"""crossbar"""
+"""How a layer lies on crossbars: geometry, quantization, cells, tables."""

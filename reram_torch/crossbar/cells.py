@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 
 from reram_torch.crossbar.geometry import COLUMNS, LANES, Geometry
+
+
+class CrossbarWeights(NamedTuple):
+    """Weights as they lie on crossbars, and what brings results back to floats.
+
+    Attributes:
+        cells: int64 of shape `Geometry.cells_shape`.
+        scale: s_w by output channel, (N,).
+        code_sums: sum_k q_w, int32 (G, N / G).
+    """
+
+    cells: torch.Tensor
+    scale: torch.Tensor
+    code_sums: torch.Tensor
 
 
 def check_cells(

@@ -23,13 +23,14 @@ def ceil_div(a: int, b: int) -> int:
 def sizes(u: torch.Tensor) -> tuple[int, int, int]:
     """M, G and K of input codes: (M, G, K), or windows (M0, M1, M2, G, K0, K1, K2) of codes."""
     if u.dim() == 3:
-        return tuple(u.shape)
+        M, G, K = u.shape
+        return M, G, K
     return math.prod(u.shape[:3]), u.shape[3], math.prod(u.shape[4:])
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """The numbers that the arithmetic depends on (DESIGN, section 2), all whole.
+    """The numbers of a layer that the arithmetic depends on, all whole.
 
     `encoding` is an index into `config.ENCODINGS`. Unlike a config, a geometry may hold 1-bit
     weights: the arithmetic is defined for every code from -2^(b-1) to 2^(b-1) - 1.
@@ -99,6 +100,25 @@ class Geometry:
         """The smallest bit-line sum: -R for a difference, else 0."""
         return -self.highest if self.signed else 0
 
+    @property
+    def values(self) -> int:
+        """V, how many bit-line sums there can be."""
+        return self.highest - self.lowest + 1
+
+    @property
+    def bit_lines(self) -> int:
+        """Bit-lines that hold one slice of one output: one, or a pair for the two signs."""
+        return 1 if self.offset else 2
+
+    def significance(self, cycle: int, part: int) -> int:
+        """What a level of a cycle and a slice counts for in the shift-add."""
+        return 1 << (cycle * self.dac_bits + part * self.cell_bits)
+
+    def significances(self) -> torch.Tensor:
+        """The same for all, int64 (I, J)."""
+        rows = [[self.significance(i, j) for j in range(self.slices)] for i in range(self.cycles)]
+        return torch.tensor(rows)
+
     def tiles(self, depth: int) -> int:
         """T, the tiles that `depth` word-lines take."""
         return ceil_div(depth, self.rows)
@@ -109,6 +129,6 @@ class Geometry:
 
     def cells_shape(self, groups: int, outputs: int, depth: int) -> tuple[int, ...]:
         """Shape of the programmed cells, (G, T, B, P, R + 1, 8): see csrc/reram_crossbar.h."""
-        planes = self.cell_bits * (1 if self.offset else 2)
+        planes = self.cell_bits * self.bit_lines
         blocks = ceil_div(outputs, COLUMNS)
         return (groups, self.tiles(depth), blocks, planes, min(self.rows, depth) + 1, LANES)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from reram_torch.adc.designs import UniformSAR
+from reram_torch.adc.uniform import UniformSAR
 from reram_torch.crossbar.geometry import Geometry
 
 
@@ -28,7 +28,9 @@ class AdcTables(NamedTuple):
     index: torch.Tensor
 
 
-def no_counts(geometry: Geometry, device=None) -> tuple[torch.Tensor, torch.Tensor]:
+def no_counts(
+    geometry: Geometry, device: torch.device | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Counts (3, I, J) and word-line drives (I,), all zero."""
     counts = torch.zeros(3, geometry.cycles, geometry.slices, dtype=torch.int64, device=device)
     return counts, counts.new_zeros(geometry.cycles)
@@ -46,8 +48,10 @@ def check_table_shapes(geometry: Geometry, tables: AdcTables) -> None:
 
 
 @cache
-def _table_shapes(geometry: Geometry, n: int, buckets: int) -> tuple[tuple, ...]:
-    values = geometry.highest - geometry.lowest + 1
+def _table_shapes(
+    geometry: Geometry, n: int, buckets: int
+) -> tuple[tuple[str, torch.dtype, tuple[int, ...]], ...]:
+    values = geometry.values
     return (
         ("levels", torch.int32, (n, values)),
         ("comparisons", torch.uint8, (n, values)),
@@ -89,13 +93,7 @@ def check_accumulator(geometry: Geometry, depth: int, tables: AdcTables) -> None
     zero = torch.zeros(1, dtype=torch.int32, device=tables.levels.device)  # what -1 decodes to
     low = torch.cat([tables.levels.amin(1), zero])[tables.index.long()]  # (B, I, J)
     high = torch.cat([tables.levels.amax(1), zero])[tables.index.long()]
-    significance = torch.tensor(
-        [
-            [2 ** (i * geometry.dac_bits + j * geometry.cell_bits) for j in range(geometry.slices)]
-            for i in range(geometry.cycles)
-        ],
-        device=low.device,
-    )
+    significance = geometry.significances().to(low.device)
     least = most = 0
     for sign in geometry.signs:
         a, b = (sign * low.long(), sign * high.long())
@@ -116,3 +114,12 @@ def lossless_adc(geometry: Geometry) -> UniformSAR:
     if geometry.lowest < 0:
         return UniformSAR(bits=geometry.highest.bit_length() + 1)
     return UniformSAR(bits=geometry.highest.bit_length())
+
+
+def lossless_tables(geometry: Geometry, device: torch.device | None = None) -> AdcTables:
+    """Tables that convert every bit-line sum to itself, and count nothing."""
+    g = geometry
+    levels = torch.arange(g.lowest, g.highest + 1, dtype=torch.int32, device=device)[None]
+    one = torch.zeros(1, dtype=torch.int32, device=device)
+    made = torch.zeros_like(levels, dtype=torch.uint8)
+    return AdcTables(levels, made, one, one.expand(1, g.cycles, g.slices))

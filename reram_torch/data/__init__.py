@@ -1,1 +1,1 @@
-"""data"""
+"""Data sets by name."""

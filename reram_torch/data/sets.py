@@ -9,27 +9,15 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from sklearn.datasets import load_digits
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset, default_collate
-from torchvision import datasets
-from torchvision import transforms as t
 
 from reram_torch._support.checks import check_choice
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
 MNIST_MEAN, MNIST_STD = (0.1307,), (0.3081,)
-
-
 AUGMENTATIONS = ("none", "shift", "flip", "resized")
-
-
 TORCHVISION = ("cifar10", "cifar100", "mnist", "imagenet")
-
-
 SPLIT = ("digits", *TORCHVISION, "imagefolder")  # what has training images of its own
-
 
 _LAYOUT = "one folder of images for each class"
 
@@ -101,6 +89,8 @@ def digits(train: bool, size: int = 32) -> TensorDataset:
     Returns:
         pairs of an image (1, size, size) in [0, 1] and a label.
     """
+    from sklearn.datasets import load_digits
+
     bunch = load_digits()
     images = torch.tensor(bunch.images, dtype=torch.float32).unsqueeze(1) / 16
     images = torch.nn.functional.interpolate(images, size=size, mode="bilinear")
@@ -112,6 +102,7 @@ def digits(train: bool, size: int = 32) -> TensorDataset:
 
 
 def _transform(size: int | None, resize: int | None, mean: tuple, std: tuple, augment: str):
+    from torchvision import transforms as t
 
     if augment == "resized":
         steps = [t.RandomResizedCrop(size), t.RandomHorizontalFlip()]
@@ -197,6 +188,8 @@ def load_dataset(
 
 def _packed(name: str, root: str, train: bool, transform: Callable, download: bool) -> Dataset:
     """A data set that torchvision reads whole from a few files."""
+    from torchvision import datasets
+
     kind = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100, "mnist": datasets.MNIST}
     made = kind[name]
     how = f"torchvision.datasets.{made.__name__}({root!r}, download=True) fetches it"
@@ -217,6 +210,7 @@ def _packed(name: str, root: str, train: bool, transform: Callable, download: bo
 
 
 def _imagenet(root: str, train: bool, transform: Callable) -> Dataset:
+    from torchvision import datasets
 
     split = "train" if train else "val"
     meta, folder = (Path(root).expanduser() / part for part in ("meta.bin", split))
@@ -265,6 +259,7 @@ def _check_alike(train: Path, test: Path) -> None:
 
 
 def _folder(folder: Path, transform: Callable, class_list: str | Path | None) -> Readable:
+    from torchvision import datasets
 
     try:
         found = datasets.ImageFolder(folder, transform)

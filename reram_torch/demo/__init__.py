@@ -1,1 +1,1 @@
-"""demo"""
+"""The demo: LeNet-5 on handwritten digits."""

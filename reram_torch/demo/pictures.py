@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from reram_torch.plots.figures import BLUE, GREEN, GREY, ORANGE, new_figure
-from reram_torch.plots.searches import Converted, draw_search
+from reram_torch.plots.searches import SearchView, draw_search
 
 
 def draw_accuracy(axis, rows: list[dict], float_top1: float) -> None:
@@ -35,7 +35,7 @@ def draw_accuracy(axis, rows: list[dict], float_top1: float) -> None:
     axis.legend(frameon=False, fontsize=8, loc="best")
 
 
-def plot_demo(path: str | Path, part: Converted, rows: list[dict], float_top1: float) -> None:
+def plot_demo(path: str | Path, part: SearchView, rows: list[dict], float_top1: float) -> None:
     """The demo's picture: a histogram with its search, and accuracy against reduction."""
     figure, (left, right) = new_figure(11.5, 4.6, 2)
     draw_search(left, part)

@@ -1,1 +1,1 @@
-"""design"""
+"""ADCs for a budget: prices, sensitivities, optimal designs by layer, bounds."""

@@ -8,7 +8,7 @@ import numpy as np
 from torch import nn
 
 from reram_torch.config.sections import SearchConfig
-from reram_torch.design.layer_designer import LayerSearch
+from reram_torch.design.layer_designer import LayerDesigner
 from reram_torch.design.loads import layer_loads
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.networks import crossbar_layers
@@ -56,7 +56,7 @@ def adc_bound(net: nn.Module) -> list[Bound]:
     Raises:
         RuntimeError: the network was not calibrated in this session.
     """
-    layers = {n: m for n, m in crossbar_layers(net).items() if m._statistics is not None}
+    layers = {n: m for n, m in crossbar_layers(net).items() if m.statistics is not None}
     if not layers:
         raise RuntimeError("adc_bound needs histograms: run reram_torch.calibrate(net, batches)")
     found = [_layer_bound(name, layer) for name, layer in layers.items()]
@@ -89,12 +89,12 @@ def bound_dicts(bounds: list[Bound]) -> list[dict]:
 
 
 def _layer_bound(name: str, layer: CrossbarLayer) -> Bound:
-    statistics = layer._statistics
+    statistics = layer.statistics
     seen = statistics.by_activity.double().numpy()
     sums = float(seen.sum())
     made, error = _in_place(layer, seen)
     # Error and comparisons are those of this layer alone: its price needs no sensitivity.
-    search = LayerSearch(layer, SearchConfig("search_tree", _FINEST, lossless=True), 1.0)
+    search = LayerDesigner(layer, SearchConfig("search_tree", _FINEST, lossless=True), 1.0)
     lossless = search.at(0.0).comparisons
     driven = seen[1:]  # the first bucket is that of no driven word-line
     return Bound(
@@ -107,12 +107,12 @@ def _layer_bound(name: str, layer: CrossbarLayer) -> Bound:
 def _in_place(layer: CrossbarLayer, seen: np.ndarray) -> tuple[float, float]:
     """Comparisons and relative squared error of the ADCs in use."""
     g, tables = layer.geometry, layer.tables()
-    edges = np.array(layer._statistics.edges)
+    edges = np.array(layer.statistics.edges)
     # A bucket of the histogram is converted as the fewest of its word-lines would be.
     bucket = np.searchsorted(tables.edges.cpu().numpy(), edges, "right") - 1
     index = tables.index.cpu().numpy()[bucket]  # (B, I, J)
     levels, made = tables.levels.cpu().numpy(), tables.comparisons.cpu().numpy()
-    weight = layer_loads(g, layer.depth, layer._statistics, _FINEST)
+    weight = layer_loads(g, layer.depth, layer.statistics, _FINEST)
     values = np.arange(g.lowest, g.highest + 1)
     comparisons = error = 0.0
     for b, i, j in np.ndindex(index.shape):
@@ -133,7 +133,7 @@ def _entropy(histograms: np.ndarray) -> float:
     return float(-(histograms * np.log2(share)).sum())
 
 
-def _same_error(search: LayerSearch, error: float, sums: float) -> float:
+def _same_error(search: LayerDesigner, error: float, sums: float) -> float:
     """Comparisons of the cheapest optimal trees that err no more."""
     best = search.at(0.0).comparisons
     low, high = -60.0, 30.0  # log2 of the price of all sums

@@ -13,14 +13,15 @@ from torch import nn
 from reram_torch._support import processes
 from reram_torch._support.modules import evaluating
 from reram_torch._support.progress import progress
-from reram_torch.adc.registry import AdcDesign
+from reram_torch.adc.base import AdcDesign
 from reram_torch.calibration.held import Calibration, collect
 from reram_torch.config.sections import SearchConfig
 from reram_torch.conversion import states
 from reram_torch.crossbar.tables import lossless_adc
 from reram_torch.design import prices
+from reram_torch.design.designers import Found, designer_of
 from reram_torch.design.drop import counted_drop, expected_drop, margins
-from reram_torch.design.layer_designer import Found, LayerSearch
+from reram_torch.design.layer_designer import LayerDesigner
 from reram_torch.design.sensitivity import (
     adc_effects,
     fold_mean_errors,
@@ -147,15 +148,13 @@ class _Problem:
         seed: int,
     ):
         self.layers = {n: m for n, m in layers.items() if m.input_range is not None}
-        missing = [n for n, m in self.layers.items() if m._statistics is None]
+        missing = [n for n, m in self.layers.items() if m.statistics is None]
         if missing or not self.layers:
             raise RuntimeError(
                 "design_adc needs bit-line histograms: run reram_torch.calibrate(net, batches) "
                 f"first (missing for {missing or list(layers)})"
             )
-        changed = [
-            n for n, m in self.layers.items() if m._statistics.fingerprint != m.fingerprint()
-        ]
+        changed = [n for n, m in self.layers.items() if m.statistics.fingerprint != m.fingerprint()]
         if changed:
             raise RuntimeError(
                 f"the weights of {changed} changed since reram_torch.calibrate: calibrate again"
@@ -166,14 +165,14 @@ class _Problem:
             weights = layer_sensitivities(net, self.layers, self.data, seed)
         else:  # a loaded network
             weights = dict.fromkeys(self.layers, 1.0)
-        self.searches = {n: LayerSearch(m, search, weights[n]) for n, m in self.layers.items()}
+        self.searches = {n: LayerDesigner(m, search, weights[n]) for n, m in self.layers.items()}
         conversions = sum(
-            baseline_conversions(m.geometry, int(m._statistics.by_activity.sum()))
+            baseline_conversions(m.geometry, int(m.statistics.by_activity.sum()))
             for m in self.layers.values()
         )
         self.baseline = conversions * BASELINE_COMPARISONS
         # Uniform and twin-range tables are chosen so that their mean errors cancel already.
-        self.folds = search.design in ("intervals", "search_tree") and self.data is not None
+        self.folds = designer_of(search.design).folds and self.data is not None
         # With limits there may be no tree without an error.
         limited = search.leaves or search.depth or search.grid > 1
         self.careful = prices.LOWEST if limited else -math.inf
@@ -238,12 +237,12 @@ class _Problem:
     def keep(self) -> Callable[[], None]:
         """Takes note of what is in place; the result puts it back."""
         found = self.found
-        states = {x: (x.adc, x._tables, x.correction) for x in self.layers.values()}
+        states = {layer: layer.bank.snapshot() for layer in self.layers.values()}
 
         def back() -> None:
             self.found = found
             for layer, state in states.items():
-                layer.adc, layer._tables, layer.correction = state
+                layer.bank.restore(state)
 
         return back
 

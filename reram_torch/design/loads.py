@@ -57,13 +57,12 @@ def layer_loads(
     values = np.arange(g.lowest, g.highest + 1)
     possible = (np.abs(values) <= reach[:, None])[:, None, None]  # (B, 1, 1, V)
     prior = _prior(seen, possible)
-    cycles = 2.0 ** (g.dac_bits * np.arange(g.cycles))[:, None, None]
-    slices = 2.0 ** (g.cell_bits * np.arange(g.slices))[:, None]
+    significance = g.significances().double().numpy()[..., None]  # (I, J, 1)
     signal = statistics.square_sum or 1.0
-    weight = (cycles * slices) ** 2 / signal
+    weight = significance**2 / signal
     # The mean error of a result is its sum over the results, divided by their number. The two
     # conversions of a pair err alike and are subtracted.
-    lean = cycles * slices / np.sqrt(signal * max(statistics.results, 1)) * (len(g.signs) == 1)
+    lean = significance / np.sqrt(signal * max(statistics.results, 1)) * (len(g.signs) == 1)
     away = tuple(a for a, name in zip((1, 2), GRANULARITIES, strict=False) if name not in parts)
     counts, likely, square, mean = (
         x.sum(away, keepdims=True) for x in (seen, prior, weight * (seen + prior), lean * seen)

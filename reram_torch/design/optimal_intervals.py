@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from reram_torch.adc.designs import Intervals
+from reram_torch.adc import Intervals
 
 MOST_INTERVALS = 4
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,12 @@ from torch import nn
 
 from reram_torch._support.modules import evaluating
 from reram_torch.calibration.held import Calibration
+from reram_torch.crossbar.tables import AdcTables
 from reram_torch.nn.base import CrossbarLayer
+from reram_torch.nn.watchers import Watcher, watching
+
+Compute = Callable[[CrossbarLayer, torch.Tensor], torch.Tensor]
+Disturbance = Callable[[CrossbarLayer, torch.Tensor, torch.Tensor], torch.Tensor]
 
 _IMAGES = 32  # that sensitivities are measured on
 
@@ -39,8 +44,7 @@ def layer_sensitivities(
     """
 
     def noise(layer: CrossbarLayer, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        shape = (-1, *[1] * (y.dim() - 2)) if layer.channels_first and y.dim() > 2 else (-1,)
-        signal = y if layer.bias is None else y - layer.bias.view(shape)
+        signal = y if layer.bias is None else y - layer.bias.view(layer.per_channel)
         power = signal.square().mean().sqrt() * _NOISE**0.5
         generator = generators.setdefault(layer, torch.Generator().manual_seed(seed))
         return power * torch.randn(y.shape, generator=generator).to(y)
@@ -88,13 +92,13 @@ def output_change(net: nn.Module, layers: dict[str, CrossbarLayer], data: Calibr
 
 
 def _effects(
-    net: nn.Module, layers: dict[str, CrossbarLayer], data: Calibration, disturbance: Callable
+    net: nn.Module, layers: dict[str, CrossbarLayer], data: Calibration, disturbance: Disturbance
 ) -> dict[str, float]:
     """The change of the output as a disturbance is added to the results of one layer at a time."""
     inputs, disturbed = _first(data), [None]
 
     def compute(layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
-        y = layer._float(x)
+        y = layer.float_forward(x)
         return y + disturbance(layer, x, y) if layer is disturbed[0] else y
 
     found = {}
@@ -107,16 +111,20 @@ def _effects(
     return found
 
 
-@contextmanager
-def _observed(layers: dict[str, CrossbarLayer], compute: Callable):
-    """The layers compute something else for a while."""
-    for layer in layers.values():
-        layer._observer = compute
-    try:
-        yield
-    finally:
-        for layer in layers.values():
-            layer._observer = None
+class _Computing(Watcher):
+    """The layers compute something else for a while; what they do then is no inference."""
+
+    computes = hides = True
+
+    def __init__(self, function: Compute):
+        self.function = function
+
+    def compute(self, layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
+        return self.function(layer, x)
+
+
+def _observed(layers: dict[str, CrossbarLayer], compute: Compute) -> AbstractContextManager[None]:
+    return watching(dict.fromkeys(layers.values(), _Computing(compute)))
 
 
 def _first(data: Calibration) -> list[torch.Tensor]:
@@ -135,12 +143,8 @@ def _adc_error(layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
     return _uncorrected(layer, x, layer.tables()) - exact
 
 
-def _uncorrected(layer: CrossbarLayer, x: torch.Tensor, tables) -> torch.Tensor:
-    correction, layer.correction = layer.correction, None
-    try:
-        return layer._simulate(x, tables, False)[0]
-    finally:
-        layer.correction = correction
+def _uncorrected(layer: CrossbarLayer, x: torch.Tensor, tables: AdcTables) -> torch.Tensor:
+    return layer.simulate(x, tables, corrected=False)[0]
 
 
 def _others(layer: CrossbarLayer, y: torch.Tensor) -> list[int]:
@@ -180,9 +184,8 @@ def fold_mean_errors(net: nn.Module, layers: dict[str, CrossbarLayer], data: Cal
         total[0] = total[0] + channels
         total[1] += error.numel() // len(channels)
         correction = (total[0] / total[1]).to(layer.weight.dtype)
-        layer.correction = correction
-        shape = (-1, 1, 1) if layer.channels_first else (-1,)
-        return made + correction.view(shape)
+        layer.bank.correction = correction
+        return made + correction.view(layer.per_channel)
 
     with torch.no_grad(), evaluating(net), _observed(layers, compute):
         for x in data.inputs:

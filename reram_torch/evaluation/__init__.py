@@ -1,1 +1,1 @@
-"""evaluation"""
+"""Accuracy on data sets, tables of results, sweeps."""

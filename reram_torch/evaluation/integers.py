@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from reram_torch.crossbar.quantization import input_codes, weight_codes
+from reram_torch.crossbar.quantization import weight_codes
 from reram_torch.nn.base import CrossbarLayer
-from reram_torch.nn.layers import ReRAMConv2d
 from reram_torch.nn.networks import crossbar_layers
+from reram_torch.nn.watchers import Watcher, watching
 
 
 @contextmanager
@@ -20,35 +20,30 @@ def plain_integer(net: nn.Module) -> Iterator[None]:
     """Inside the block, layers compute their integer products without crossbars or ADCs.
 
     The products of the codes are taken by torch in float64, where they are exact. What a lossless
-    crossbar gives must be identical to this.
+    crossbar gives must be identical to this. A meter goes on counting what the crossbars do with
+    the inputs that layers get.
     """
-    layers = crossbar_layers(net).values()
-    try:
-        for layer in layers:
-            layer._observer = _integer_layer
+    with watching(dict.fromkeys(crossbar_layers(net).values(), _Integers())):
         yield
-    finally:
-        for layer in layers:
-            layer._observer = None
 
 
-def _integer_layer(layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
-    scale, zero = layer._input_scale
-    bits = layer.config.inputs.bits
-    encoded = layer.encoded()
-    codes = weight_codes(layer.weight, encoded.scale, layer.config.weights.bits).double()
-    if isinstance(layer, ReRAMConv2d):
-        padded, padding = layer._padded(x)
+class _Integers(Watcher):
+    computes = True
+
+    def compute(self, layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
+        scale, zero = layer.input_scale
+        encoded = layer.encoded()
+        codes = weight_codes(layer.weight, encoded.scale, layer.config.weights.bits).double()
+        padded, window = layer.windowed(x)
         # Codes less the zero point: padding with nothing is then padding with zero.
-        u = input_codes(padded, scale, zero, bits).double() - zero
-        acc = F.conv2d(u, codes, None, layer.stride, padding, layer.dilation, layer.groups)
-        shape = (-1, 1, 1)
-    else:
-        u = input_codes(x, scale, zero, bits).double() - zero
-        acc = F.linear(u, codes)
-        shape = (-1,)
-    y = acc.to(torch.int64) * (encoded.scale * scale).view(shape)
-    if layer.bias is not None:
-        y = y + layer.bias.view(shape)
-    y = y.to(x.dtype)
-    return y.squeeze(0) if y.dim() == 4 and x.dim() == 3 else y
+        u = layer.quantizer.codes(padded, layer.log_input_step).double() - zero
+        if window is None:
+            acc = F.linear(u, codes)
+        else:
+            w = window
+            acc = F.conv2d(u, codes, None, w.stride, w.padding, w.dilation, w.groups)
+        y = acc.to(torch.int64) * (encoded.scale * scale).view(layer.per_channel)
+        if layer.bias is not None:
+            y = y + layer.bias.view(layer.per_channel)
+        y = y.to(x.dtype)
+        return y if y.dim() == x.dim() else y.squeeze(0)

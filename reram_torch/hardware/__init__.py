@@ -1,1 +1,1 @@
-"""hardware"""
+"""What an ADC asks of the hardware."""

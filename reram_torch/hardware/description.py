@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reram_torch.adc.designs import Intervals, SearchTree, TwinRange
-from reram_torch.adc.registry import AdcDesign, compile_tables
+from reram_torch.adc.base import AdcDesign, compile_tables
 from reram_torch.adc.trees import Leaf
 
 
@@ -84,10 +83,8 @@ def describe_adc(
         comparisons = float(histogram @ tables.comparisons / histogram.sum())
         error = float(histogram @ off.astype(float) ** 2 / histogram.sum())
     codes = _codes(design, lowest, highest)
-    sum_bits = max(int(highest - lowest).bit_length(), 1)
-    thresholds, table_bits, decoder_bits = _storage(design, codes, sum_bits, lowest, highest)
-    worst = int(tables.comparisons.max())
-    return Hardware(codes, worst, thresholds, table_bits, decoder_bits, comparisons, error)
+    worst, stored = int(tables.comparisons.max()), design.storage(lowest, highest, len(codes))
+    return Hardware(codes, worst, *stored, comparisons, error)
 
 
 def _codes(design: AdcDesign, lowest: int, highest: int) -> tuple[Code, ...]:
@@ -97,41 +94,9 @@ def _codes(design: AdcDesign, lowest: int, highest: int) -> tuple[Code, ...]:
         if first > last:
             continue
         if isinstance(tree, Leaf):
-            cut = len(path) - _payload(design, first, len(path))
+            cut = len(path) - design.payload(first, len(path))
             found.append(Code(first, last, tree.level, path[:cut], path[cut:]))
             continue
         todo.append((tree.above, max(first, tree.threshold), last, path + "1"))
         todo.append((tree.below, first, min(last, tree.threshold - 1), path + "0"))
     return tuple(found)
-
-
-def _payload(design: AdcDesign, value: int, length: int) -> int:
-    """Bit cycles at the end of a sum's search."""
-    if isinstance(design, SearchTree):
-        return 0
-    if isinstance(design, TwinRange):
-        return design.n1 if design.bias <= value < design.end else design.n2
-    if isinstance(design, Intervals):
-        return design.bits[max(int(np.searchsorted(design.starts, value, "right")) - 1, 0)]
-    return length
-
-
-def _storage(design: AdcDesign, codes, sum_bits: int, lowest: int, highest: int):
-    """Thresholds, bits of the search, bits of the decoder."""
-    if isinstance(design, SearchTree):
-        nodes = len(codes) - 1
-        successor = max(nodes + len(codes) - 1, 1).bit_length()
-        return nodes, nodes * (sum_bits + 2 * successor), len(codes) * sum_bits
-    shift = sum_bits.bit_length()
-    if isinstance(design, TwinRange):
-        bounds = (design.bias > lowest) + (design.end <= highest)
-        return bounds, bounds * sum_bits, sum_bits + 2 * shift + 2 * shift
-    if isinstance(design, Intervals):
-        n = len(design.starts)
-        successor = max(2 * n - 2, 1).bit_length()
-        return (
-            n - 1,
-            (n - 1) * (sum_bits + 2 * successor) * (n > 1),
-            n * (sum_bits + 2 * shift),
-        )
-    return 0, 0, 0

@@ -1,1 +1,1 @@
-"""models"""
+"""The small networks that the project measures on, and checkpoints."""

@@ -14,7 +14,6 @@ from urllib.parse import urlparse
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torchvision import models
 
 
 class LeNet5(nn.Module):
@@ -209,6 +208,7 @@ def _published_weights(name: str, weights: str, classes: int) -> Enum | None:
 
 
 def _build_published(name: str, weights: Enum) -> nn.Module:
+    from torchvision import models
 
     try:
         # Not load_state_dict: some networks are built otherwise for their published weights.

@@ -1,90 +1,44 @@
-"""The native library: found, loaded and called through ctypes. Nothing else knows ctypes."""
+"""The CPU library: one thin function for each of its own.
+
+Tensors that are written to are made by the caller. Tables are given in the order of
+`crossbar.tables.AdcTables`: levels, comparisons, edges, index. Counts are int64 (2, I, J),
+comparisons and skipped conversions, and come with drives, int64 (I,).
+"""
 
 from __future__ import annotations
 
 import ctypes
-import math
 import os
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
 from reram_torch._support.checks import check_finite
-from reram_torch.crossbar.geometry import Geometry, sizes
-from reram_torch.crossbar.tables import AdcTables, no_counts
-from reram_torch.native.library import ABI_VERSION, NativeError, find_library
+from reram_torch.native.library import NativeError, check_version, find_library
+from reram_torch.native.structures import (
+    ISAS,
+    Arrays,
+    Input,
+    Layer,
+    Problem,
+    Run,
+    Windows,
+    addresses,
+    code_problem,
+    depth_of,
+    layer_problem,
+    programming_problem,
+)
 
-ISAS = ("portable", "avx2", "avx512")
-
-
-ERRORS = {
+_ERRORS = {
     1: "an argument is out of range",
     2: "this machine lacks the instruction set",
     4: "out of memory",
 }
-
-
 _OVERFLOW, _NOT_FINITE = 3, 5
-
-
-class _Problem(ctypes.Structure):
-    """`reram_problem` of csrc/reram_crossbar.h."""
-
-    _fields_ = [
-        ("positions", ctypes.c_int64 * 3),
-        ("groups", ctypes.c_int64),
-        ("depth", ctypes.c_int64 * 3),
-        ("outputs", ctypes.c_int64),
-        ("u_stride_position", ctypes.c_int64 * 3),
-        ("u_stride_group", ctypes.c_int64),
-        ("u_stride_depth", ctypes.c_int64 * 3),
-        ("rows", ctypes.c_int32),
-        ("cell_bits", ctypes.c_int32),
-        ("dac_bits", ctypes.c_int32),
-        ("weight_bits", ctypes.c_int32),
-        ("input_bits", ctypes.c_int32),
-        ("encoding", ctypes.c_int32),
-        ("tables", ctypes.c_int32),
-        ("buckets", ctypes.c_int32),
-        ("isa", ctypes.c_int32),
-        ("threads", ctypes.c_int32),
-    ]
-
-
-class _Layer(ctypes.Structure):
-    """`reram_layer` of csrc/reram_crossbar.h."""
-
-    _fields_ = [
-        ("image_rows", ctypes.c_int64),
-        ("image_columns", ctypes.c_int64),
-        ("x_strides", ctypes.c_int64 * 4),
-        ("y_strides", ctypes.c_int64 * 4),
-        ("stride", ctypes.c_int32 * 2),
-        ("padding", ctypes.c_int32 * 2),
-        ("dilation", ctypes.c_int32 * 2),
-        ("input_scale", ctypes.c_float),
-        ("input_zero", ctypes.c_int32),
-    ]
-
-
-class Convolution(NamedTuple):
-    """What `forward` needs to know of a layer beside its tensors; hashable.
-
-    Attributes:
-        groups, kernel, stride, padding, dilation: as for `torch.nn.Conv2d`.
-        input_scale, input_zero: s_x and z.
-    """
-
-    groups: int
-    kernel: tuple[int, ...]
-    stride: tuple[int, ...]
-    padding: tuple[int, ...]
-    dilation: tuple[int, ...]
-    input_scale: float
-    input_zero: int
+Counted = tuple[torch.Tensor, torch.Tensor]
 
 
 @cache
@@ -100,25 +54,29 @@ def library_path() -> Path | None:
 
 
 @cache
-def _library() -> ctypes.CDLL:
+def library() -> ctypes.CDLL:
+    """The library, with the types of its functions.
+
+    Raises:
+        NativeError: it was not built, or is of another version.
+    """
     path = library_path()
     if path is None:
         raise NativeError("the native library was not built: reinstall with a C++ compiler")
-    library = ctypes.CDLL(str(path))
-    if library.reram_abi_version() != ABI_VERSION:
-        raise NativeError(f"{path} was built from another version of the package: reinstall it")
-    pointer, problem = ctypes.c_void_p, ctypes.POINTER(_Problem)
-    library.reram_crossbar.argtypes = [problem, *[pointer] * 9]
-    library.reram_forward.argtypes = [problem, ctypes.POINTER(_Layer), *[pointer] * 12]
-    library.reram_histogram.argtypes = [problem, *[pointer] * 4]
-    library.reram_program.argtypes = [problem, *[pointer] * 2]
-    library.reram_fingerprint.argtypes = [pointer, ctypes.c_int64]
-    library.reram_fingerprint.restype = ctypes.c_uint64
-    return library
+    loaded = ctypes.CDLL(str(path))
+    check_version(path, loaded.reram_abi_version())
+    pointer, problem = ctypes.c_void_p, ctypes.POINTER(Problem)
+    loaded.reram_crossbar.argtypes = [problem, *[pointer] * 9]
+    loaded.reram_forward.argtypes = [problem, ctypes.POINTER(Layer), *[pointer] * 12]
+    loaded.reram_histogram.argtypes = [problem, *[pointer] * 4]
+    loaded.reram_program.argtypes = [problem, *[pointer] * 2]
+    loaded.reram_fingerprint.argtypes = [pointer, ctypes.c_int64]
+    loaded.reram_fingerprint.restype = ctypes.c_uint64
+    return loaded
 
 
 def available() -> bool:
-    """Whether the native library was built."""
+    """Whether the library was built."""
     return library_path() is not None
 
 
@@ -128,7 +86,7 @@ def isa() -> str:
     Raises:
         NativeError: the variable names an unknown or unavailable instruction set.
     """
-    best = _library().reram_best_isa()
+    best = library().reram_best_isa()
     wanted = os.environ.get("RERAM_TORCH_ISA", "")
     if not wanted:
         return ISAS[best]
@@ -139,193 +97,112 @@ def isa() -> str:
     return wanted
 
 
-def _problem(
-    geometry: Geometry,
-    positions: Sequence[int],
-    groups: int,
-    depth: Sequence[int],
-    outputs: int,
-    strides: Sequence[int] = (0,) * 7,
-    tables: int = 1,
-    buckets: int = 1,
-    threads: int = 1,
-    isa: str = ISAS[0],
-) -> _Problem:
-    g, three = geometry, ctypes.c_int64 * 3
-    return _Problem(
-        three(*positions), groups, three(*depth), outputs,
-        three(*strides[:3]), strides[3], three(*strides[4:]),
-        g.rows, g.cell_bits, g.dac_bits, g.weight_bits, g.input_bits, g.encoding,
-        tables, buckets, ISAS.index(isa), threads,
-    )  # fmt: skip
-
-
-def _problem_of(
-    u: torch.Tensor, geometry: Geometry, outputs: int, tables: int = 1, buckets: int = 1
-) -> _Problem:
-    """The problem of input codes (M, G, K), or of windows of codes in seven dimensions."""
-    if u.dim() == 3:
-        u = u[:, None, None, :, :, None, None]
-    positions, groups, depth = u.shape[:3], u.shape[3], u.shape[4:]
-    return _problem(
-        geometry, positions, groups, depth, outputs, u.stride(), tables, buckets,
-        torch.get_num_threads(), isa() if available() else ISAS[0],
-    )  # fmt: skip
+def _run(tables: int = 1, buckets: int = 1) -> Run:
+    return Run(tables, buckets, isa(), torch.get_num_threads())
 
 
 def _check(status: int, depth: int = 0) -> None:
     if status == _OVERFLOW:
         raise ValueError(f"a reduction over {depth} inputs could overflow the 32-bit accumulator")
     if status:
-        raise NativeError(f"native crossbar kernel: {ERRORS.get(status, f'error {status}')}")
+        raise NativeError(f"native crossbar kernel: {_ERRORS.get(status, f'error {status}')}")
+
+
+def _counters(counted: Counted | None) -> list[int | None]:
+    return [None, None] if counted is None else [*addresses("cpu", *counted)]
 
 
 def crossbar(
+    arrays: Arrays,
     u: torch.Tensor,
     cells: torch.Tensor,
-    tables: AdcTables,
-    outputs: int,
-    geometry: Geometry,
-    count: bool,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """`reference.crossbar` on programmed cells; counts stay zero unless `count`.
+    tables: Sequence[torch.Tensor],
+    acc: torch.Tensor,
+    counted: Counted | None,
+) -> None:
+    """Writes the shift-add results of input codes to `acc`, int32 (M, G, N), and adds counts.
 
     Raises:
-        ValueError: the accumulator could overflow.
+        ValueError: the accumulator could overflow, or a tensor is not on the CPU.
         NativeError: the kernel refused its arguments.
     """
-    M, G, K = sizes(u)
-    acc = torch.empty(M, G, outputs, dtype=torch.int32)
-    counts, drives = no_counts(geometry)
     cells, *tables = (t.contiguous() for t in (cells, *tables))
-    status = _library().reram_crossbar(
-        _problem_of(u, geometry, outputs, len(tables[0]), len(tables[2])),
-        u.data_ptr(),
-        cells.data_ptr(),
-        *(t.data_ptr() for t in tables),
-        acc.data_ptr(),
-        *((counts[1].data_ptr(), drives.data_ptr()) if count else (None, None)),
+    problem = code_problem(arrays, u, acc.shape[2], _run(len(tables[0]), len(tables[2])))
+    status = library().reram_crossbar(
+        problem, *addresses("cpu", u, cells, *tables, acc), *_counters(counted)
     )
-    _check(status, K)
-    if count:
-        counts[0] = geometry.conversions_per_cycle(K, M, G * outputs) - counts[2]
-    return acc, counts, drives
-
-
-# Building these takes as long as a small layer.
-@lru_cache(maxsize=1024)
-def _layer_problem(
-    geometry: Geometry,
-    convolution: Convolution,
-    x_shape: tuple[int, ...],
-    x_strides: tuple[int, ...],
-    y_shape: tuple[int, ...],
-    y_strides: tuple[int, ...],
-    tables: int,
-    buckets: int,
-    threads: int,
-    isa: str,
-) -> tuple[_Problem, _Layer, int]:
-    """The structures of a layer's call, and the conversions of one slice in one cycle."""
-    c, outputs = convolution, y_shape[1] // convolution.groups
-    positions, depth = (y_shape[0], *y_shape[2:]), (x_shape[1] // c.groups, *c.kernel)
-    two, four = ctypes.c_int32 * 2, ctypes.c_int64 * 4
-    problem = _problem(
-        geometry, positions, c.groups, depth, outputs, tables=tables, buckets=buckets,
-        threads=threads, isa=isa,
-    )  # fmt: skip
-    layer = _Layer(
-        *x_shape[2:], four(*x_strides), four(*y_strides), two(*c.stride), two(*c.padding),
-        two(*c.dilation), c.input_scale, c.input_zero,
-    )  # fmt: skip
-    made = geometry.conversions_per_cycle(math.prod(depth), math.prod(positions), y_shape[1])
-    return problem, layer, made
+    _check(status, depth_of(problem))
 
 
 def forward(
+    arrays: Arrays,
+    windows: Windows,
+    quantized: tuple[float, int],
     x: torch.Tensor,
-    cells: torch.Tensor,
-    tables: AdcTables,
-    convolution: Convolution,
-    geometry: Geometry,
-    scale: torch.Tensor,
-    code_sums: torch.Tensor,
+    operands: Sequence[torch.Tensor],
     bias: torch.Tensor | None,
-    count: bool,
     y: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """A whole layer, float32 images to float32 images: fills `y`, returns counts and drives.
+    counted: Counted | None,
+) -> None:
+    """A whole layer, float32 images to float32 images: fills `y` and adds counts.
 
     Args:
-        x: (B, C, H, W), float32.
-        cells: as for `crossbar`.
-        tables: likewise.
-        convolution: what the layer does.
-        geometry: as for `crossbar`.
-        scale: s_w by channel, float32 (N,).
-        code_sums: sum_k q_w by channel, int32 of N elements.
+        arrays: the geometry.
+        windows: of the convolution.
+        quantized: s_x and z.
+        x: float32 (B, C, H, W).
+        operands: cells, levels, comparisons, edges, index, s_w by channel (float32), sum_k q_w by
+            channel (int32).
         bias: float32 (N,), or None.
-        count: whether to count; counts stay zero otherwise.
-        y: (B, N, OH, OW), float32, any strides.
+        y: float32 (B, N, OH, OW), any strides.
+        counted: what to add counts to, if they are wanted.
 
     Raises:
-        ValueError: `x` holds NaN or infinity, or the accumulator could overflow.
+        ValueError: `x` holds NaN or infinity, the accumulator could overflow, or a tensor is not
+            on the CPU.
         NativeError: the kernel refused its arguments.
     """
     if x.stride(3) != 1 and x.stride(1) != 1:
         x = x.contiguous()
-    operands = [t.contiguous() for t in (cells, *tables, scale, code_sums)]
+    operands = [t.contiguous() for t in operands]
     bias = None if bias is None else bias.contiguous()
-    counts, drives = no_counts(geometry)
-    problem, layer, made = _layer_problem(
-        geometry, convolution, x.shape, x.stride(), y.shape, y.stride(),
-        tables.levels.shape[0], tables.edges.shape[0], torch.get_num_threads(), isa(),
+    given = Input(x.shape, x.stride(), y.shape, y.stride(), *quantized)
+    run = _run(operands[1].shape[0], operands[3].shape[0])
+    problem, layer = layer_problem(arrays, windows, given, run)
+    status = library().reram_forward(
+        problem, layer, *addresses("cpu", x, *operands),
+        *([None] if bias is None else addresses("cpu", bias)), *addresses("cpu", y),
+        *_counters(counted),
     )  # fmt: skip
-    status = _library().reram_forward(
-        problem, layer, x.data_ptr(), *(t.data_ptr() for t in operands),
-        None if bias is None else bias.data_ptr(), y.data_ptr(),
-        *((counts[1].data_ptr(), drives.data_ptr()) if count else (None, None)),
-    )  # fmt: skip
-    if status:
-        if status == _NOT_FINITE:
-            check_finite("input", x)
-        _check(status, math.prod(problem.depth))
-    if count:
-        counts[0] = made - counts[2]
-    return counts, drives
+    if status == _NOT_FINITE:
+        check_finite("input", x)
+    _check(status, depth_of(problem))
 
 
 def histogram(
-    u: torch.Tensor, cells: torch.Tensor, edges: torch.Tensor, outputs: int, geometry: Geometry
-) -> torch.Tensor:
-    """`reference.histogram` on programmed cells."""
-    values = geometry.highest - geometry.lowest + 1
-    shape = (len(edges), geometry.cycles, geometry.slices, values)
-    bins = torch.zeros(shape, dtype=torch.int64)
+    arrays: Arrays,
+    u: torch.Tensor,
+    cells: torch.Tensor,
+    edges: torch.Tensor,
+    outputs: int,
+    bins: torch.Tensor,
+) -> None:
+    """Adds how often each bit-line sum of input codes occurs to `bins`, int64 (B, I, J, V)."""
     cells, edges = cells.contiguous(), edges.contiguous()
-    status = _library().reram_histogram(
-        _problem_of(u, geometry, outputs, buckets=len(edges)),
-        u.data_ptr(),
-        cells.data_ptr(),
-        edges.data_ptr(),
-        bins.data_ptr(),
-    )
-    _check(status)
-    return bins
+    problem = code_problem(arrays, u, outputs, _run(buckets=len(edges)))
+    _check(library().reram_histogram(problem, *addresses("cpu", u, cells, edges, bins)))
 
 
-def program(codes: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-    """`mapping.program`."""
-    G, N, K = codes.shape
+def program(arrays: Arrays, codes: torch.Tensor, cells: torch.Tensor) -> None:
+    """Writes weight codes, int8 (G, N, K), to the bits of their cells."""
     codes = codes.contiguous()
-    cells = torch.empty(geometry.cells_shape(G, N, K), dtype=torch.int64)
-    problem = _problem(geometry, (0, 1, 1), G, (K, 1, 1), N)
-    _check(_library().reram_program(problem, codes.data_ptr(), cells.data_ptr()))
-    return cells
+    problem = programming_problem(arrays, codes)
+    _check(library().reram_program(problem, *addresses("cpu", codes, cells)))
 
 
 def fingerprint(tensor: torch.Tensor) -> int:
     """A 64-bit hash of a CPU tensor's content."""
     tensor = tensor.detach().contiguous()
-    size = tensor.numel() * tensor.element_size()
-    return _library().reram_fingerprint(tensor.data_ptr(), size)
+    [address] = addresses("cpu", tensor)
+    found: int = library().reram_fingerprint(address, tensor.numel() * tensor.element_size())
+    return found

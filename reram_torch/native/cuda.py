@@ -1,22 +1,32 @@
-"""The CUDA library: found, loaded and called through ctypes, on the current stream.
+"""The CUDA library: the functions of `cpu` on tensors of a CUDA device, on the current stream.
 
-The same functions as `native`, on tensors of a CUDA device. Nothing here waits for the device or
-reads its memory, so that a forward pass may be captured into a CUDA graph.
+Nothing here waits for the device or reads its memory, so that a forward pass may be captured into a
+CUDA graph. What only the device could check is taken for granted: `crossbar.tables.check_tables`
+and `check_accumulator` of the same tables on the CPU.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from reram_torch._support.checks import check_choice
-from reram_torch.crossbar.geometry import Geometry, sizes
-from reram_torch.crossbar.tables import AdcTables, no_counts
-from reram_torch.native import cpu, library
+from reram_torch.native.cpu import Counted
+from reram_torch.native.library import NativeError, check_version, find_library
+from reram_torch.native.structures import (
+    Arrays,
+    Problem,
+    Run,
+    addresses,
+    code_problem,
+    programming_problem,
+)
 
 PRODUCTS = ("tensor_cores", "popcount")
 
@@ -30,7 +40,7 @@ def library_path() -> Path | None:
     Raises:
         NativeError: the variable names no file.
     """
-    return library.find_library("reram_crossbar_cuda", "RERAM_TORCH_CUDA_LIBRARY")
+    return find_library("reram_crossbar_cuda", "RERAM_TORCH_CUDA_LIBRARY")
 
 
 def load(path: Path) -> ctypes.CDLL:
@@ -39,32 +49,40 @@ def load(path: Path) -> ctypes.CDLL:
     Raises:
         NativeError: it is of another version.
     """
-    library = ctypes.CDLL(str(path))
-    if library.reram_cuda_abi_version() != library.ABI_VERSION:
-        raise library.NativeError(
-            f"{path} was built from another version of the package: reinstall it"
-        )
-    pointer, problem = ctypes.c_void_p, ctypes.POINTER(cpu._Problem)
-    library.reram_cuda_status_text.restype = ctypes.c_char_p
-    library.reram_cuda_workspace.argtypes = [problem]
-    library.reram_cuda_workspace.restype = ctypes.c_int64
-    library.reram_cuda_crossbar.argtypes = [problem, ctypes.c_int32, *[pointer] * 11]
-    library.reram_cuda_histogram.argtypes = [problem, ctypes.c_int32, *[pointer] * 6]
-    library.reram_cuda_program.argtypes = [problem, *[pointer] * 3]
-    return library
+    loaded = ctypes.CDLL(str(path))
+    check_version(path, loaded.reram_cuda_abi_version())
+    pointer, problem = ctypes.c_void_p, ctypes.POINTER(Problem)
+    loaded.reram_cuda_status_text.restype = ctypes.c_char_p
+    loaded.reram_cuda_workspace.argtypes = [problem]
+    loaded.reram_cuda_workspace.restype = ctypes.c_int64
+    loaded.reram_cuda_crossbar.argtypes = [problem, ctypes.c_int32, *[pointer] * 11]
+    loaded.reram_cuda_histogram.argtypes = [problem, ctypes.c_int32, *[pointer] * 6]
+    loaded.reram_cuda_program.argtypes = [problem, *[pointer] * 3]
+    return loaded
 
 
 @cache
-def _library() -> ctypes.CDLL:
+def library() -> ctypes.CDLL:
+    """The library that was built with the package.
+
+    Raises:
+        NativeError: it was not built, or is of another version.
+    """
     path = library_path()
     if path is None:
-        raise library.NativeError("the CUDA library was not built: reinstall with nvcc on the PATH")
+        raise NativeError("the CUDA library was not built: reinstall with nvcc on the PATH")
     return load(path)
 
 
 def available() -> bool:
-    """Whether the CUDA library was built."""
+    """Whether the library was built."""
     return library_path() is not None
+
+
+@cache
+def unfitness() -> str | None:
+    """Why the device cannot run the library, or None if it can."""
+    return None
 
 
 def product() -> str:
@@ -78,88 +96,83 @@ def product() -> str:
     return wanted
 
 
-def _call(name: str, device: torch.device, *arguments) -> None:
+def _call(name: str, device: torch.device, *arguments: Any) -> None:
     """Puts the work of a C function on the current stream of `device`."""
     if device.type == "cuda":
         with torch.cuda.device(device):
             stream = torch.cuda.current_stream().cuda_stream
-            status = getattr(_library(), name)(*arguments, stream)
+            status = getattr(library(), name)(*arguments, stream)
     else:  # the emulation of the tests
-        status = getattr(_library(), name)(*arguments, None)
+        status = getattr(library(), name)(*arguments, None)
     if status:
-        text = _library().reram_cuda_status_text(status).decode()
-        raise library.NativeError(f"CUDA crossbar kernel: {text}")
+        raise NativeError(f"CUDA crossbar kernel: {_status_text(status)}")
 
 
-def _workspace(problem: cpu._Problem, device: torch.device) -> torch.Tensor:
-    size = _library().reram_cuda_workspace(problem)
+def _status_text(status: int) -> str:
+    text: bytes = library().reram_cuda_status_text(status)
+    return text.decode()
+
+
+def _workspace(problem: Problem, device: torch.device) -> torch.Tensor:
+    size = library().reram_cuda_workspace(problem)
     return torch.empty(size, dtype=torch.uint8, device=device)
 
 
-def _on_one_device(u: torch.Tensor, *others: torch.Tensor) -> None:
+def _on_one_device(first: torch.Tensor, *others: torch.Tensor) -> list[int]:
     for other in others:
-        if other.device != u.device:
-            raise ValueError(f"tensors on {u.device} and {other.device}: move them to one device")
+        if other.device != first.device:  # two CUDA devices count as two
+            raise ValueError(
+                f"tensors on {first.device} and {other.device}: move them to one device"
+            )
+    return addresses(first.device.type, first, *others)
 
 
 def crossbar(
+    arrays: Arrays,
     u: torch.Tensor,
     cells: torch.Tensor,
-    tables: AdcTables,
-    outputs: int,
-    geometry: Geometry,
-    count: bool,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """`reference.crossbar` on programmed cells; counts stay zero unless `count`.
-
-    Unlike elsewhere, what only the device could check is taken for granted: `mapping.check_tables`
-    and `mapping.check_accumulator` of the same tables on the CPU.
+    tables: Sequence[torch.Tensor],
+    acc: torch.Tensor,
+    counted: Counted | None,
+) -> None:
+    """Writes the shift-add results of input codes to `acc`, int32 (M, G, N), and adds counts.
 
     Raises:
+        ValueError: the tensors lie on different devices.
         NativeError: the kernel refused its arguments.
     """
-    _on_one_device(u, cells, *tables)
-    M, G, K = sizes(u)
-    acc = torch.empty(M, G, outputs, dtype=torch.int32, device=u.device)
-    counts, drives = no_counts(geometry, u.device)
     cells, *tables = (t.contiguous() for t in (cells, *tables))
-    problem = cpu._problem_of(u, geometry, outputs, len(tables[0]), len(tables[2]))
+    at = _on_one_device(u, cells, *tables, acc)
+    problem = code_problem(arrays, u, acc.shape[2], Run(len(tables[0]), len(tables[2])))
     workspace = _workspace(problem, u.device)
+    counters = [None, None] if counted is None else _on_one_device(*counted)
     _call(
-        "reram_cuda_crossbar", u.device, problem, PRODUCTS.index(product()),
-        u.data_ptr(), cells.data_ptr(), *(t.data_ptr() for t in tables),
-        acc.data_ptr(), *((counts[1].data_ptr(), drives.data_ptr()) if count else (None, None)),
+        "reram_cuda_crossbar", u.device, problem, PRODUCTS.index(product()), *at, *counters,
         workspace.data_ptr(),
     )  # fmt: skip
-    if count:
-        counts[0] = geometry.conversions_per_cycle(K, M, G * outputs) - counts[2]
-    return acc, counts, drives
 
 
 def histogram(
-    u: torch.Tensor, cells: torch.Tensor, edges: torch.Tensor, outputs: int, geometry: Geometry
-) -> torch.Tensor:
-    """`reference.histogram` on programmed cells."""
-    _on_one_device(u, cells, edges)
-    values = geometry.highest - geometry.lowest + 1
-    shape = (len(edges), geometry.cycles, geometry.slices, values)
-    bins = torch.zeros(shape, dtype=torch.int64, device=u.device)
+    arrays: Arrays,
+    u: torch.Tensor,
+    cells: torch.Tensor,
+    edges: torch.Tensor,
+    outputs: int,
+    bins: torch.Tensor,
+) -> None:
+    """Adds how often each bit-line sum of input codes occurs to `bins`, int64 (B, I, J, V)."""
     cells, edges = cells.contiguous(), edges.contiguous()
-    problem = cpu._problem_of(u, geometry, outputs, buckets=len(edges))
+    at = _on_one_device(u, cells, edges, bins)
+    problem = code_problem(arrays, u, outputs, Run(buckets=len(edges)))
     workspace = _workspace(problem, u.device)
     _call(
-        "reram_cuda_histogram", u.device, problem, PRODUCTS.index(product()),
-        u.data_ptr(), cells.data_ptr(), edges.data_ptr(), bins.data_ptr(), workspace.data_ptr(),
+        "reram_cuda_histogram", u.device, problem, PRODUCTS.index(product()), *at,
+        workspace.data_ptr(),
     )  # fmt: skip
-    return bins
 
 
-def program(codes: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-    """`mapping.program`."""
-    G, N, K = codes.shape
+def program(arrays: Arrays, codes: torch.Tensor, cells: torch.Tensor) -> None:
+    """Writes weight codes, int8 (G, N, K), to the bits of their cells."""
     codes = codes.contiguous()
-    shape = geometry.cells_shape(G, N, K)
-    cells = torch.empty(shape, dtype=torch.int64, device=codes.device)
-    problem = cpu._problem(geometry, (0, 1, 1), G, (K, 1, 1), N)
-    _call("reram_cuda_program", codes.device, problem, codes.data_ptr(), cells.data_ptr())
-    return cells
+    problem = programming_problem(arrays, codes)
+    _call("reram_cuda_program", codes.device, problem, *_on_one_device(codes, cells))

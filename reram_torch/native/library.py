@@ -1,17 +1,17 @@
-"""The native libraries: found by name, checked for their version."""
+"""The native libraries: found by name, and refused if they are of another version."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-import reram_torch
+from reram_torch._support.files import package_folders
 
 ABI_VERSION = 6
 
 
 class NativeError(RuntimeError):
-    """A native kernel refused its arguments."""
+    """A native kernel refused its arguments, or its library is not fit."""
 
 
 def find_library(stem: str, variable: str) -> Path | None:
@@ -29,9 +29,14 @@ def find_library(stem: str, variable: str) -> Path | None:
         if not Path(other).is_file():
             raise NativeError(f"{variable}={other!r} is no file")
         return Path(other)
-    # An editable install keeps the library and the Python files in different folders.
-    for folder in reram_torch.__path__:
+    for folder in package_folders():
         for name in (f"lib{stem}.so", f"lib{stem}.dylib", f"{stem}.dll"):
-            if (Path(folder) / name).is_file():
-                return Path(folder) / name
+            if (folder / name).is_file():
+                return folder / name
     return None
+
+
+def check_version(path: Path, version: int) -> None:
+    """Raises NativeError unless a library is of this version of the package."""
+    if version != ABI_VERSION:
+        raise NativeError(f"{path} was built from another version of the package: reinstall it")

@@ -1,1 +1,1 @@
-"""nn"""
+"""The crossbar layers and their parts."""

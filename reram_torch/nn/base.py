@@ -1,87 +1,106 @@
-"""What the crossbar layers share: input range, ADCs, programmed cells, saved state."""
+"""What the crossbar layers share; each of its parts has one job."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import nn
 
-from reram_torch._support.checks import check_finite
-from reram_torch.adc.registry import AdcDesign, compile_tables, design_from_dict, design_to_dict
+import reram_torch.ops.registration  # noqa: F401 - the operators
+from reram_torch.adc.base import AdcDesign
 from reram_torch.config.sections import Config
+from reram_torch.crossbar.cells import CrossbarWeights
 from reram_torch.crossbar.geometry import Geometry, sizes
 from reram_torch.crossbar.quantization import InputScale, weight_scale
-from reram_torch.crossbar.tables import AdcTables, check_accumulator, check_tables
-from reram_torch.nn.scales import on_learned_grid, step_of
-from reram_torch.ops import backends
+from reram_torch.crossbar.tables import AdcTables, lossless_tables
+from reram_torch.crossbar.windows import Window
+from reram_torch.nn import state
+from reram_torch.nn.bank import AdcBank
+from reram_torch.nn.programmed import ProgrammedWeights
+from reram_torch.nn.quantizer import InputQuantizer
+from reram_torch.nn.statistics import Statistics
+from reram_torch.nn.watchers import WatcherStack
+from reram_torch.ops.arguments import LayerArguments
 
-STATE_VERSION = 1
-
-
-_STEPS = "log_input_step", "log_weight_step"
-
-
-class Encoded(NamedTuple):
-    """Weights as they lie on the crossbars, and what brings results back to floats."""
-
-    cells: torch.Tensor
-    scale: torch.Tensor
-    code_sums: torch.Tensor
+# From so many outputs in a group the kernels read a position's channels, not a channel's positions.
+_WIDE_OUTPUTS = 40
+_Layer = TypeVar("_Layer", bound="CrossbarLayer")
 
 
 class CrossbarLayer(nn.Module):
-    """What both layers share: the calibrated input range, the ADCs, and the programmed cells.
+    """A layer of torch's on simulated crossbars: what all of them share.
 
     Attributes:
-        config: the design that the layer was made with.
+        config: what the layer was made with.
         geometry: its numbers.
-        input_range: calibrated (minimum, maximum) of the input, or None before calibration.
-        adc: the ADC designs in use: one, one for each slice, or those that `set_adc` indexed.
+        quantizer: of the inputs.
+        programmed: the weights on crossbars.
+        bank: the ADCs.
+        watchers: who watches the layer.
+        statistics: what its bit-lines did during calibration, or None.
         log_input_step: logarithm of the input scale where it is learned (`learn_scales`), or None.
         log_weight_step: of each output's weight scale, likewise.
     """
 
-    # Set by `calibrate` while it watches: called with the layer and its input instead of `forward`.
-    _observer: Callable[[CrossbarLayer, torch.Tensor], torch.Tensor] | None = None
-    # Set by `PowerMeter` while it counts: called with the layer, its input, and its counts.
-    _meter: Callable[..., None] | None = None
-    # Set by `calibrate`, read by `design_adc`.
-    _statistics = None
-    # By channel, what is added to the bias against the mean error of the ADCs, or None.
-    correction: torch.Tensor | None = None
-    # Whether outputs are (B, C, H, W).
-    channels_first = False
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+    log_input_step: nn.Parameter | None
+    log_weight_step: nn.Parameter | None
+    channels_first = False  # outputs are (B, C, H, W)
+    groups = 1
 
     def _setup(self, config: Config | None) -> None:
         config = Config() if config is None else config
         if not isinstance(config, Config):
             raise TypeError(f"config must be a reram_torch.Config, not {config!r}")
-        self.config = config
-        self.geometry = Geometry.of(config)
-        self.input_range: tuple[float, float] | None = None
-        self._calibrated_scale = InputScale(1.0, 0)
-        for name in _STEPS:
+        self.config, self.geometry = config, Geometry.of(config)
+        for name in state.STEPS:
             self.register_parameter(name, None)
-        self._encoded: tuple[object, Encoded] | None = None
-        # Plain attributes: they follow from the designs, and nothing but `set_adc` may touch them.
-        self._tables: AdcTables | None = None
-        self.set_adc([config.adc])
+        self.quantizer = InputQuantizer(config.inputs.bits)
+        self.programmed = ProgrammedWeights(self.geometry, self.groups)
+        self.bank = AdcBank(self.geometry, self.depth, config.adc)
+        self.watchers = WatcherStack()
+        self.statistics: Statistics | None = None
+
+    # --- sizes ---
 
     @property
     def depth(self) -> int:
         """K, the reduction length of one output."""
         return self.weight[0].numel()
 
+    @property
+    def outputs(self) -> int:
+        """Output channels of all groups."""
+        return self.weight.shape[0]
+
+    @property
+    def per_channel(self) -> tuple[int, ...]:
+        """Shape of a per-channel tensor against the layer's output."""
+        return (-1, 1, 1) if self.channels_first else (-1,)
+
+    # --- ADCs ---
+
+    @property
+    def adc(self) -> tuple[AdcDesign, ...]:
+        """The ADC designs in use: one, one for each slice, or those that `set_adc` indexed."""
+        return self.bank.designs
+
+    @property
+    def correction(self) -> torch.Tensor | None:
+        """By channel, what is added to the bias against the mean error of the ADCs, or None."""
+        return self.bank.correction
+
     def set_adc(
         self,
         designs: Sequence[AdcDesign],
         *,
         edges: Sequence[int] = (0,),
-        index: Sequence | None = None,
+        index: Sequence[Any] | np.ndarray | None = None,
     ) -> None:
         """Gives the layer its ADCs.
 
@@ -96,48 +115,27 @@ class CrossbarLayer(nn.Module):
             ValueError: a wrong number of designs, one that does not fit the range of the bit-line
                 sums or could overflow the accumulator, or an index or edges out of range.
         """
-        designs, g = tuple(designs), self.geometry
-        if index is None:
-            if len(designs) not in (1, g.slices):
-                raise ValueError(
-                    f"designs must be one or one for each of {g.slices} slices, not {len(designs)}"
-                )
-            slices = np.arange(g.slices) % len(designs)
-            index = np.broadcast_to(slices, (len(edges), g.cycles, g.slices))
-        compiled = [compile_tables(design, g.lowest, g.highest) for design in designs]
-        tables = AdcTables(
-            torch.from_numpy(np.stack([t.level for t in compiled])),
-            torch.from_numpy(np.stack([t.comparisons for t in compiled])),
-            torch.from_numpy(np.array(edges, dtype=np.int32)),
-            torch.from_numpy(np.array(index, dtype=np.int32)),
-        )
-        check_tables(g, tables)
-        check_accumulator(g, self.depth, tables)
-        self.adc, self._tables = designs, tables
-        self.correction = None  # it was that of other ADCs
-
-    def lossless_tables(self) -> AdcTables:
-        """Tables that convert every bit-line sum to itself, and count nothing."""
-        g, device = self.geometry, self.weight.device
-        levels = torch.arange(g.lowest, g.highest + 1, dtype=torch.int32, device=device)[None]
-        one = torch.zeros(1, dtype=torch.int32, device=device)
-        made = torch.zeros_like(levels, dtype=torch.uint8)
-        return AdcTables(levels, made, one, one.expand(1, g.cycles, g.slices))
-
-    def corrected_bias(self) -> torch.Tensor | None:
-        """The bias with the correction of the ADCs' mean errors."""
-        if self.correction is None:
-            return self.bias
-        if self.correction.device != self.weight.device:
-            self.correction = self.correction.to(self.weight.device)
-        correction = self.correction.to(self.weight.dtype)
-        return correction if self.bias is None else self.bias + correction
+        self.bank.set(designs, edges, index)
 
     def tables(self) -> AdcTables:
         """The look-up tables in use, on the device of the weights."""
-        if self._tables.levels.device != self.weight.device:
-            self._tables = AdcTables(*(t.to(self.weight.device) for t in self._tables))
-        return self._tables
+        return self.bank.tables(self.weight.device)
+
+    def lossless_tables(self) -> AdcTables:
+        """Tables that convert every bit-line sum to itself, and count nothing."""
+        return lossless_tables(self.geometry, self.weight.device)
+
+    # --- inputs ---
+
+    @property
+    def input_range(self) -> tuple[float, float] | None:
+        """Calibrated (minimum, maximum) of the input, or None before calibration."""
+        return self.quantizer.range
+
+    @property
+    def input_scale(self) -> InputScale:
+        """s_x and z of input codes."""
+        return self.quantizer.scale(self.log_input_step)
 
     def set_input_range(self, low: float, high: float) -> None:
         """Sets the range that input codes cover; it is widened to hold zero.
@@ -147,32 +145,15 @@ class CrossbarLayer(nn.Module):
         Raises:
             ValueError: a bound is NaN or infinite, or `low` exceeds `high`.
         """
-        self._cover(low, high)
+        if self.quantizer.cover(low, high):
+            self.statistics = None  # they were of other codes
         if self.log_input_step is not None:
-            self.log_input_step.data.fill_(math.log(self._calibrated_scale.scale))
-
-    def _cover(self, low: float, high: float) -> None:
-        low, high = float(low), float(high)
-        if not -float("inf") < low <= high < float("inf"):
-            raise ValueError(f"an input range needs finite low <= high, not [{low}, {high}]")
-        self.input_range = (low, high)
-        scale = InputScale.from_range(low, high, self.config.inputs.bits)
-        if scale != self._calibrated_scale:
-            self._statistics = None  # they were of other codes
-        self._calibrated_scale = scale
-
-    # --- scales ---
-
-    @property
-    def _input_scale(self) -> InputScale:
-        if self.log_input_step is None:
-            return self._calibrated_scale
-        return InputScale(step_of(self.log_input_step).item(), self._calibrated_scale.zero)
+            self.log_input_step.data.fill_(math.log(self.quantizer.calibrated.scale))
 
     def learn_scales(self) -> None:
         """Makes the scales of inputs and weights parameters, from what they are now on.
 
-        They are learned as `scales.on_learned_grid` says, and saved with the weights. What was
+        They are learned as `nn.scales.on_learned_grid` says, and saved with the weights. What was
         learned before stays.
 
         Raises:
@@ -181,68 +162,21 @@ class CrossbarLayer(nn.Module):
         if self.input_range is None:
             raise RuntimeError("scales are learned from calibrated ones on: calibrate first")
         if self.log_input_step is None:
-            log = torch.tensor(math.log(self._calibrated_scale.scale), device=self.weight.device)
-            self.log_input_step = nn.Parameter(log)
+            log = math.log(self.quantizer.calibrated.scale)
+            self.log_input_step = nn.Parameter(torch.tensor(log, device=self.weight.device))
         if self.log_weight_step is None:
             scale = weight_scale(self.weight.detach(), self.config.weights.bits)
             self.log_weight_step = nn.Parameter(scale.log())
 
-    def _inputs_on_grid(self, x: torch.Tensor) -> torch.Tensor:
-        """The input, with the gradient by its scale if that is learned."""
-        if self.log_input_step is None or not torch.is_grad_enabled():
-            return x  # the operator makes the same codes
-        check_finite("input", x)  # a clipped infinity would be lost
-        most = 2**self.config.inputs.bits - 1
-        return on_learned_grid(x, self.log_input_step, self._calibrated_scale.zero, 0, most)
-
-    def _weight_on_grid(self) -> torch.Tensor:
-        """The weights, with the gradient by their scales if those are learned."""
-        if self.log_weight_step is None or not torch.is_grad_enabled():
-            return self.weight
-        most = 2 ** (self.config.weights.bits - 1) - 1
-        return on_learned_grid(self.weight, self.log_weight_step, 0, -most, most)
-
     # --- weights ---
 
-    def encoded(self) -> Encoded:
-        """The weights on crossbars as they are now.
+    def encoded(self) -> CrossbarWeights:
+        """The weights on crossbars as they are now."""
+        return self.programmed.encoded(self.weight, self.log_weight_step)
 
-        The last encoding is kept with a hash of the weights' content, since neither an optimizer
-        nor an edit through `.data` tells the layer anything. Where a hash would not pay (under
-        torch.compile, off the CPU) weights are encoded in every forward pass.
-        """
-        weight = self.weight.detach()
-        if torch.compiler.is_compiling():
-            return self._encode(weight)
-        key = self.fingerprint()
-        if key is not None:
-            key = (key, weight.dtype, backends.backend())
-            if self._encoded is not None and self._encoded[0] == key:
-                return self._encoded[1]
-        encoded = self._encode(weight)
-        self._encoded = (key, encoded)
-        return encoded
-
-    def _encode(self, weight: torch.Tensor) -> Encoded:
-        groups, steps = getattr(self, "groups", 1), self.log_weight_step
-        scale = None if steps is None else step_of(steps)
-        return Encoded(
-            *torch.ops.reram_torch.encode_weight(weight, groups, self.geometry.as_list(), scale)
-        )
-
-    def fingerprint(self) -> tuple | None:
+    def fingerprint(self) -> tuple[int | None, ...] | None:
         """A hash of what the crossbars hold, or None where that would cost more than encoding."""
-        weight = backends.fingerprint(self.weight.detach())
-        if weight is None or self.log_weight_step is None:
-            return weight and (weight,)
-        return weight, backends.fingerprint(self.log_weight_step.detach())
-
-    def bit_line_histogram(self, u: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
-        """How often each bit-line sum occurs with input codes `u`, as `reference.histogram`."""
-        outputs = self.weight.shape[0] // sizes(u)[1]
-        return torch.ops.reram_torch.histogram(
-            u, self.encoded().cells, edges, outputs, self.geometry.as_list()
-        )
+        return self.programmed.fingerprint(self.weight, self.log_weight_step)
 
     # --- forward ---
 
@@ -251,115 +185,112 @@ class CrossbarLayer(nn.Module):
 
         Raises:
             RuntimeError: the layer was never calibrated.
-            TypeError: `x` is not a floating-point tensor.
-            ValueError: `x` has the wrong shape, or holds NaN or infinity.
+            TypeError: `x` is not a floating-point tensor of the weights' type.
+            ValueError: `x` has the wrong shape, lies on another device than the weights, or holds
+                NaN or infinity.
         """
         if isinstance(x, torch.Tensor) and torch.is_autocast_enabled(x.device.type):
             x = x.to(self.weight.dtype)  # codes are exact; autocast is for the float layers
-        self._check_input(x)
-        if self._observer is not None:
-            return self._observer(self, x)
+        self.check_input(x)
+        return self.watchers.run(self, x)
+
+    def on_crossbars(
+        self, x: torch.Tensor, *, count: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Output, counts (3, I, J) and drives (I,) with the ADCs in place; zeros unless `count`."""
         if self.input_range is None:
             raise RuntimeError(
                 f"this {type(self).__name__} has no input range yet: run "
                 "reram_torch.calibrate(net, batches) on a few batches, or load a state_dict "
                 "saved after calibration"
             )
-        held = self._inputs_on_grid(x)
-        y, *counts = self._simulate(held, self.tables(), self._meter is not None)
-        if self._meter is not None:
-            self._meter(self, x, *counts)
-        return y.to(x.dtype)
+        held = self.quantizer.on_grid(x, self.log_input_step)
+        y, counts, drives = self.simulate(held, self.tables(), count=count)
+        return y.to(x.dtype), counts, drives
 
-    def _simulate(
-        self, x: torch.Tensor, tables: AdcTables, count: bool
+    def simulate(
+        self, x: torch.Tensor, tables: AdcTables, *, count: bool = False, corrected: bool = True
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Output, counts (3, I, J) and drives (I,)."""
-        raise NotImplementedError
+        """The same with any tables, and with or without the correction of the ADCs in place."""
+        bias = self.bank.corrected(self.bias, self.weight) if corrected else self.bias
+        padded, window = self.windowed(x)
+        arguments = LayerArguments(self.encoded(), tables, self.input_scale, self.geometry, window)
+        weight = self.programmed.on_grid(self.weight, self.log_weight_step)
+        y, counts, drives = torch.ops.reram_torch.layer(
+            padded, weight, bias, *arguments.flatten(), count
+        )
+        return (y if y.dim() == x.dim() else y.squeeze(0)), counts, drives
 
-    def _codes(self, x: torch.Tensor) -> torch.Tensor:
+    def codes(self, x: torch.Tensor) -> torch.Tensor:
         """Input codes as word-lines see them, uint8: (M, G, K), or windows in seven dimensions."""
+        padded, window = self.windowed(x)
+        u = self.quantizer.codes(padded, self.log_input_step)
+        if window is None:
+            return u.reshape(-1, 1, self.depth)
+        if self.outputs // self.groups >= _WIDE_OUTPUTS:
+            u = u.contiguous(memory_format=torch.channels_last)
+        return window.over(u, self.quantizer.calibrated.zero)
+
+    def bit_line_histogram(self, u: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
+        """How often each bit-line sum occurs with input codes `u`, as `reference.histogram`."""
+        numbers = [self.outputs // sizes(u)[1], *self.geometry.as_list()]
+        found: torch.Tensor = torch.ops.reram_torch.histogram(
+            u, self.encoded().cells, edges, numbers
+        )
+        return found
+
+    def windowed(self, x: torch.Tensor) -> tuple[torch.Tensor, Window | None]:
+        """The input as the operator takes it, and its windows; None for a linear layer."""
         raise NotImplementedError
 
-    def _float(self, x: torch.Tensor) -> torch.Tensor:
+    def float_forward(self, x: torch.Tensor) -> torch.Tensor:
         """What torch's own layer gives."""
         raise NotImplementedError
 
-    def _check_input(self, x: torch.Tensor) -> None:
+    def to_float(self) -> nn.Module:
+        """Torch's own layer, sharing the parameters as they are now, and the hooks."""
+        raise NotImplementedError
+
+    def check_input(self, x: torch.Tensor) -> None:
+        """Raises TypeError or ValueError unless the layer can take an input."""
         if not isinstance(x, torch.Tensor) or not x.is_floating_point():
             what = x.dtype if isinstance(x, torch.Tensor) else type(x).__name__
             raise TypeError(f"input must be a floating-point tensor, not {what}")
         if x.dtype != self.weight.dtype:
             raise TypeError(f"input is {x.dtype}, but the weights are {self.weight.dtype}")
+        if x.device != self.weight.device:
+            raise ValueError(
+                f"input is on {x.device}, but the weights are on {self.weight.device}: "
+                "move one of them"
+            )
 
     # --- state ---
 
-    def get_extra_state(self) -> dict:
-        """Calibration and ADC designs as plain values, for `state_dict`."""
-        design = self.config.to_dict()
-        return {
-            "version": STATE_VERSION,
-            **{name: design[name] for name in ("crossbar", "weights", "inputs")},
-            "input_range": None if self.input_range is None else list(self.input_range),
-            "adc": [design_to_dict(d) for d in self.adc],
-            "edges": self._tables.edges.tolist(),
-            "index": self._tables.index.tolist(),
-            "correction": None if self.correction is None else self.correction.tolist(),
-        }
+    def snapshot(self) -> Callable[[], None]:
+        """Takes note of calibration and ADCs; the result puts them back."""
+        return state.snapshot(self)
 
-    def set_extra_state(self, state: dict) -> None:
+    def get_extra_state(self) -> dict[str, Any]:
+        """Calibration and ADC designs as plain values, for `state_dict`."""
+        return state.layer_state(self)
+
+    def set_extra_state(self, values: dict[str, Any]) -> None:
         """The inverse of `get_extra_state`.
 
         Raises:
-            ValueError: the state is of another version or of another design.
+            ValueError: the values are of another version or of another configuration.
         """
-        self._check_state(state)
-        designs = [design_from_dict(d) for d in state["adc"]]
-        self.set_adc(designs, edges=state["edges"], index=state["index"])
-        if state.get("correction") is not None:
-            self.correction = torch.tensor(state["correction"], dtype=self.weight.dtype)
-        if state["input_range"] is None:
-            self.input_range = self._statistics = None
-        else:
-            self._cover(*state["input_range"])  # a learned scale came with the parameters
-
-    def _check_state(self, state: dict) -> None:
-        if not isinstance(state, dict) or state.get("version") != STATE_VERSION:
-            raise ValueError("this checkpoint's crossbar state is of another version")
-        mine = self.get_extra_state()
-        for section in ("crossbar", "weights", "inputs"):
-            for key, value in state[section].items():
-                if mine[section].get(key) != value:
-                    raise ValueError(
-                        f"a checkpoint of another design: {section}.{key} was {value!r} there and "
-                        f"is {mine[section].get(key)!r} here; convert with the same config"
-                    )
+        state.load_layer_state(self, values)
 
     def _load_from_state_dict(
         self, state_dict, prefix, local_metadata, strict, missing, unexpected, errors
     ):
-        key = prefix + "_extra_state"
-        if key in state_dict:
-            try:
-                self._check_state(state_dict[key])
-            except ValueError as error:
-                errors.append(f"{prefix.removesuffix('.')}: {error}")
-                return  # before any weight is touched
-        for name in _STEPS:
-            if prefix + name in state_dict and getattr(self, name) is None:
-                learned = torch.empty_like(state_dict[prefix + name], device=self.weight.device)
-                setattr(self, name, nn.Parameter(learned))
+        if not state.prepare_to_load(self, state_dict, prefix, errors):
+            return
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing, unexpected, errors
         )
-        # A float network's checkpoint brings new weights and leaves the calibration as it is.
-        if key in missing:
-            own = {prefix + name for name in ("_extra_state", *_STEPS)}
-            missing[:] = [name for name in missing if name not in own]
-
-    def __getstate__(self) -> dict:
-        # Copies and pickles encode their weights anew.
-        return {**self.__dict__, "_encoded": None, "_observer": None, "_meter": None}
+        state.forgive_missing(prefix, missing)
 
     def extra_repr(self) -> str:
         """The layer's line in a printed network."""
@@ -372,7 +303,7 @@ class CrossbarLayer(nn.Module):
         )
 
     @classmethod
-    def _adopt(cls, layer: nn.Module, made: CrossbarLayer) -> CrossbarLayer:
+    def _adopt(cls, layer: nn.Module, made: _Layer) -> _Layer:
         """Gives `made` the parameters, hooks and mode of a float layer."""
         made.weight, made.bias = layer.weight, layer.bias
         carry_over(layer, made)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from reram_torch.config.sections import Config
-from reram_torch.crossbar.quantization import input_codes
-from reram_torch.crossbar.windows import windows
+from reram_torch.crossbar.windows import Window
 from reram_torch.nn.base import CrossbarLayer, carry_over
-from reram_torch.ops.layers import WIDE_OUTPUTS
 
 
 class ReRAMLinear(CrossbarLayer, nn.Linear):
@@ -18,13 +18,20 @@ class ReRAMLinear(CrossbarLayer, nn.Linear):
 
     Args:
         in_features, out_features, bias, device, dtype: as for `torch.nn.Linear`.
-        config: the design; `Config()`, the ISAAC baseline, if not given.
+        config: the arrays, codes and ADC; `Config()`, the ISAAC baseline, if not given.
 
     Shapes: input (*, in_features), output (*, out_features), any leading dimensions.
     """
 
     def __init__(
-        self, in_features, out_features, bias=True, device=None, dtype=None, *, config=None
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        *,
+        config: Config | None = None,
     ):
         nn.Linear.__init__(self, in_features, out_features, bias, device=device, dtype=dtype)
         self._setup(config)
@@ -44,23 +51,18 @@ class ReRAMLinear(CrossbarLayer, nn.Linear):
         carry_over(self, made)
         return made
 
-    def _check_input(self, x):
-        super()._check_input(x)
+    def check_input(self, x: torch.Tensor) -> None:
+        """Raises TypeError or ValueError unless the layer can take an input."""
+        super().check_input(x)
         if x.dim() == 0 or x.shape[-1] != self.in_features:
             raise ValueError(f"input must have shape (*, {self.in_features}), not {tuple(x.shape)}")
 
-    def _simulate(self, x, tables, count):
-        return torch.ops.reram_torch.linear(
-            x, self._weight_on_grid(), self.corrected_bias(), *self.encoded(), *tables,
-            *self._input_scale, self.geometry.as_list(), count,
-        )  # fmt: skip
+    def windowed(self, x: torch.Tensor) -> tuple[torch.Tensor, Window | None]:
+        """The input itself: there are no windows."""
+        return x, None
 
-    def _codes(self, x):
-        scale, zero = self._input_scale
-        codes = input_codes(x, scale, zero, self.config.inputs.bits)
-        return codes.reshape(-1, 1, self.in_features)
-
-    def _float(self, x):
+    def float_forward(self, x: torch.Tensor) -> torch.Tensor:
+        """What torch's own layer gives."""
         return F.linear(x, self.weight, self.bias)
 
 
@@ -69,7 +71,7 @@ class ReRAMConv2d(CrossbarLayer, nn.Conv2d):
 
     Args:
         in_channels ... dtype: as for `torch.nn.Conv2d`.
-        config: the design; `Config()`, the ISAAC baseline, if not given.
+        config: the arrays, codes and ADC; `Config()`, the ISAAC baseline, if not given.
 
     Shapes: input (B, in_channels, H, W) or (in_channels, H, W), output as torch's.
     """
@@ -98,56 +100,42 @@ class ReRAMConv2d(CrossbarLayer, nn.Conv2d):
         carry_over(self, made)
         return made
 
-    def _check_input(self, x):
-        super()._check_input(x)
+    def check_input(self, x: torch.Tensor) -> None:
+        """Raises TypeError or ValueError unless the layer can take an input."""
+        super().check_input(x)
         if x.dim() not in (3, 4) or x.shape[-3] != self.in_channels:
             raise ValueError(
                 f"input must have shape (B, {self.in_channels}, H, W) or "
                 f"({self.in_channels}, H, W), not {tuple(x.shape)}"
             )
-        reach = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel_size, strict=True)]
-        pads = self._reversed_padding_repeated_twice
-        size = [x.shape[-2] + pads[2] + pads[3], x.shape[-1] + pads[0] + pads[1]]
+        left, right, above, below = self._reversed_padding_repeated_twice
+        size = x.shape[-2] + above + below, x.shape[-1] + left + right
+        reach = self._window((0, 0)).reach
         if size[0] < reach[0] or size[1] < reach[1]:
             raise ValueError(
                 f"input of {x.shape[-2]} x {x.shape[-1]} pixels, padded to {size[0]} x {size[1]}, "
                 f"is smaller than the dilated kernel of {reach[0]} x {reach[1]}"
             )
 
-    def _padded(self, x: torch.Tensor) -> tuple[torch.Tensor, list[int]]:
-        """`x` as a batch with such padding as the operator cannot do itself, and the rest."""
+    def _window(self, padding: tuple[int, int]) -> Window:
+        return Window(self.kernel_size, self.stride, padding, self.dilation, self.groups)
+
+    def windowed(self, x: torch.Tensor) -> tuple[torch.Tensor, Window | None]:
+        """A batch with such padding as the operator cannot do itself, and windows with the rest."""
         x = x if x.dim() == 4 else x.unsqueeze(0)
         pads = self._reversed_padding_repeated_twice
         if self.padding_mode != "zeros":
-            return F.pad(x, pads, mode=self.padding_mode), [0, 0]
+            return F.pad(x, pads, mode=self.padding_mode), self._window((0, 0))
         if pads[0] == pads[1] and pads[2] == pads[3]:
-            return x, [pads[2], pads[0]]
-        return F.pad(x, pads), [0, 0]  # 'same' with an even kernel
+            return x, self._window((pads[2], pads[0]))
+        return F.pad(x, pads), self._window((0, 0))  # 'same' with an even kernel
 
-    def _simulate(self, x, tables, count):
-        padded, padding = self._padded(x)
-        y, *counts = torch.ops.reram_torch.conv2d(
-            padded, self._weight_on_grid(), self.corrected_bias(), *self.encoded(), *tables,
-            *self._input_scale, self.geometry.as_list(), count,
-            self.stride, padding, self.dilation, self.groups,
-        )  # fmt: skip
-        return (y if x.dim() == 4 else y.squeeze(0)), *counts
-
-    def _codes(self, x):
-        padded, padding = self._padded(x)
-        scale, zero = self._input_scale
-        codes = input_codes(padded, scale, zero, self.config.inputs.bits)
-        if self.out_channels // self.groups >= WIDE_OUTPUTS:
-            codes = codes.contiguous(memory_format=torch.channels_last)
-        return windows(
-            codes, self.kernel_size, self.stride, padding, self.dilation, self.groups, zero
-        )
-
-    def _float(self, x):
+    def float_forward(self, x: torch.Tensor) -> torch.Tensor:
+        """What torch's own layer gives."""
         return self._conv_forward(x, self.weight, self.bias)
 
 
-def _conv_args(layer: nn.Conv2d) -> tuple:
+def _conv_args(layer: nn.Conv2d) -> tuple[Any, ...]:
     return (
         layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding,
         layer.dilation, layer.groups, layer.bias is not None, layer.padding_mode,

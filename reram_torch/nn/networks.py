@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
 from torch import nn
 
 from reram_torch.nn.base import CrossbarLayer
@@ -17,3 +20,15 @@ def crossbar_layers(net: nn.Module) -> dict[str, CrossbarLayer]:
     if not found:
         raise ValueError("no crossbar layers in this network: run reram_torch.convert first")
     return found
+
+
+@contextmanager
+def unchanged_on_error(layers: Iterable[CrossbarLayer]) -> Iterator[None]:
+    """Leaves calibration and ADCs of layers exactly as they were if the block raises."""
+    back = [layer.snapshot() for layer in layers]
+    try:
+        yield
+    except BaseException:
+        for put_back in back:
+            put_back()
+        raise

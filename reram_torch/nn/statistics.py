@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -20,14 +21,15 @@ class Statistics:
         square_sum: of the lossless shift-add results, less the encoding's offset.
         results: how many of those there were.
         fingerprint: of the weights on the crossbars that made them.
+        derived: what designers keep of it, by a key of their own.
     """
 
     by_activity: torch.Tensor
     edges: tuple[int, ...]
     square_sum: float = 0.0
     results: int = 0
-    fingerprint: tuple | None = None  # of what was on the crossbars
-    choices: dict = field(default_factory=dict)  # what `design_adc` derived from the histogram
+    fingerprint: tuple[int | None, ...] | None = None
+    derived: dict[Any, Any] = field(default_factory=dict)
 
     def clear(self) -> None:
         """Forgets everything but the buckets."""
@@ -45,8 +47,3 @@ class Statistics:
     def histogram(self) -> torch.Tensor:
         """Conversions by cycle, slice and bit-line sum, (I, J, V)."""
         return self.by_activity.sum(0)
-
-    @property
-    def mean_square(self) -> float:
-        """The signal that errors are measured against, in integer units squared."""
-        return self.square_sum / max(self.results, 1)

@@ -1,1 +1,1 @@
-"""ops"""
+"""The operators, their backends, and the reference that defines them."""

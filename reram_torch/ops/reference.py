@@ -79,7 +79,7 @@ def crossbar(
         table = tables.index[:, i, j].long()[bucket].expand_as(sums)
         converted = table >= 0
         index = table.clamp(min=0), sums - geometry.lowest
-        significance = 2 ** (i * geometry.dac_bits + j * geometry.cell_bits)
+        significance = geometry.significance(i, j)
         acc += sign * significance * converted * tables.levels.long()[index]
         counts[0, i, j] += converted.sum()
         counts[1, i, j] += (converted * tables.comparisons.long()[index]).sum()
@@ -101,7 +101,7 @@ def histogram(
     `edges`: fewest driven word-lines of each bucket, rising from 0, int32 (B,).
     """
     u = u.reshape(sizes(u))
-    values = geometry.highest - geometry.lowest + 1
+    values = geometry.values
     shape = (len(edges), geometry.cycles, geometry.slices, values)
     bins = torch.zeros(shape, dtype=torch.int64, device=u.device)
     for i, j, _, activity, sums in bit_line_sums(u, codes, geometry):

@@ -1,1 +1,1 @@
-"""plots"""
+"""What pictures share."""

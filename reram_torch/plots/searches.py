@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reram_torch.adc.designs import TwinRange
-from reram_torch.adc.registry import AdcDesign, compile_tables
+from reram_torch.adc.base import AdcDesign, compile_tables
 from reram_torch.plots.figures import BLUE, GREY, ORANGE
 
 
-def draw_search(axis, part: Converted) -> None:
+def draw_search(axis, part: SearchView) -> None:
     """Draws a histogram of bit-line sums with the thresholds and comparisons of their search."""
     seen = np.flatnonzero(part.histogram)
     values = part.lowest + np.arange(len(part.histogram))
@@ -30,11 +29,10 @@ def draw_search(axis, part: Converted) -> None:
     for k, x in enumerate(thresholds):
         axis.axvline(x, color=GREY, lw=0.6, ls=":", label="thresholds" if k == 0 else None)
     title = f"{part.layer}: {part.design.kind.replace('_', ' ')}\n{part.where}"
-    if isinstance(adc := part.design, TwinRange):
-        left, right = max(adc.bias - 0.5, low - 1.5), min(adc.end - 0.5, high + 1.5)
-        axis.axvspan(left, right, color=ORANGE, alpha=0.2, lw=0, zorder=0, label="R1")
-        coarse = adc.step << adc.m
-        title += f"; R1: {adc.n1} bit, step {adc.step}; R2: {adc.n2} bit, step {coarse}"
+    if (pointed := part.design.shown) is not None:
+        left, right = max(pointed.first - 0.5, low - 1.5), min(pointed.end - 0.5, high + 1.5)
+        axis.axvspan(left, right, color=ORANGE, alpha=0.2, lw=0, zorder=0, label=pointed.name)
+        title += f"; {pointed.text}"
     axis.set_xlabel("bit-line sum")
     axis.set_ylabel("share of conversions")
     steps = axis.twinx()
@@ -50,7 +48,7 @@ def draw_search(axis, part: Converted) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Converted:
+class SearchView:
     """The conversions of a layer that took most of its comparisons, for a picture.
 
     Attributes:

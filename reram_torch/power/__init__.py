@@ -1,1 +1,1 @@
-"""power"""
+"""What crossbars did, event by event, and what it cost."""

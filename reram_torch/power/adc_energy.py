@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from reram_torch._support.checks import check_choice
-from reram_torch.adc.registry import AdcDesign, compile_tables
+from reram_torch.adc.base import AdcDesign, compile_tables
 from reram_torch.crossbar.tables import lossless_adc
 from reram_torch.power.counts import LayerCounts
 from reram_torch.power.switching import switching_energy
@@ -24,7 +24,7 @@ _PJ_PER_FJ = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class Searched:
+class LayerConversions:
     """What a layer converted, and with which ADCs.
 
     Attributes:
@@ -57,24 +57,24 @@ class Searched:
         depths = [self.comparisons_of(k).max() for k in range(len(self.designs))]
         return np.append(depths, 0)[self.index].max((0, 2))  # -1 reads the last: nothing
 
-    def unsearched(self) -> Searched:
+    def by_plain_sar(self) -> LayerConversions:
         """The same sums converted by a plain SAR ADC of full resolution."""
         plain = lossless_adc(self.counts.geometry)
         return replace(
             self,
-            counts=self.counts.unsearched(plain.bits),
+            counts=self.counts.by_plain_sar(plain.bits),
             designs=(plain,),
             index=np.zeros_like(self.index),
         )
 
 
-def _bit_cycle(technology: Technology, layer: Searched) -> float:
+def _bit_cycle(technology: Technology, layer: LayerConversions) -> float:
     model, counts = technology.adc.bit_cycle, layer.counts
     comparisons, conversions = int(counts.comparisons.sum()), int(counts.conversions.sum())
     return comparisons * model.comparison_pj + conversions * model.conversion_pj
 
 
-def _sar(technology: Technology, layer: Searched) -> float:
+def _sar(technology: Technology, layer: LayerConversions) -> float:
     model, counts = technology.adc.sar, layer.counts
     if layer.histogram is None:
         raise ValueError(
@@ -110,7 +110,7 @@ def survey_energy_pj(bits: float, sample_rate_hz: float, process_nm: float) -> f
     return 0.5 * 10 ** ((6.02 * bits + 1.76 - merit) / 10) * math.exp(node)
 
 
-def _resolution(technology: Technology, layer: Searched) -> float:
+def _resolution(technology: Technology, layer: LayerConversions) -> float:
     bits = []
     for k in range(len(layer.designs)):
         comparisons = layer.comparisons_of(k)
@@ -135,7 +135,7 @@ def _resolution(technology: Technology, layer: Searched) -> float:
 ADC_MODELS = {"bit_cycle": _bit_cycle, "sar": _sar, "resolution": _resolution}
 
 
-def adc_energy_pj(model: str, technology: Technology, layer: Searched) -> float:
+def adc_energy_pj(model: str, technology: Technology, layer: LayerConversions) -> float:
     """Energy of a layer's ADCs, pJ.
 
     Args:

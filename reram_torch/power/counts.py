@@ -178,7 +178,7 @@ class LayerCounts:
             "array_cycles": self.array_cycles,
         }
 
-    def unsearched(self, bits: int) -> LayerCounts:
+    def by_plain_sar(self, bits: int) -> LayerCounts:
         """The same arrays with a plain SAR ADC: every sum is converted, in `bits` comparisons."""
         sums = self.conversions + self.skipped
         return replace(self, conversions=sums, comparisons=sums * bits, skipped=np.zeros_like(sums))

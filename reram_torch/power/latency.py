@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reram_torch.crossbar.geometry import ceil_div
-from reram_torch.power.adc_energy import Searched
+from reram_torch.power.adc_energy import LayerConversions
 from reram_torch.power.technology import Technology
 
 
@@ -40,7 +40,7 @@ class Latency:
         )
 
 
-def layer_latency(technology: Technology, layer: Searched, inferences: int) -> Latency:
+def layer_latency(technology: Technology, layer: LayerConversions, inferences: int) -> Latency:
     """Latency of a layer, whose positions follow one another and whose arrays work side by side.
 
     Args:

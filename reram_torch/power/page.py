@@ -6,7 +6,7 @@ import json
 from html import escape
 
 from reram_torch.power.pictures import draw_layers, draw_search, draw_share, most_expensive, svg
-from reram_torch.power.reports import LayerReport, PowerReport, quantity
+from reram_torch.power.records import LayerReport, PowerFigures, quantity
 
 _SEARCHES = 6  # pictures of searches at most
 
@@ -54,7 +54,7 @@ def _table(head: list[str], rows: list[list[str]], *, total: bool = False, text:
     return f"<div class=scroll><table>{''.join(lines)}</table></div>"
 
 
-def _facts(report: PowerReport) -> str:
+def _facts(report: PowerFigures) -> str:
     total, plain = report.total, report.plain_sar
     facts = {
         "fewer A/D operations than ISAAC": f"{report.reduction:.2f}x",
@@ -73,7 +73,7 @@ def _facts(report: PowerReport) -> str:
     return f"<div class=facts>{''.join(boxes)}</div>"
 
 
-def _components(report: PowerReport) -> str:
+def _components(report: PowerFigures) -> str:
     technology, total, plain = report.technology, report.total, report.plain_sar
     by_name = {c.name: c for c in technology.components}
     rows = []
@@ -100,7 +100,7 @@ def _components(report: PowerReport) -> str:
     return _table(head, rows, total=True, text=7)
 
 
-def _layers(report: PowerReport) -> str:
+def _layers(report: PowerFigures) -> str:
     def row(r: LayerReport) -> list[str]:
         return [
             r.name, r.adc, f"{r.conversions:,}", f"{r.skipped:,}", f"{r.comparisons:,}",
@@ -115,7 +115,7 @@ def _layers(report: PowerReport) -> str:
     return _table(head, [row(r) for r in (*report.layers, report.total)], total=True)
 
 
-def _configurations(report: PowerReport) -> str:
+def _configurations(report: PowerFigures) -> str:
     """Each distinct configuration once, with the layers that it is of."""
     distinct: dict[str, list[str]] = {}
     for name, config in report.configs.items():
@@ -128,7 +128,7 @@ def _configurations(report: PowerReport) -> str:
     )
 
 
-def page(report: PowerReport) -> str:
+def page(report: PowerFigures) -> str:
     """The report as one HTML document, pictures inside."""
     height = max(3.2, 0.26 * len(report.layers) + 1.3)
     pictures = svg(draw_layers, report, 6.2, height) + svg(draw_share, report, 3.6, height)

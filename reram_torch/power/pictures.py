@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from reram_torch.plots.figures import BLUE, GREEN, ORANGE, new_figure
-from reram_torch.plots.searches import Converted, draw_search
-from reram_torch.power.reports import PowerReport, quantity
+from reram_torch.plots.searches import SearchView, draw_search
+from reram_torch.power.records import PowerFigures, quantity
 
 _OTHERS = (BLUE, GREEN, "#9a4fb0", "#00838f", "#c0392b", "#6d4c41", "#b0a030", "#5d6d9e", "#999999")
 
@@ -17,7 +17,7 @@ _OTHERS = (BLUE, GREEN, "#9a4fb0", "#00838f", "#c0392b", "#6d4c41", "#b0a030", "
 _FEW = 0.015  # components below this share of the energy are drawn together
 
 
-def _components(report: PowerReport) -> list[tuple[str, list[str], str]]:
+def _components(report: PowerFigures) -> list[tuple[str, list[str], str]]:
     """What is drawn as one: label, names of components, color. The ADC first, small ones last."""
     energy, total = report.plain_sar.component_pj, report.plain_sar.energy_pj or 1.0
     big = sorted((n for n in energy if n != "adc" and energy[n] >= _FEW * total),
@@ -38,7 +38,7 @@ def _unit(largest_pj: float) -> tuple[float, str]:
     return 1.0, "pJ"
 
 
-def draw_layers(axis, report: PowerReport) -> None:
+def draw_layers(axis, report: PowerFigures) -> None:
     """Draws energy per layer, stacked by component."""
     names = [layer.name for layer in report.layers]
     scale = 1.0 / (report.inferences or 1)
@@ -55,7 +55,7 @@ def draw_layers(axis, report: PowerReport) -> None:
     axis.legend(frameon=False, fontsize=8, loc="best")
 
 
-def draw_share(axis, report: PowerReport) -> None:
+def draw_share(axis, report: PowerFigures) -> None:
     """Draws the energy with a plain SAR ADC and with this design, and the ADCs' part of each."""
     rows = [("plain SAR", report.plain_sar), ("this design", report.total)]
     scale = 1.0 / (report.inferences or 1)
@@ -74,13 +74,13 @@ def draw_share(axis, report: PowerReport) -> None:
     axis.set_title(f"Whole accelerator: {report.energy_reduction:.2f}x less", fontsize=11)
 
 
-def most_expensive(report: PowerReport, count: int) -> list[Converted]:
+def most_expensive(report: PowerFigures, count: int) -> list[SearchView]:
     """The histograms of the layers whose ADCs take most energy, the first `count`."""
     energy = {layer.name: layer.adc_energy_pj for layer in report.layers}
     return sorted(report.converted, key=lambda part: -energy[part.layer])[:count]
 
 
-def plot_report(report: PowerReport, path: str | Path) -> None:
+def plot_report(report: PowerFigures, path: str | Path) -> None:
     """Energy by layer and component, the ADCs' share before and after, and a search.
 
     Args:

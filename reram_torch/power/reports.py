@@ -8,125 +8,16 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from reram_torch.plots.searches import Converted
-from reram_torch.power.latency import Latency
 from reram_torch.power.page import page
 from reram_torch.power.pictures import plot_report
-from reram_torch.power.technology import Technology
+from reram_torch.power.records import PowerFigures, quantity
 
 SCHEMA = "reram_torch.power"
-
-
 SCHEMA_VERSION = 1
 
 
-def quantity(value: float, unit: str) -> str:
-    """A number of pJ, ns or mm2 as people read it, with four digits."""
-    scales = {"pJ": ("pJ", "nJ", "uJ", "mJ", "J"), "ns": ("ns", "us", "ms", "s")}.get(unit, (unit,))
-    if not math.isfinite(value):
-        return "-"
-    for scale in scales[:-1]:
-        if abs(value) < 999.95:
-            return f"{value:.4g} {scale}"
-        value /= 1000
-    return f"{value:.4g} {scales[-1]}"
-
-
-@dataclass(frozen=True)
-class LayerReport:
-    """What one layer did, or all of them together.
-
-    Attributes:
-        name: qualified name, or `total`.
-        events: how often each event of `reram_torch.counts.EVENTS` happened.
-        skipped: bit-line sums that needed no conversion, no word-line being driven.
-        baseline_comparisons: A/D operations of the ISAAC baseline.
-        component_pj: energy by component, `adc` first, pJ.
-        latency: of one inference.
-        adc: its ADCs, such as `88 x search_tree`; empty in a total.
-        arrays: crossbars.
-        utilisation: cells in use over cells.
-        area_mm2: of the arrays and what belongs to them, or None where the technology's arrays are
-            of another size.
-        conversions_by: conversions by cycle and slice; `comparisons_by`, `skipped_by`,
-            `cell_reads_by`: likewise. Empty in a total.
-        word_line_drives_by: pulses by cycle.
-    """
-
-    name: str
-    events: dict[str, int]
-    skipped: int
-    baseline_comparisons: int
-    component_pj: dict[str, float]
-    latency: Latency
-    adc: str
-    arrays: int
-    utilisation: float
-    area_mm2: float | None = None
-    conversions_by: tuple[tuple[int, ...], ...] = ()
-    comparisons_by: tuple[tuple[int, ...], ...] = ()
-    skipped_by: tuple[tuple[int, ...], ...] = ()
-    cell_reads_by: tuple[tuple[int, ...], ...] = ()
-    word_line_drives_by: tuple[int, ...] = ()
-
-    @property
-    def conversions(self) -> int:
-        """Bit-line sums converted."""
-        return self.events["conversions"]
-
-    @property
-    def comparisons(self) -> int:
-        """A/D operations made."""
-        return self.events["comparisons"]
-
-    @property
-    def comparisons_per_conversion(self) -> float:
-        """Mean A/D operations of a bit-line sum, skipped ones included; NaN without any."""
-        sums = self.conversions + self.skipped
-        return self.comparisons / sums if sums else float("nan")
-
-    @property
-    def reduction(self) -> float:
-        """Comparisons of the ISAAC baseline over those made; NaN if nothing was simulated."""
-        if not self.comparisons:
-            return float("inf") if self.baseline_comparisons else float("nan")
-        return self.baseline_comparisons / self.comparisons
-
-    @property
-    def adc_energy_pj(self) -> float:
-        """Energy of the ADCs, pJ."""
-        return self.component_pj["adc"]
-
-    @property
-    def energy_pj(self) -> float:
-        """Energy of all components, pJ."""
-        return sum(self.component_pj.values())
-
-    @property
-    def adc_share(self) -> float:
-        """The ADCs' part of the energy; NaN if nothing was simulated."""
-        return self.adc_energy_pj / self.energy_pj if self.energy_pj else float("nan")
-
-    def to_dict(self) -> dict:
-        """All attributes and ratios as plain values; a number that is not finite is None."""
-        latency = {f"latency_{k}": v for k, v in vars(self.latency).items()}
-        plain = {k: v for k, v in vars(self).items() if k != "latency" and v != ()}
-        ratios = {
-            "comparisons_per_conversion": self.comparisons_per_conversion,
-            "reduction": self.reduction,
-            "energy_pj": self.energy_pj,
-            "adc_energy_pj": self.adc_energy_pj,
-            "adc_share": self.adc_share,
-        }
-        values = {**plain, **ratios, **latency}
-        return {
-            k: None if isinstance(v, float) and not math.isfinite(v) else v
-            for k, v in values.items()
-        }
-
-
 @dataclass(frozen=True, eq=False)
-class PowerReport:
+class PowerReport(PowerFigures):
     """What `PowerMeter` saw, and what it cost.
 
     Attributes:
@@ -140,65 +31,6 @@ class PowerReport:
         configs: the arrays, weights and inputs of each layer's configuration, as plain values.
         converted: the histogram of each layer, where there is one.
     """
-
-    technology: Technology
-    adc_model: str
-    inferences: int
-    layers: tuple[LayerReport, ...]
-    total: LayerReport
-    plain_sar: LayerReport
-    configs: dict[str, dict]
-    converted: tuple[Converted, ...] = ()
-
-    # What is asked for most, without `total`.
-
-    @property
-    def conversions(self) -> int:
-        """Bit-line sums converted."""
-        return self.total.conversions
-
-    @property
-    def comparisons(self) -> int:
-        """A/D operations made."""
-        return self.total.comparisons
-
-    @property
-    def comparisons_per_conversion(self) -> float:
-        """Mean A/D operations of a bit-line sum, skipped ones included."""
-        return self.total.comparisons_per_conversion
-
-    @property
-    def reduction(self) -> float:
-        """Comparisons of the ISAAC baseline over those made."""
-        return self.total.reduction
-
-    @property
-    def adc_energy_pj(self) -> float:
-        """Energy of the ADCs, pJ."""
-        return self.total.adc_energy_pj
-
-    @property
-    def energy_pj(self) -> float:
-        """Energy of all components, pJ."""
-        return self.total.energy_pj
-
-    @property
-    def energy_reduction(self) -> float:
-        """Energy of the same arrays with a plain SAR ADC over the energy spent."""
-        return self.plain_sar.energy_pj / self.energy_pj if self.energy_pj else float("nan")
-
-    def per_inference(self, value: float) -> float:
-        """A count or an energy, for one network input; NaN without any."""
-        return value / self.inferences if self.inferences else float("nan")
-
-    def throughput(self, kind: str = "average") -> float:
-        """Inferences a second, as many as the slowest layer lets through a pipeline of the layers.
-
-        Args:
-            kind: `average` (self-timed ADCs) or `worst` (lock step).
-        """
-        slowest = max((getattr(r.latency, f"{kind}_ns") for r in self.layers), default=0)
-        return 1e9 / slowest if slowest else float("nan")
 
     # --- output ---
 

@@ -26,7 +26,7 @@ from functools import lru_cache
 import numpy as np
 
 from reram_torch._support.checks import check_choice
-from reram_torch.adc.registry import AdcDesign
+from reram_torch.adc.base import AdcDesign
 from reram_torch.adc.trees import Leaf
 
 SWITCHINGS = ("conventional", "monotonic", "vcm")

@@ -1,1 +1,1 @@
-"""training"""
+"""Training and fine-tuning through the crossbars."""

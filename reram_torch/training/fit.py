@@ -91,8 +91,8 @@ class Fit:
         self.loss = loss or entropy_loss(recipe.smoothing)
         self.before_epoch = before_epoch or (lambda epoch: {})
         self.workers, self.kept, self.save_every = workers, kept or {}, save_every
-        processes = {"processes": processes.world()}
-        self.settings = {**dataclasses.asdict(recipe), **processes, **(settings or {})}
+        own = {**dataclasses.asdict(recipe), "processes": processes.world()}
+        self.settings = {**own, **(settings or {})}
         self.optimizer = make_optimizer(net, recipe)
         self.device = next(net.parameters()).device
         self.epoch, self.best = 0, -1.0

@@ -105,7 +105,7 @@ class ComparisonPenalty:
             ValueError: a layer's ADCs go by other activity buckets than its histogram.
         """
         layers = {n: x for n, x in self._layers.items() if x.input_range is not None}
-        missing = [name for name, layer in layers.items() if layer._statistics is None]
+        missing = [name for name, layer in layers.items() if layer.statistics is None]
         if missing or not layers:
             raise RuntimeError(
                 "a penalty needs bit-line histograms: run reram_torch.calibrate(net, batches) "
@@ -178,7 +178,7 @@ class ComparisonPenalty:
     def _hook(self, name: str) -> Callable[[CrossbarLayer, tuple], None]:
         def hook(layer: CrossbarLayer, args: tuple) -> None:
             watched = self._net.training and torch.is_grad_enabled()
-            if watched and layer._observer is None and layer.input_range is not None:
+            if watched and not layer.watchers.computing and layer.input_range is not None:
                 self._add(name, layer, args[0])
 
         return hook
@@ -190,7 +190,7 @@ class ComparisonPenalty:
             self._lines[name] = _Lines(*(t.to(x.device) for t in self._lines[name]))
         if torch.is_autocast_enabled(x.device.type):
             x = x.to(layer.weight.dtype)  # as the layer does
-        layer._check_input(x)
+        layer.check_input(x)
         if not x.numel():
             return
         call = _Call.of(layer, x)
@@ -200,14 +200,14 @@ class ComparisonPenalty:
 
 def _slopes(name: str, layer: CrossbarLayer) -> torch.Tensor:
     """Slopes of the least-squares lines through a layer's comparisons, float64 (I, J)."""
-    counts, tables = layer._statistics.by_activity, layer.tables()
+    counts, tables = layer.statistics.by_activity, layer.tables()
     edges = tuple(tables.edges.tolist())
     if edges == (0,):
         counts = counts.sum(0, keepdim=True)
-    elif edges != layer._statistics.edges:
+    elif edges != layer.statistics.edges:
         raise ValueError(
             f"layer {name!r}: its ADCs go by activity buckets from {edges}, its calibration "
-            f"histogram by {layer._statistics.edges}; design ADCs and calibrate in one session"
+            f"histogram by {layer.statistics.edges}; design ADCs and calibrate in one session"
         )
     made = torch.cat([tables.comparisons, torch.zeros_like(tables.comparisons[:1])])  # -1: nothing
     made = made.cpu().double()[tables.index.long().cpu()]  # (B, I, J, V)
@@ -309,7 +309,7 @@ class _Call(NamedTuple):
         sums = g.conversions_per_cycle(layer.depth, positions, outputs) * g.cycles * g.slices
         baseline = baseline_conversions(g, sums) * BASELINE_COMPARISONS
         groups = getattr(layer, "groups", 1)
-        scale, weight_scale = layer._input_scale, layer.encoded().scale
+        scale, weight_scale = layer.input_scale, layer.encoded().scale
         return cls(g, groups, channels, scale, weight_scale, share, baseline)
 
 

@@ -1,0 +1,203 @@
+"""What an ADC design is, the designs there are, and the tables that they compile to.
+
+A comparator-based ADC finds a level by comparisons: an inner node of its tree is one comparison of
+the bit-line sum with a threshold, a leaf is the level it decodes to. `compile_tables` turns a
+design into the two tables that every backend works with. A design is a frozen dataclass that names
+its hardware parameters; the tree follows from them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, ClassVar, NamedTuple, TypeVar, cast
+
+import numpy as np
+
+from reram_torch._support.checks import check_choice, check_int
+from reram_torch.adc.trees import Leaf, Tables, Tree
+
+MAX_BITS = 16
+
+
+class Storage(NamedTuple):
+    """What an ADC has to store.
+
+    Attributes:
+        thresholds: thresholds that no binary-weighted DAC makes by itself, bit by bit.
+        table_bits: bits of the search.
+        decoder_bits: bits that turn a code into a level.
+    """
+
+    thresholds: int
+    table_bits: int
+    decoder_bits: int
+
+
+class Shown(NamedTuple):
+    """What a picture of a design points out: a name for the sums from `first` up to `end`."""
+
+    name: str
+    first: int
+    end: int
+    text: str
+
+
+class AdcDesign(ABC):
+    """A kind of ADC: a frozen dataclass of its parameters, registered by `register_adc`.
+
+    `tree` is all that simulation, power and reports need. `design_adc` can choose among the designs
+    that `candidates` offers.
+
+    Attributes:
+        kind: the name in configurations and saved states.
+        limits: those of `leaves`, `depth` and `grid` that `design_adc` may give this kind.
+    """
+
+    kind: ClassVar[str]
+    limits: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def tree(self, lowest: int, highest: int) -> Tree:
+        """The search tree for bit-line sums from `lowest` to `highest`."""
+
+    @classmethod
+    def candidates(cls, lowest: int, highest: int) -> Sequence[AdcDesign]:
+        """Designs worth trying on sums from `lowest` to `highest`; none by default."""
+        del lowest, highest
+        return ()
+
+    def payload(self, value: int, comparisons: int) -> int:
+        """Of the comparisons of a sum's search, those that come after an interval is found."""
+        del value
+        return comparisons
+
+    def storage(self, lowest: int, highest: int, codes: int) -> Storage:
+        """What the hardware stores for sums from `lowest` to `highest`; a plain SAR ADC, nothing.
+
+        Args:
+            lowest: the smallest sum.
+            highest: the largest.
+            codes: words of the ADC's code.
+        """
+        del lowest, highest, codes
+        return Storage(0, 0, 0)
+
+    @property
+    def shown(self) -> Shown | None:
+        """What a picture points out, if anything."""
+        return None
+
+
+DESIGNS: dict[str, type[AdcDesign]] = {}
+_Design = TypeVar("_Design", bound=type[AdcDesign])
+
+
+def register_adc(design: _Design) -> _Design:
+    """Makes a kind of ADC known to configurations, saved states and `design_adc`; a decorator.
+
+    Raises:
+        TypeError: not a frozen dataclass derived from `AdcDesign` with a `kind`.
+        ValueError: another class has this `kind`.
+    """
+    fits = isinstance(design, type) and issubclass(design, AdcDesign)
+    parameters = getattr(design, "__dataclass_params__", None)
+    if not fits or parameters is None or not parameters.frozen:
+        raise TypeError(f"{design!r} must be a frozen dataclass derived from AdcDesign")
+    kind = getattr(design, "kind", None)
+    if not isinstance(kind, str) or not kind.isidentifier():
+        raise TypeError(f"{design.__name__}.kind must be a word, not {kind!r}")
+    known = DESIGNS.setdefault(kind, design)
+    if (known.__module__, known.__qualname__) != (design.__module__, design.__qualname__):
+        raise ValueError(f"kind {kind!r} is that of {known.__qualname__} already")
+    DESIGNS[kind] = design
+    return design
+
+
+def design_from_dict(values: dict[str, Any], where: str = "adc") -> AdcDesign:
+    """An ADC design from its `kind` and parameters, as in a TOML table.
+
+    Raises:
+        ValueError: an unknown kind or key, or a parameter out of range.
+    """
+    values = dict(values)
+    kind = values.pop("kind", None)
+    check_choice(f"{where}.kind", kind, tuple(sorted(DESIGNS)))
+    known = [field.name for field in dataclasses.fields(DESIGNS[kind])]
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ValueError(f"{where}: unknown key {unknown[0]!r} for kind {kind!r}; known: {known}")
+    return DESIGNS[kind](**values)
+
+
+def design_to_dict(design: AdcDesign) -> dict[str, Any]:
+    """The inverse of `design_from_dict`."""
+    return {"kind": design.kind, **dataclasses.asdict(cast(Any, design))}
+
+
+@lru_cache(maxsize=4096)
+def compile_tables(design: AdcDesign, lowest: int, highest: int) -> Tables:
+    """The tables of a design over the sums `lowest` to `highest`, both included."""
+    level = np.empty(highest - lowest + 1, dtype=np.int32)
+    comparisons = np.empty_like(level, dtype=np.uint8)
+    # (subtree, first sum, last sum, depth); only what the sums can reach is visited.
+    todo = [(design.tree(lowest, highest), lowest, highest, 0)]
+    while todo:
+        tree, first, last, depth = todo.pop()
+        if first > last:
+            continue
+        if isinstance(tree, Leaf):
+            level[first - lowest : last - lowest + 1] = tree.level
+            comparisons[first - lowest : last - lowest + 1] = depth
+        else:
+            todo.append((tree.below, first, min(last, tree.threshold - 1), depth + 1))
+            todo.append((tree.above, max(first, tree.threshold), last, depth + 1))
+    return Tables(lowest, level, comparisons)
+
+
+# --- checks and sizes that designs share ---
+
+
+def check_step(name: str, value: object) -> None:
+    """Raises ValueError unless a step is a power of two within range."""
+    check_int(name, value, 1, 1 << MAX_BITS)
+    if value & (value - 1):
+        raise ValueError(f"{name} must be a power of two (decoding is a shift), not {value!r}")
+
+
+def check_starts(where: str, starts: tuple[int, ...], count: int) -> None:
+    """Raises ValueError unless starts rise and there are so many."""
+    if not starts or len(starts) != count:
+        raise ValueError(f"{where}: starts, levels or bits, and depths must be equally many")
+    if any(a >= b for a, b in itertools.pairwise(starts)):
+        raise ValueError(f"{where}.starts must rise, not {list(starts)}")
+
+
+def check_integers(where: str, **values: Any) -> tuple[tuple[int, ...], ...]:
+    """The values as tuples of whole numbers.
+
+    Raises:
+        TypeError: one of them is no list.
+        ValueError: an element is no whole number within range.
+    """
+    for name, numbers in values.items():
+        if not isinstance(numbers, tuple | list):
+            raise TypeError(f"{where}.{name} must be a list of whole numbers, not {numbers!r}")
+        for number in numbers:
+            check_int(f"{where}.{name}", number, -(1 << MAX_BITS), 1 << MAX_BITS)
+    return tuple(tuple(map(int, numbers)) for numbers in values.values())
+
+
+def sum_bits(lowest: int, highest: int) -> int:
+    """Bits that tell all sums apart."""
+    return max(int(highest - lowest).bit_length(), 1)
+
+
+def full_bits(lowest: int, highest: int) -> int:
+    """Bits of the smallest plain ADC with step 1 that reaches every sum."""
+    if lowest < 0:
+        return int(highest).bit_length() + 1
+    return max(int(highest).bit_length(), 1)

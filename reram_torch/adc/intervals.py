@@ -1,0 +1,88 @@
+"""Several intervals, each a small plain ADC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from reram_torch._support.checks import check_int
+from reram_torch.adc.base import (
+    MAX_BITS,
+    AdcDesign,
+    Storage,
+    check_integers,
+    check_starts,
+    check_step,
+    register_adc,
+    sum_bits,
+)
+from reram_torch.adc.trees import Tree, balanced, from_depths
+
+
+@register_adc
+@dataclass(frozen=True)
+class Intervals(AdcDesign):
+    """Any number of intervals, each a small plain ADC of its own; twin range is one with two.
+
+    A detection tree finds the interval, then as many bit cycles follow as the interval has bits.
+    Interval k holds the sums from `starts[k]` to the next start and resolves them to 2^bits[k]
+    levels, `steps[k]` apart from its start; sums beyond its last level saturate there. The code is
+    the path through the detection tree followed by the interval's bits.
+
+    Args:
+        starts: the first sum of each interval, rising; the first also takes all sums below.
+        steps: distance of two levels, powers of two.
+        bits: bit cycles, 0 to 15 (0: a single level).
+        depths: comparisons that find each interval: of a binary tree's leaves, in order.
+        offsets: the first level of each interval less its start (default: 0).
+    """
+
+    starts: tuple[int, ...] = (0,)
+    steps: tuple[int, ...] = (1,)
+    bits: tuple[int, ...] = (8,)
+    depths: tuple[int, ...] = (0,)
+    offsets: tuple[int, ...] | None = None
+
+    kind: ClassVar[str] = "intervals"
+
+    def __post_init__(self) -> None:
+        offsets = [0] * len(self.starts) if self.offsets is None else self.offsets
+        names = ("starts", "steps", "bits", "depths", "offsets")
+        values = (self.starts, self.steps, self.bits, self.depths, offsets)
+        clean = check_integers("Intervals", **dict(zip(names, values, strict=True)))
+        for name, value in zip(names, clean, strict=True):
+            object.__setattr__(self, name, value)
+            check_starts("Intervals", self.starts, len(value))
+        for step, bits in zip(self.steps, self.bits, strict=True):
+            check_step("Intervals.steps", step)
+            check_int("Intervals.bits", bits, 0, MAX_BITS - 1)
+        self.tree(0, 0)
+
+    def levels(self, interval: int) -> list[int]:
+        """The levels of one interval."""
+        first = self.starts[interval] + self.offsets[interval]
+        return [first + k * self.steps[interval] for k in range(1 << self.bits[interval])]
+
+    def tree(self, lowest: int, highest: int) -> Tree:
+        """The search tree for sums from `lowest` to `highest`."""
+        del lowest, highest
+        parts = [balanced(self.levels(k)) for k in range(len(self.starts))]
+        return from_depths(self.starts, parts, self.depths)
+
+    def payload(self, value: int, comparisons: int) -> int:
+        """Bit cycles of a sum's search, after its interval is found."""
+        del comparisons
+        return self.bits[max(int(np.searchsorted(self.starts, value, "right")) - 1, 0)]
+
+    def storage(self, lowest: int, highest: int, codes: int) -> Storage:
+        """The detection tree's nodes; of each interval its start, a shift and its bits."""
+        del codes
+        n, width = len(self.starts), sum_bits(lowest, highest)
+        successor = max(2 * n - 2, 1).bit_length()
+        return Storage(
+            n - 1,
+            (n - 1) * (width + 2 * successor) * (n > 1),
+            n * (width + 2 * width.bit_length()),
+        )

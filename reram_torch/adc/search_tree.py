@@ -1,0 +1,63 @@
+"""Any search tree, by its leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from reram_torch.adc.base import (
+    AdcDesign,
+    Storage,
+    check_integers,
+    check_starts,
+    register_adc,
+    sum_bits,
+)
+from reram_torch.adc.trees import Leaf, Tree, from_depths
+
+
+@register_adc
+@dataclass(frozen=True)
+class SearchTree(AdcDesign):
+    """Any binary search tree, by its leaves; `design_adc` finds the best.
+
+    Args:
+        starts: the first sum of each leaf, rising; the first also takes all sums below. The others
+            are the thresholds.
+        levels: the level that each leaf decodes to.
+        depths: comparisons that end in each leaf; they determine the tree.
+    """
+
+    starts: tuple[int, ...] = (0,)
+    levels: tuple[int, ...] = (0,)
+    depths: tuple[int, ...] = (0,)
+
+    kind: ClassVar[str] = "search_tree"
+    limits: ClassVar[tuple[str, ...]] = ("leaves", "depth", "grid")
+
+    def __post_init__(self) -> None:
+        clean = check_integers(
+            "SearchTree", starts=self.starts, levels=self.levels, depths=self.depths
+        )
+        for name, value in zip(("starts", "levels", "depths"), clean, strict=True):
+            object.__setattr__(self, name, value)
+            check_starts("SearchTree", self.starts, len(value))
+        if not all(0 <= depth <= 255 for depth in self.depths):
+            raise ValueError(f"SearchTree.depths must be 0 to 255, not {list(self.depths)}")
+        self.tree(0, 0)
+
+    def tree(self, lowest: int, highest: int) -> Tree:
+        """The search tree; the same for all sums."""
+        del lowest, highest
+        return from_depths(self.starts, [Leaf(level) for level in self.levels], self.depths)
+
+    def payload(self, value: int, comparisons: int) -> int:
+        """None: every comparison finds the leaf."""
+        del value, comparisons
+        return 0
+
+    def storage(self, lowest: int, highest: int, codes: int) -> Storage:
+        """Each node's threshold and two successors; each leaf's level."""
+        nodes, width = codes - 1, sum_bits(lowest, highest)
+        successor = max(nodes + codes - 1, 1).bit_length()
+        return Storage(nodes, nodes * (width + 2 * successor), codes * width)

@@ -1,0 +1,180 @@
+"""The structures of csrc's C interface, and how they are filled."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple, Protocol
+
+import torch
+
+ISAS = ("portable", "avx2", "avx512")
+
+
+class Arrays(Protocol):
+    """What the libraries ask of a geometry (`crossbar.geometry.Geometry`); hashable."""
+
+    @property
+    def rows(self) -> int: ...  # noqa: D102
+    @property
+    def cell_bits(self) -> int: ...  # noqa: D102
+    @property
+    def dac_bits(self) -> int: ...  # noqa: D102
+    @property
+    def weight_bits(self) -> int: ...  # noqa: D102
+    @property
+    def input_bits(self) -> int: ...  # noqa: D102
+    @property
+    def encoding(self) -> int: ...  # noqa: D102
+
+
+class Windows(Protocol):
+    """What they ask of a convolution (`crossbar.windows.Window`); hashable."""
+
+    @property
+    def kernel(self) -> tuple[int, int]: ...  # noqa: D102
+    @property
+    def stride(self) -> tuple[int, int]: ...  # noqa: D102
+    @property
+    def padding(self) -> tuple[int, int]: ...  # noqa: D102
+    @property
+    def dilation(self) -> tuple[int, int]: ...  # noqa: D102
+    @property
+    def groups(self) -> int: ...  # noqa: D102
+
+
+class Problem(ctypes.Structure):
+    """`reram_problem` of csrc's reram_crossbar.h."""
+
+    _fields_ = (
+        ("positions", ctypes.c_int64 * 3),
+        ("groups", ctypes.c_int64),
+        ("depth", ctypes.c_int64 * 3),
+        ("outputs", ctypes.c_int64),
+        ("u_stride_position", ctypes.c_int64 * 3),
+        ("u_stride_group", ctypes.c_int64),
+        ("u_stride_depth", ctypes.c_int64 * 3),
+        ("rows", ctypes.c_int32),
+        ("cell_bits", ctypes.c_int32),
+        ("dac_bits", ctypes.c_int32),
+        ("weight_bits", ctypes.c_int32),
+        ("input_bits", ctypes.c_int32),
+        ("encoding", ctypes.c_int32),
+        ("tables", ctypes.c_int32),
+        ("buckets", ctypes.c_int32),
+        ("isa", ctypes.c_int32),
+        ("threads", ctypes.c_int32),
+    )
+
+
+class Layer(ctypes.Structure):
+    """`reram_layer` of csrc's reram_crossbar.h."""
+
+    _fields_ = (
+        ("image_rows", ctypes.c_int64),
+        ("image_columns", ctypes.c_int64),
+        ("x_strides", ctypes.c_int64 * 4),
+        ("y_strides", ctypes.c_int64 * 4),
+        ("stride", ctypes.c_int32 * 2),
+        ("padding", ctypes.c_int32 * 2),
+        ("dilation", ctypes.c_int32 * 2),
+        ("input_scale", ctypes.c_float),
+        ("input_zero", ctypes.c_int32),
+    )
+
+
+class Run(NamedTuple):
+    """How much a call has to choose from, and how it runs; hashable.
+
+    Attributes:
+        tables: ADC tables.
+        buckets: of activity.
+        isa: one of `ISAS`; a device does not read it.
+        threads: at most; likewise.
+    """
+
+    tables: int = 1
+    buckets: int = 1
+    isa: str = ISAS[0]
+    threads: int = 1
+
+
+class Input(NamedTuple):
+    """An input of a whole layer, float32 (B, C, H, W), and its output (B, N, OH, OW); hashable.
+
+    Attributes:
+        x_shape, x_strides, y_shape, y_strides: in elements.
+        scale, zero: s_x and z.
+    """
+
+    x_shape: tuple[int, ...]
+    x_strides: tuple[int, ...]
+    y_shape: tuple[int, ...]
+    y_strides: tuple[int, ...]
+    scale: float
+    zero: int
+
+
+def code_problem(arrays: Arrays, u: torch.Tensor, outputs: int, run: Run) -> Problem:
+    """The problem of input codes (M, G, K), or of windows of codes in seven dimensions."""
+    if u.dim() == 3:
+        u = u[:, None, None, :, :, None, None]
+    sizes, strides = u.shape, u.stride()
+    return _problem(arrays, (*sizes, outputs), strides, run)
+
+
+def programming_problem(arrays: Arrays, codes: torch.Tensor) -> Problem:
+    """The problem of programming weight codes (G, N, K)."""
+    G, N, K = codes.shape
+    return _problem(arrays, (0, 1, 1, G, K, 1, 1, N), (0,) * 7, Run())
+
+
+def _problem(arrays: Arrays, sizes: Sequence[int], strides: Sequence[int], run: Run) -> Problem:
+    """From the seven sizes and strides of windows, and the outputs of a group after the sizes."""
+    a, three = arrays, ctypes.c_int64 * 3
+    return Problem(
+        three(*sizes[:3]), sizes[3], three(*sizes[4:7]), sizes[7],
+        three(*strides[:3]), strides[3], three(*strides[4:]),
+        a.rows, a.cell_bits, a.dac_bits, a.weight_bits, a.input_bits, a.encoding,
+        run.tables, run.buckets, ISAS.index(run.isa), run.threads,
+    )  # fmt: skip
+
+
+# Building these takes as long as a small layer.
+@lru_cache(maxsize=1024)
+def layer_problem(
+    arrays: Arrays, windows: Windows, given: Input, run: Run
+) -> tuple[Problem, Layer]:
+    """The structures of a whole layer's call."""
+    w, x_shape, y_shape = windows, given.x_shape, given.y_shape
+    sizes = (
+        y_shape[0], *y_shape[2:], w.groups, x_shape[1] // w.groups, *w.kernel,
+        y_shape[1] // w.groups,
+    )  # fmt: skip
+    two, four = ctypes.c_int32 * 2, ctypes.c_int64 * 4
+    layer = Layer(
+        *x_shape[2:], four(*given.x_strides), four(*given.y_strides), two(*w.stride),
+        two(*w.padding), two(*w.dilation), given.scale, given.zero,
+    )  # fmt: skip
+    return _problem(arrays, sizes, (0,) * 7, run), layer
+
+
+def depth_of(problem: Problem) -> int:
+    """K of a problem."""
+    return math.prod(problem.depth)
+
+
+def addresses(device: str, *tensors: torch.Tensor) -> list[int]:
+    """Where tensors lie.
+
+    Raises:
+        ValueError: one of them is not on this kind of device, whose memory the library reads.
+    """
+    for tensor in tensors:
+        if tensor.device.type != device:
+            raise ValueError(
+                f"a tensor on {tensor.device} among tensors on {device}: move all to one device"
+            )
+    return [tensor.data_ptr() for tensor in tensors]

@@ -1,0 +1,106 @@
+"""A layer's ADCs: their designs, the tables they compile to, and what makes up for their errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from reram_torch.adc.base import AdcDesign, compile_tables, design_from_dict, design_to_dict
+from reram_torch.crossbar.geometry import Geometry
+from reram_torch.crossbar.tables import AdcTables, check_accumulator, check_tables
+
+
+class BankState(NamedTuple):
+    """What an `AdcBank` holds."""
+
+    designs: tuple[AdcDesign, ...]
+    tables: AdcTables
+    correction: torch.Tensor | None
+
+
+class AdcBank:
+    """The ADCs of one layer.
+
+    Args:
+        geometry: of the layer.
+        depth: K.
+        design: converts everything at first.
+
+    Attributes:
+        designs: in use: one, one for each slice, or those that an index tells apart.
+        correction: by channel, what is added to the bias against the ADCs' mean errors, or None.
+    """
+
+    def __init__(self, geometry: Geometry, depth: int, design: AdcDesign):
+        self._geometry, self._depth = geometry, depth
+        self.correction: torch.Tensor | None = None
+        self.set([design])
+
+    def set(
+        self,
+        designs: Sequence[AdcDesign],
+        edges: Sequence[int] = (0,),
+        index: Sequence[Any] | np.ndarray | None = None,
+    ) -> None:
+        """Puts designs in place, as `CrossbarLayer.set_adc` says."""
+        designs, g = tuple(designs), self._geometry
+        if index is None:
+            if len(designs) not in (1, g.slices):
+                raise ValueError(
+                    f"designs must be one or one for each of {g.slices} slices, not {len(designs)}"
+                )
+            slices = np.arange(g.slices) % len(designs)
+            index = np.broadcast_to(slices, (len(edges), g.cycles, g.slices))
+        compiled = [compile_tables(design, g.lowest, g.highest) for design in designs]
+        tables = AdcTables(
+            torch.from_numpy(np.stack([t.level for t in compiled])),
+            torch.from_numpy(np.stack([t.comparisons for t in compiled])),
+            torch.from_numpy(np.array(edges, dtype=np.int32)),
+            torch.from_numpy(np.array(index, dtype=np.int32)),
+        )
+        check_tables(g, tables)
+        check_accumulator(g, self._depth, tables)
+        self.designs, self._tables = designs, tables
+        self.correction = None  # it was that of other ADCs
+
+    def tables(self, device: torch.device | None = None) -> AdcTables:
+        """The look-up tables in use, where they are or on a device."""
+        if device is not None and self._tables.levels.device != device:
+            self._tables = AdcTables(*(t.to(device) for t in self._tables))
+        return self._tables
+
+    def corrected(self, bias: torch.Tensor | None, weight: torch.Tensor) -> torch.Tensor | None:
+        """A bias with the correction of the ADCs' mean errors, beside these weights."""
+        if self.correction is None:
+            return bias
+        if self.correction.device != weight.device:
+            self.correction = self.correction.to(weight.device)
+        correction = self.correction.to(weight.dtype)
+        return correction if bias is None else bias + correction
+
+    def snapshot(self) -> BankState:
+        """What is in place, for `restore`."""
+        return BankState(self.designs, self._tables, self.correction)
+
+    def restore(self, state: BankState) -> None:
+        """Puts a snapshot back."""
+        self.designs, self._tables, self.correction = state
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is in place, as plain values."""
+        correction = self.correction
+        return {
+            "adc": [design_to_dict(d) for d in self.designs],
+            "edges": self._tables.edges.tolist(),
+            "index": self._tables.index.tolist(),
+            "correction": None if correction is None else correction.tolist(),
+        }
+
+    def load_dict(self, state: dict[str, Any], dtype: torch.dtype) -> None:
+        """The inverse of `to_dict`; the correction is of this type."""
+        self.set([design_from_dict(d) for d in state["adc"]], state["edges"], state["index"])
+        if state.get("correction") is not None:
+            self.correction = torch.tensor(state["correction"], dtype=dtype)

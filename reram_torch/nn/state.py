@@ -1,0 +1,101 @@
+"""A layer's calibration and ADCs as plain values, and as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from reram_torch.nn.base import CrossbarLayer
+
+STATE_VERSION = 1
+STEPS = "log_input_step", "log_weight_step"
+_SECTIONS = "crossbar", "weights", "inputs"
+
+
+def layer_state(layer: CrossbarLayer) -> dict[str, Any]:
+    """Configuration, calibration and ADCs of a layer."""
+    config, span = layer.config.to_dict(), layer.input_range
+    return {
+        "version": STATE_VERSION,
+        **{name: config[name] for name in _SECTIONS},
+        "input_range": None if span is None else list(span),
+        **layer.bank.to_dict(),
+    }
+
+
+def load_layer_state(layer: CrossbarLayer, state: dict[str, Any]) -> None:
+    """The inverse of `layer_state`.
+
+    Raises:
+        ValueError: the state is of another version or of another configuration.
+    """
+    check_layer_state(layer, state)
+    layer.bank.load_dict(state, layer.weight.dtype)
+    if state["input_range"] is None:
+        layer.quantizer.range = layer.statistics = None
+    elif layer.quantizer.cover(*state["input_range"]):  # a learned scale came with the parameters
+        layer.statistics = None  # they were of other codes
+
+
+def check_layer_state(layer: CrossbarLayer, state: Any) -> None:
+    """Raises ValueError unless a state is of this version and of the layer's configuration."""
+    if not isinstance(state, dict) or state.get("version") != STATE_VERSION:
+        raise ValueError("this checkpoint's crossbar state is of another version")
+    mine = layer.config.to_dict()
+    for section in _SECTIONS:
+        for key, value in state[section].items():
+            if mine[section].get(key) != value:
+                raise ValueError(
+                    f"a checkpoint of another configuration: {section}.{key} was {value!r} there "
+                    f"and is {mine[section].get(key)!r} here; convert with the same config"
+                )
+
+
+def prepare_to_load(
+    layer: CrossbarLayer, state_dict: dict[str, Any], prefix: str, errors: list[str]
+) -> bool:
+    """Checks what is loaded before any weight is touched, and makes room for learned scales."""
+    key = prefix + "_extra_state"
+    if key in state_dict:
+        try:
+            check_layer_state(layer, state_dict[key])
+        except ValueError as error:
+            errors.append(f"{prefix.removesuffix('.')}: {error}")
+            return False
+    for name in STEPS:
+        if prefix + name in state_dict and getattr(layer, name) is None:
+            learned = torch.empty_like(state_dict[prefix + name], device=layer.weight.device)
+            setattr(layer, name, nn.Parameter(learned))
+    return True
+
+
+def forgive_missing(prefix: str, missing: list[str]) -> None:
+    """A float network's checkpoint brings new weights and leaves the calibration as it is."""
+    if prefix + "_extra_state" in missing:
+        own = {prefix + name for name in ("_extra_state", *STEPS)}
+        missing[:] = [name for name in missing if name not in own]
+
+
+def snapshot(layer: CrossbarLayer) -> Callable[[], None]:
+    """Takes note of a layer's calibration and ADCs; the result puts them back."""
+    quantizer, bank, statistics = (
+        layer.quantizer.snapshot(),
+        layer.bank.snapshot(),
+        layer.statistics,
+    )
+    step = layer.log_input_step
+    value = None if step is None else step.detach().clone()
+
+    def back() -> None:
+        layer.quantizer.restore(quantizer)
+        layer.bank.restore(bank)
+        layer.statistics = statistics
+        layer.log_input_step = step
+        if step is not None and value is not None:
+            step.data.copy_(value)
+
+    return back

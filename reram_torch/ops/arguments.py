@@ -1,0 +1,106 @@
+"""What operators take, as dataclasses; the one place where they are flattened and rebuilt.
+
+An operator's schema knows tensors and lists of numbers only. Whoever calls one flattens one of
+these dataclasses, and every kernel begins by rebuilding it. What devices add to a layer comes in as
+one more dataclass here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+from reram_torch.crossbar.cells import CrossbarWeights
+from reram_torch.crossbar.geometry import Geometry
+from reram_torch.crossbar.quantization import InputScale
+from reram_torch.crossbar.tables import AdcTables
+from reram_torch.crossbar.windows import Window
+
+_TABLES = len(AdcTables._fields)
+_WEIGHTS = len(CrossbarWeights._fields)
+_GEOMETRY = 7  # numbers of `Geometry.as_list`
+
+
+class Flat(NamedTuple):
+    """Arguments as an operator's schema has them."""
+
+    tensors: list[torch.Tensor]
+    integers: list[int]
+    floats: list[float]
+
+
+@dataclass(frozen=True)
+class ArrayArguments:
+    """What the operator `crossbar` needs beside input codes.
+
+    Attributes:
+        cells: programmed, int64 of shape `Geometry.cells_shape`.
+        tables: of the ADCs.
+        geometry: of the layer.
+        outputs: N, of a group.
+    """
+
+    cells: torch.Tensor
+    tables: AdcTables
+    geometry: Geometry
+    outputs: int
+
+    def flatten(self) -> tuple[list[torch.Tensor], list[int]]:
+        """Tensors and integers, as the schema has them."""
+        return [self.cells, *self.tables], [self.outputs, *self.geometry.as_list()]
+
+    @classmethod
+    def rebuild(cls, tensors: list[torch.Tensor], integers: list[int]) -> ArrayArguments:
+        """The inverse of `flatten`."""
+        cells, *tables = tensors
+        outputs, *geometry = integers
+        return cls(cells, AdcTables(*tables), Geometry(*geometry), outputs)
+
+
+@dataclass(frozen=True)
+class LayerArguments:
+    """What the operator `layer` needs beside its input and its float parameters.
+
+    Attributes:
+        weights: as they lie on crossbars.
+        tables: of the ADCs.
+        scale: of input codes.
+        geometry: of the layer.
+        window: of a convolution; None for a linear layer.
+    """
+
+    weights: CrossbarWeights
+    tables: AdcTables
+    scale: InputScale
+    geometry: Geometry
+    window: Window | None = None
+
+    def flatten(self) -> Flat:
+        """Tensors, integers and floats, as the schema has them."""
+        window = [] if self.window is None else self.window.as_list()
+        return Flat(
+            [*self.weights, *self.tables],
+            [*self.geometry.as_list(), self.scale.zero, *window],
+            [self.scale.scale],
+        )
+
+    @classmethod
+    def rebuild(
+        cls, tensors: list[torch.Tensor], integers: list[int], floats: list[float]
+    ) -> LayerArguments:
+        """The inverse of `flatten`."""
+        geometry, (zero, *window) = integers[:_GEOMETRY], integers[_GEOMETRY:]
+        [scale] = floats
+        return cls(
+            CrossbarWeights(*tensors[:_WEIGHTS]),
+            AdcTables(*tensors[_WEIGHTS : _WEIGHTS + _TABLES]),
+            InputScale(scale, zero),
+            Geometry(*geometry),
+            Window.of_list(window) if window else None,
+        )
+
+    def arrays(self, outputs: int) -> ArrayArguments:
+        """The integer part of the layer, with N outputs in a group."""
+        return ArrayArguments(self.weights.cells, self.tables, self.geometry, outputs)
