@@ -1,3 +1,5 @@
+import os
+
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
@@ -14,6 +16,9 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("project")
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each worker
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

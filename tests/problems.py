@@ -7,9 +7,12 @@ import torch
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from reram_torch.crossbar.geometry import Geometry
+from reram_torch.crossbar import tables as tables_module
+from reram_torch.crossbar.geometry import Geometry, sizes
 from reram_torch.crossbar.tables import AdcTables
 from reram_torch.native import cpu
+from reram_torch.native.structures import ISAS
+from reram_torch.ops.arguments import ArrayArguments
 
 
 def examples(count):
@@ -18,15 +21,48 @@ def examples(count):
 
 
 def isas():
-    best = cpu.ISAS.index(cpu.isa()) if cpu.available() else -1
-    return cpu.ISAS[: best + 1]
+    best = ISAS.index(cpu.isa()) if cpu.available() else -1
+    return ISAS[: best + 1]
 
 
 def lossless_tables(g: Geometry) -> AdcTables:
-    levels = torch.arange(g.lowest, g.highest + 1, dtype=torch.int32).unsqueeze(0)
-    zero = torch.zeros(1, dtype=torch.int32)
-    index = zero.expand(1, g.cycles, g.slices)
-    return AdcTables(levels, torch.full_like(levels, 8, dtype=torch.uint8), zero, index)
+    """Those of the package, counting eight comparisons for every sum."""
+    tables = tables_module.lossless_tables(g)
+    return tables._replace(comparisons=torch.full_like(tables.comparisons, 8))
+
+
+class Kernels:
+    """The functions of a native library, each making what it writes to."""
+
+    def __init__(self, library):
+        self.library = library
+
+    def program(self, codes, g):
+        shape = g.cells_shape(*codes.shape)
+        cells = torch.empty(shape, dtype=torch.int64, device=codes.device)
+        self.library.program(g, codes, cells)
+        return cells
+
+    def crossbar(self, u, cells, tables, outputs, g, count):
+        (M, G, K), device = sizes(u), u.device
+        acc = torch.full((M, G, outputs), 77, dtype=torch.int32, device=device)
+        counts, drives = tables_module.no_counts(g, device)
+        self.library.crossbar(g, u, cells, tables, acc, (counts[1:], drives) if count else None)
+        if count:
+            counts[0] = g.conversions_per_cycle(K, M, G * outputs) - counts[2]
+        return acc, counts, drives
+
+    def histogram(self, u, cells, edges, outputs, g):
+        shape = len(edges), g.cycles, g.slices, g.values
+        bins = torch.zeros(shape, dtype=torch.int64, device=u.device)
+        self.library.histogram(g, u, cells, edges, outputs, bins)
+        return bins
+
+
+def operator_crossbar(u, cells, tables, outputs, g, count):
+    """The operator, its arguments flattened."""
+    arguments = ArrayArguments(cells, tables, g, outputs)
+    return torch.ops.reram_torch.crossbar(u, *arguments.flatten(), count)
 
 
 def assert_same(found, expected):

@@ -136,7 +136,7 @@ def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Results) -> None:
     x, weight, bias, tensors, integers, floats, _ = inputs
     a = LayerArguments.rebuild(tensors, integers, floats)
     ctx.save_for_backward(x, weight, a.weights.scale)
-    ctx.has_bias = bias is not None
+    ctx.has_bias, ctx.tensors = bias is not None, len(tensors)
     ctx.input = *a.scale, a.geometry.input_bits
     ctx.weight_bits, ctx.window = a.geometry.weight_bits, a.window
     ctx.set_materialize_grads(False)
@@ -144,8 +144,9 @@ def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Results) -> None:
 
 def layer_backward(ctx: Any, grad: torch.Tensor | None, *_: Any) -> tuple[Any, ...]:
     """Gradients of input, weight and bias; the other arguments have none."""
+    of_tensors = [None] * ctx.tensors
     if grad is None:
-        return None, None, None, None, None, None, None
+        return None, None, None, of_tensors, None, None, None
     x, weight, scale = ctx.saved_tensors
     values, inside = dequantized_input(x, *ctx.input)
     on_crossbars = dequantized_weight(weight, scale, ctx.weight_bits)
@@ -154,7 +155,7 @@ def layer_backward(ctx: Any, grad: torch.Tensor | None, *_: Any) -> tuple[Any, .
     grad_x, grad_w, grad_b = backward(grad, values, on_crossbars, wanted, ctx.window)
     if grad_x is not None:
         grad_x = grad_x * inside
-    return grad_x, grad_w, grad_b, None, None, None, None
+    return grad_x, grad_w, grad_b, of_tensors, None, None, None
 
 
 def _linear_backward(

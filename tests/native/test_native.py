@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reram_torch.native import cpu, library
+from reram_torch.native import cpu, library, structures
 
 pytestmark = pytest.mark.skipif(not cpu.available(), reason="the native library is not built")
 
@@ -44,8 +44,8 @@ def structure(kind, values):
 
 def call(values, missing=None, edges=(0, 3), index=0, layer=None, x=1.0):
     """Statuses of the four functions on small buffers filled with a mark; are they untouched?"""
-    problem = structure(cpu._Problem, {**GOOD, **values})
-    layer = structure(cpu._Layer, {**GOOD_LAYER, **(layer or {})})
+    problem = structure(structures.Problem, {**GOOD, **values})
+    layer = structure(structures.Layer, {**GOOD_LAYER, **(layer or {})})
     buffers = {
         "u": torch.full((64,), 7, dtype=torch.uint8),
         "x": torch.full((64,), x),
@@ -62,7 +62,7 @@ def call(values, missing=None, edges=(0, 3), index=0, layer=None, x=1.0):
         "bins": torch.full((1024,), 7, dtype=torch.int64),
     }
     at = {k: None if k == missing else b.data_ptr() for k, b in buffers.items()}
-    library, pointer = cpu._library(), ctypes.byref(problem)
+    library, pointer = cpu.library(), ctypes.byref(problem)
     tables = [at[k] for k in ("cells", "levels", "comparisons", "edges", "index")]
     statuses = [
         library.reram_crossbar(pointer, at["u"], *tables, at["acc"], None, None),
@@ -137,7 +137,7 @@ def test_indices_of_no_table_are_refused(index):
 
 
 def test_no_problem_is_refused():
-    library = cpu._library()
+    library = cpu.library()
     assert library.reram_crossbar(None, *[None] * 9) == 1
     assert library.reram_forward(None, None, *[None] * 12) == 1
     assert library.reram_histogram(None, *[None] * 4) == 1
@@ -146,10 +146,10 @@ def test_no_problem_is_refused():
 
 
 def test_libraries_of_another_version_are_refused(monkeypatch):
-    monkeypatch.setattr(native, "ABI_VERSION", library.ABI_VERSION + 1)
-    cpu._library.cache_clear()
+    monkeypatch.setattr(library, "ABI_VERSION", library.ABI_VERSION + 1)
+    cpu.library.cache_clear()
     try:
         with pytest.raises(library.NativeError, match="another version"):
             cpu.isa()
     finally:
-        cpu._library.cache_clear()
+        cpu.library.cache_clear()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from reram_torch.adc import Intervals, SearchTree, TwinRange, UniformSAR
-from reram_torch.adc.registry import compile_tables, design_from_dict, design_to_dict
+from reram_torch.adc.base import compile_tables, design_from_dict, design_to_dict
 from reram_torch.hardware.description import describe_adc
 
 DESIGNS = [

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reram_torch.adc import Intervals, SearchTree
-from reram_torch.adc.registry import compile_tables
+from reram_torch.adc.base import compile_tables
 from reram_torch.calibration.activity import activity_edges
 from reram_torch.design.optimal_intervals import optimal_intervals, run_errors
 from reram_torch.design.optimal_trees import optimal_trees

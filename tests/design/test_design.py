@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import reram_torch as rt
-from reram_torch.adc.registry import compile_tables
+from reram_torch.adc.base import compile_tables
 from reram_torch.design.candidates import Choices, Load, candidates, choose
 
 

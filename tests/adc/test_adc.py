@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reram_torch.adc import TwinRange, UniformSAR
-from reram_torch.adc.registry import compile_tables, design_from_dict, design_to_dict
+from reram_torch.adc.base import compile_tables, design_from_dict, design_to_dict
 from reram_torch.adc.trees import Leaf
 
 

@@ -33,7 +33,7 @@ def encoded(request, lenet, batches):
 @pytest.mark.parametrize("granularity", GRANULARITIES)
 def test_loads_share_out_what_calibration_saw(encoded, granularity):
     for layer in rt.crossbar_layers(encoded).values():
-        g, statistics = layer.geometry, layer._statistics
+        g, statistics = layer.geometry, layer.statistics
         loads = layer_loads(g, layer.depth, statistics, granularity)
         driven = statistics.by_activity[1:] if "activity" in granularity else statistics.by_activity
         assert sum(x.counts.sum() for x in loads.loads) == pytest.approx(float(driven.sum()))
@@ -114,7 +114,7 @@ def test_held_back_batches_judge_the_drop(lenet):
     [held] = net.calibration.held_back.inputs
     assert torch.equal(held, data[3][0])
     layer = net.conv1
-    assert layer._statistics.results == 12 * 6 * 28 * 28
+    assert layer.statistics.results == 12 * 6 * 28 * 28
     found = rt.design_adc(net, "search_tree", max_drop=0.25, show_progress=False)
     assert found.drop <= 0.25
     with pytest.raises(ValueError, match="held_back must be at least 0 and below 1"):

@@ -24,14 +24,14 @@ def test_min_max_covers_every_batch():
     net = rt.ReRAMLinear(5, 2)
     rt.calibrate(net, [data[:4], data[4:]], show_progress=False)
     assert net.input_range == (-1.0, 3.0)
-    _, inside = dequantized_input(data, *net._input_scale, 8)
+    _, inside = dequantized_input(data, *net.input_scale, 8)
     assert inside.all()
 
 
 def test_zero_point_is_zero_for_inputs_that_are_not_negative():
-    assert linear(torch.rand(10, 4) + 1)._input_scale.zero == 0
-    assert linear(-torch.rand(10, 4) - 1)._input_scale.zero == 255
-    assert 0 < linear(torch.randn(50, 4))._input_scale.zero < 255
+    assert linear(torch.rand(10, 4) + 1).input_scale.zero == 0
+    assert linear(-torch.rand(10, 4) - 1).input_scale.zero == 255
+    assert 0 < linear(torch.randn(50, 4)).input_scale.zero < 255
     assert InputScale.from_range(0, 0, 8) == (1.0, 0)
 
 
@@ -45,7 +45,7 @@ def test_percentile_and_least_error_cut_the_tails():
     assert least.input_range[1] < 50
 
     def error(layer):
-        values, _ = dequantized_input(data, *layer._input_scale, 4)
+        values, _ = dequantized_input(data, *layer.input_scale, 4)
         return float((values - data).square().sum())
 
     assert error(least) <= error(full)
@@ -68,10 +68,10 @@ def test_histograms_are_those_of_the_reference(encoding):
     codes = weight_codes(net.weight, weight_scale(net.weight, 8), 8).detach().unsqueeze(0)
     u = net._codes(data)
     expected = reference.histogram(u, codes, torch.zeros(1, dtype=torch.int32), net.geometry)[0]
-    assert torch.equal(net._statistics.histogram, expected)
+    assert torch.equal(net.statistics.histogram, expected)
     product = torch.einsum("mgk,gnk->mgn", u.double(), codes.double())
-    assert net._statistics.results == product.numel()
-    assert net._statistics.square_sum == pytest.approx(float(product.square().sum()))
+    assert net.statistics.results == product.numel()
+    assert net.statistics.square_sum == pytest.approx(float(product.square().sum()))
 
 
 def test_batches_may_be_pairs_a_tensor_or_a_generator(lenet, batches):
@@ -156,4 +156,4 @@ def test_percentiles_count_the_zeros():
 def test_large_arrays_of_multi_bit_cells():
     config = rt.Config(rt.CrossbarConfig(rows=256, cell_bits=4, dac_bits=4))
     net = rt.calibrate(rt.ReRAMLinear(16, 4, config=config), torch.rand(4, 16))
-    assert net._statistics.histogram.shape == (2, 2, 256 * 225 + 1)
+    assert net.statistics.histogram.shape == (2, 2, 256 * 225 + 1)

@@ -43,7 +43,7 @@ def with_slopes(net, seed=0, **more):
 
 
 def codes_of(layer, x):
-    u = input_codes(x, *layer._input_scale, layer.geometry.input_bits)
+    u = input_codes(x, *layer.input_scale, layer.geometry.input_bits)
     q = weight_codes(layer.weight, layer.encoded().scale, layer.geometry.weight_bits)
     return u, q.detach()
 
@@ -102,7 +102,7 @@ def test_value_of_a_grouped_pointwise_convolution(encoding):
 
 def lines(layer):
     """Slopes and intercepts by numpy, through every conversion of the calibration."""
-    counts, tables = layer._statistics.by_activity.numpy(), layer.tables()
+    counts, tables = layer.statistics.by_activity.numpy(), layer.tables()
     if len(tables.edges) == 1:
         counts = counts.sum(0, keepdims=True)
     sums = np.abs(np.arange(layer.geometry.lowest, layer.geometry.highest + 1))
@@ -134,7 +134,7 @@ def test_slopes_are_those_of_least_squares_lines(encoding, granularity):
     for name, layer in rt.crossbar_layers(net).items():
         if "activity" in granularity:
             assert layer.tables().index.min() == -1
-            assert layer._statistics.by_activity[0].sum() > 0
+            assert layer.statistics.by_activity[0].sum() > 0
         slopes = penalty.state_dict()[name]
         assert slopes.abs().max() > 0
         for i, j, expected in lines(layer):
@@ -189,7 +189,7 @@ def naive_gradients(layer, x):
 
 
 def kept(layer, x):
-    scale, zero = layer._input_scale
+    scale, zero = layer.input_scale
     codes = (x.detach() / scale).round() + zero
     return ((codes >= 0) & (codes < 2**layer.geometry.input_bits)).numpy()
 
@@ -220,7 +220,7 @@ def test_gradients_of_a_linear_layer(problem, seed):
     found_x, found_w = gradients(net, x, penalty)
     layer, slopes = net[0], penalty.state_dict()["0"].numpy()
     u, du, g, dg = naive_gradients(layer, x)
-    scales = layer._input_scale.scale, layer.encoded().scale.numpy()
+    scales = layer.input_scale.scale, layer.encoded().scale.numpy()
     by_x = np.einsum("abri,ij,nrj->abr", du, slopes, g) / scales[0]
     by_w = np.einsum("abri,ij,nrj->nr", u, slopes, dg) / scales[1][:, None]
     assert not kept(layer, x).all()
@@ -245,7 +245,7 @@ def test_gradients_of_a_grouped_convolution(encoding, options):
     by_x = share * np.einsum("bgcyxi,ij,gnchwj->bgcyx", du, slopes, g).reshape(x.shape)
     by_w = share * np.einsum("bgcyxi,ij,gnchwj->gnchw", u, slopes, dg).reshape(found_w.shape)
     by_w /= layer.encoded().scale.numpy().reshape(-1, 1, 1, 1)
-    by_x = by_x * kept(layer, x) / layer._input_scale.scale
+    by_x = by_x * kept(layer, x) / layer.input_scale.scale
     np.testing.assert_allclose(found_x, by_x, rtol=1e-4, atol=1e-3)
     np.testing.assert_allclose(found_w, by_w, rtol=1e-4, atol=1e-3)
 

@@ -30,7 +30,7 @@ def on_crossbars(layer):
 
 def expected(layer, x):
     """What torch gives on the values that the codes stand for, in float64."""
-    values, _ = dequantized_input(x.double(), *layer._input_scale, layer.config.inputs.bits)
+    values, _ = dequantized_input(x.double(), *layer.input_scale, layer.config.inputs.bits)
     weight = on_crossbars(layer).double()
     bias = None if layer.bias is None else layer.bias.detach().double()
     if isinstance(layer, nn.Linear):
@@ -148,7 +148,7 @@ def check_gradients(layer, x):
     upstream = torch.randn_like(y)
     y.backward(upstream)
 
-    values, inside = dequantized_input(x.detach(), *layer._input_scale, layer.config.inputs.bits)
+    values, inside = dequantized_input(x.detach(), *layer.input_scale, layer.config.inputs.bits)
     assert 0 < inside.sum() < inside.numel()
     ideal = layer.to_float()
     ideal.weight = nn.Parameter(on_crossbars(layer))
@@ -296,7 +296,7 @@ def test_constant_inputs(value):
         layer(x).double(), expected(layer, x), rtol=1e-5, atol=max(abs(value) * 1e-5, 1e-6)
     )
     if abs(value) > 1e-20:
-        values, _ = dequantized_input(x, *layer._input_scale, 8)
+        values, _ = dequantized_input(x, *layer.input_scale, 8)
         torch.testing.assert_close(values, x, rtol=1e-2, atol=0.0)
 
 

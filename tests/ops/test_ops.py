@@ -4,9 +4,14 @@ import pytest
 import torch
 
 import reram_torch as rt
+from reram_torch.crossbar.cells import CrossbarWeights
 from reram_torch.crossbar.geometry import Geometry
+from reram_torch.crossbar.quantization import InputScale
+from reram_torch.crossbar.tables import AdcTables
+from reram_torch.crossbar.windows import Window
 from reram_torch.evaluation.integers import plain_integer
 from reram_torch.native import cpu
+from reram_torch.ops.arguments import ArrayArguments, LayerArguments
 
 OPS = torch.ops.reram_torch
 
@@ -21,38 +26,43 @@ def backend(request, monkeypatch):
 
 def sample(encoding=0):
     """Arguments of every operator: one set feeds all checks."""
-    g = Geometry(32, 128, 1, 1, 8, 8, encoding).as_list()
+    g = Geometry(32, 128, 1, 1, 8, 8, encoding)
     x, weight, bias = torch.rand(5, 40), torch.randn(3, 40), torch.randn(3)
     values = 65 if encoding == 1 else 33
     levels = torch.arange(values, dtype=torch.int32).unsqueeze(0) - (32 if encoding == 1 else 0)
     index = torch.zeros(2, 8, 8, dtype=torch.int32)
     index[0] = -1
     made = torch.full((1, values), 8, dtype=torch.uint8)
-    tables = levels, made, torch.tensor([0, 1], dtype=torch.int32), index
-    encoded = OPS.encode_weight(weight, 1, g)
+    tables = AdcTables(levels, made, torch.tensor([0, 1], dtype=torch.int32), index)
+    encoded = CrossbarWeights(*OPS.encode_weight(weight, 1, g.as_list()))
     u = torch.randint(0, 256, (5, 1, 40), dtype=torch.uint8)
     image, kernel = torch.rand(2, 4, 6, 7), torch.randn(6, 2, 3, 3)
     x.requires_grad_()
     weight.requires_grad_()
     image.requires_grad_()
     kernel.requires_grad_()
-    conv = OPS.encode_weight(kernel.detach(), 2, g)
+    conv = CrossbarWeights(*OPS.encode_weight(kernel.detach(), 2, g.as_list()))
+    scale = 1 / 255
+    arrays = ArrayArguments(encoded.cells, tables, g, 3)
+    linear = LayerArguments(encoded, tables, InputScale(scale, 3), g)
+    window = Window((3, 3), (2, 1), (1, 0), (1, 2), 2)
+    layer = LayerArguments(conv, tables, InputScale(scale, 0), g, window)
     return {
-        "encode_weight": (weight.detach(), 1, g),
-        "crossbar": (u, encoded[0], *tables, 3, g, True),
-        "histogram": (u, encoded[0], tables[2], 3, g),
-        "linear": (x, weight, bias, *encoded, *tables, 1 / 255, 3, g, True),
-        "conv2d": (
-            image, kernel, None, *conv, *tables, 1 / 255, 0, g, False, [2, 1], [1, 0], [1, 2], 2,
-        ),
-    }  # fmt: skip
+        "encode_weight": (weight.detach(), 1, g.as_list()),
+        "crossbar": (u, *arrays.flatten(), True),
+        "histogram": (u, encoded.cells, tables.edges, [3, *g.as_list()]),
+        "linear layer": (x, weight, bias, *linear.flatten(), True),
+        "convolution layer": (image, kernel, None, *layer.flatten(), False),
+    }
 
 
 @pytest.mark.filterwarnings("ignore")  # of torch's own checks
-@pytest.mark.parametrize("name", ["encode_weight", "crossbar", "histogram", "linear", "conv2d"])
+@pytest.mark.parametrize(
+    "name", ["encode_weight", "crossbar", "histogram", "linear layer", "convolution layer"]
+)
 @pytest.mark.parametrize("encoding", [0, 1, 2])
 def test_opcheck(name, encoding, backend):
-    torch.library.opcheck(getattr(OPS, name).default, sample(encoding)[name])
+    torch.library.opcheck(getattr(OPS, name.split()[-1]).default, sample(encoding)[name])
 
 
 @pytest.mark.filterwarnings("ignore")  # of torch's own compiler
@@ -85,13 +95,9 @@ def test_inductor_gives_the_same(calibrated, batches, tmp_path, monkeypatch):
 
 
 def test_integer_operators_check_what_they_are_given(backend):
-    good = dict(
-        zip(
-            ("u", "cells", "levels", "comparisons", "edges", "index", "outputs", "g", "count"),
-            sample()["crossbar"],
-            strict=True,
-        )
-    )
+    u, tensors, integers, count = sample()["crossbar"]
+    names = "cells", "levels", "comparisons", "edges", "index"
+    good = {"u": u, **dict(zip(names, tensors, strict=True)), "outputs": integers[0]}
     cases = [
         ({"u": good["u"].float()}, TypeError, "u must be uint8"),
         ({"u": good["u"][0]}, TypeError, "shape"),
@@ -107,8 +113,10 @@ def test_integer_operators_check_what_they_are_given(backend):
         ({"index": good["index"] - 1}, (ValueError, rt.NativeError), "index|out of range"),
     ]
     for change, error, match in cases:
+        given = {**good, **change}
+        numbers = [given["outputs"], *integers[1:]]
         with pytest.raises(error, match=match):
-            OPS.crossbar(*{**good, **change}.values())
+            OPS.crossbar(given["u"], [given[name] for name in names], numbers, count)
 
 
 def test_backend_can_be_seen_and_demanded(monkeypatch):
@@ -123,7 +131,7 @@ def test_backend_can_be_seen_and_demanded(monkeypatch):
         monkeypatch.setenv("RERAM_TORCH_ISA", "sse9")
         with pytest.raises(rt.NativeError, match="sse9"):
             rt.backend()
-    monkeypatch.setattr(native, "library_path", lambda: None)
+    monkeypatch.setattr(cpu, "library_path", lambda: None)
     monkeypatch.setenv("RERAM_TORCH_BACKEND", "native")
     with pytest.raises(rt.NativeError, match="not built"):
         rt.backend()

@@ -4,12 +4,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from problems import assert_same, examples, isas, lossless_tables
+from problems import Kernels, assert_same, examples, isas, lossless_tables
 
 import reram_torch as rt
 from reram_torch.crossbar.cells import program
 from reram_torch.crossbar.geometry import Geometry, sizes
-from reram_torch.crossbar.windows import windows
+from reram_torch.crossbar.windows import Window
 from reram_torch.native import cpu
 from reram_torch.ops import reference
 
@@ -111,7 +111,7 @@ def test_codes_round_as_torch_does(isa, scale, monkeypatch):
     layer = rt.ReRAMLinear(1, 1, bias=False)
     layer.weight.data.fill_(1.0)
     layer.set_input_range(-100 * scale, 155 * scale)
-    s, zero = layer._input_scale
+    s, zero = layer.input_scale
     halves = (torch.arange(-320, 320) / 2) * s
     x = torch.cat(
         [halves, torch.nextafter(halves, halves + 1), torch.nextafter(halves, halves - 1)]
@@ -134,15 +134,15 @@ def test_windows_are_read_in_place(data):
     u = torch.randint(0, 256, (2, groups * channels, 8, 11), dtype=torch.uint8)
     if data.draw(st.booleans()):
         u = u.contiguous(memory_format=torch.channels_last)
-    view = windows(u, kernel, stride, padding, dilation, groups, 5)
+    view = Window(kernel, stride, padding, dilation, groups).over(u, 5)
     M, G, K = sizes(view)
     g = Geometry(
         rows=30, cols=128, cell_bits=1, dac_bits=1, weight_bits=8, input_bits=8, encoding=0
     )
     codes = torch.randint(-128, 128, (G, 3, K), dtype=torch.int8)
     tables, cells = lossless_tables(g), program(codes, g)
-    found = cpu.crossbar(view, cells, tables, 3, g, True)
+    found = Kernels(cpu).crossbar(view, cells, tables, 3, g, True)
     expected = reference.crossbar(view.reshape(M, G, K), codes, tables, g)
     assert_same(found, expected)
-    bins = cpu.histogram(view, cells, tables.edges, 3, g)
+    bins = Kernels(cpu).histogram(view, cells, tables.edges, 3, g)
     assert torch.equal(bins, reference.histogram(view, codes, tables.edges, g))

@@ -15,18 +15,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from problems import Problem, assert_same, problems
+from problems import Kernels, Problem, assert_same, problems
 from test_native import BAD, GOOD, structure
 
 import reram_torch as rt
 from reram_torch.crossbar.cells import program
 from reram_torch.crossbar.geometry import Geometry, sizes
 from reram_torch.crossbar.tables import AdcTables
-from reram_torch.crossbar.windows import windows
-from reram_torch.native import cpu, cuda, library
+from reram_torch.crossbar.windows import Window
+from reram_torch.native import cuda, library, structures
 from reram_torch.ops import reference
 
-CSRC = Path(__file__).parents[1] / "csrc"
+KERNELS = Kernels(cuda)
+CSRC = Path(__file__).parents[2] / "csrc"
 COMPILER = shutil.which(os.environ.get("CXX", "c++"))
 
 
@@ -61,7 +62,7 @@ def emulation(tmp_path_factory):
     command = [COMPILER, "-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
     subprocess.run([*command, str(CSRC / "cuda_emulation.cpp"), "-o", str(path)], check=True)
     made = Emulation(path)
-    with mock.patch.object(native_cuda, "_library", return_value=made.library):
+    with mock.patch.object(cuda, "library", return_value=made.library):
         yield made
 
 
@@ -74,16 +75,16 @@ def check(p, device="cpu"):
         whole = p.u.as_strided((p.u.untyped_storage().nbytes(),), (1,), 0)
         u.set_(whole.to(device).untyped_storage(), p.u.storage_offset(), p.u.shape, p.u.stride())
     tables = AdcTables(*(t.to(device) for t in p.tables))
-    cells = cuda.program(codes, g)
+    cells = KERNELS.program(codes, g)
     assert torch.equal(cells.cpu(), expected)
-    bins = cuda.histogram(u, cells, tables.edges, p.outputs, g)
+    bins = KERNELS.histogram(u, cells, tables.edges, p.outputs, g)
     assert torch.equal(bins.cpu(), reference.histogram(p.u, p.codes, p.tables.edges, g))
     try:
         expected = reference.crossbar(p.u, p.codes, p.tables, g)
     except ValueError:
         return  # refused when a layer is given its tables, before any kernel
-    assert_same(cuda.crossbar(u, cells, tables, p.outputs, g, True), expected)
-    uncounted, *none = cuda.crossbar(u, cells, tables, p.outputs, g, False)
+    assert_same(KERNELS.crossbar(u, cells, tables, p.outputs, g, True), expected)
+    uncounted, *none = KERNELS.crossbar(u, cells, tables, p.outputs, g, False)
     assert torch.equal(uncounted.cpu(), expected[0])
     assert not any(x.any() for x in none)
 
@@ -103,7 +104,7 @@ def convolutions(draw):
     image = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
     if draw(st.booleans()):
         image = image.contiguous(memory_format=torch.channels_last)
-    u = windows(image, kernel, stride, padding, dilation, G, draw(st.integers(0, 255)))
+    u = Window(kernel, stride, padding, dilation, G).over(image, draw(st.integers(0, 255)))
     half = 2 ** (p.geometry.weight_bits - 1)
     shape = G, N, C * kernel[0] * kernel[1]
     codes = torch.randint(-half, half, shape, dtype=torch.int8, generator=generator)
@@ -168,14 +169,14 @@ def test_the_smallest_machine_is_refused(emulation):
     cells = program(torch.zeros(1, 1, 4096, dtype=torch.int8), g)
     emulation.pretend(shared_memory=48 << 10)
     with pytest.raises(library.NativeError):
-        cuda.histogram(u, cells, torch.zeros(1, dtype=torch.int32), 1, g)
+        KERNELS.histogram(u, cells, torch.zeros(1, dtype=torch.int32), 1, g)
 
 
 def test_nothing_to_do(emulation):
     p = Geometry(128, 128, 1, 1, 8, 8, 0)
     u = torch.zeros(0, 1, 10, dtype=torch.uint8)
     cells = program(torch.ones(1, 3, 10, dtype=torch.int8), p)
-    bins = cuda.histogram(u, cells, torch.zeros(1, dtype=torch.int32), 3, p)
+    bins = KERNELS.histogram(u, cells, torch.zeros(1, dtype=torch.int32), 3, p)
     assert not bins.any()
 
 
@@ -185,7 +186,7 @@ def test_bad_sizes_are_refused(emulation, data):
     values = {f: data.draw(st.sampled_from(BAD[f])) for f in fields if f != "threads"}
     if not values:
         return
-    problem = structure(cpu._Problem, {**GOOD, **values})
+    problem = structure(structures.Problem, {**GOOD, **values})
     room, library = torch.full((4096,), 7, dtype=torch.uint8), emulation.library
     at = room.data_ptr()
     assert library.reram_cuda_workspace(problem) == 0 or "tables" in values
@@ -196,7 +197,7 @@ def test_bad_sizes_are_refused(emulation, data):
 
 
 def test_missing_arrays_and_unknown_products_are_refused(emulation):
-    problem, library = structure(cpu._Problem, GOOD), emulation.library
+    problem, library = structure(structures.Problem, GOOD), emulation.library
     at = torch.zeros(4096, dtype=torch.uint8).data_ptr()
     crossbar, histogram = [at] * 10, [at] * 5
     for missing in range(10):  # counts and drives may only be missing together

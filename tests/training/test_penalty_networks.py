@@ -47,7 +47,7 @@ def test_lines_for_tables_are_followed_exactly():
     net = converted(nn.Sequential(nn.Linear(40, 5), nn.ReLU(), nn.Linear(5, 3)), x, rows=25)
     sums = tuple(range(26))
     for layer in rt.crossbar_layers(net).values():
-        assert layer._statistics.histogram[..., 25].sum() == 0  # which takes no more than 24
+        assert layer.statistics.histogram[..., 25].sum() == 0  # which takes no more than 24
         layer.set_adc([rt.SearchTree(sums, sums, (*range(1, 26), 25))])
     penalty = ComparisonPenalty(net, 2.0).attach()
     penalty.update()

@@ -203,7 +203,7 @@ def test_nothing_is_counted_outside_the_block(calibrated):
     before = meter.report().total
     calibrated(x)
     assert meter.report().total == before
-    _, *counts = calibrated.conv1._simulate(x, calibrated.conv1.tables(), False)
+    _, *counts = calibrated.conv1.simulate(x, calibrated.conv1.tables())
     assert not any(c.any() for c in counts)
     with pytest.raises(ZeroDivisionError), rt.PowerMeter(calibrated):
         _ = 1 / 0

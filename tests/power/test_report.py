@@ -115,7 +115,7 @@ def test_the_page_is_self_contained(calibrated, tmp_path, calibrated_here):
     rt.design_adc(calibrated, "twin_range", reduction=2.0)
     if not calibrated_here:  # a checkpoint keeps no histograms
         for layer in rt.crossbar_layers(calibrated).values():
-            layer._statistics = None
+            layer.statistics = None
     with rt.PowerMeter(calibrated) as meter:
         calibrated(torch.rand(2, 1, 32, 32))
     meter.report().to_html(tmp_path / "r.html")

@@ -150,10 +150,10 @@ def test_steps_bring_the_error_down():
 def test_histograms_at_kept_ranges_are_those_of_lossless_crossbars(lenet, batches):
     """What the ADCs in place left out on average, and was folded into biases, is not in them."""
     net = rt.calibrate(rt.convert(lenet), batches, show_progress=False)
-    wanted = {n: x._statistics for n, x in rt.crossbar_layers(net).items()}
+    wanted = {n: x.statistics for n, x in rt.crossbar_layers(net).items()}
     rt.design_adc(net, "search_tree", reduction=5, show_progress=False)
     assert net.conv1.correction is not None
     rt.calibrate(net, batches, ranges="keep", show_progress=False)
     for name, layer in rt.crossbar_layers(net).items():
-        assert torch.equal(layer._statistics.by_activity, wanted[name].by_activity)
-        assert layer._statistics.square_sum == wanted[name].square_sum
+        assert torch.equal(layer.statistics.by_activity, wanted[name].by_activity)
+        assert layer.statistics.square_sum == wanted[name].square_sum

@@ -3,7 +3,16 @@
 import pytest
 import torch
 from hypothesis import given
-from problems import Problem, assert_same, examples, isas, lossless_tables, problems
+from problems import (
+    Kernels,
+    Problem,
+    assert_same,
+    examples,
+    isas,
+    lossless_tables,
+    operator_crossbar,
+    problems,
+)
 
 from reram_torch.crossbar.cells import program, read_back
 from reram_torch.crossbar.geometry import Geometry
@@ -11,11 +20,12 @@ from reram_torch.crossbar.tables import AdcTables, check_accumulator
 from reram_torch.native import cpu
 from reram_torch.ops import backends, reference
 
+KERNELS = Kernels(cpu)
 needs_native = pytest.mark.skipif(not cpu.available(), reason="the native library is not built")
 
 
 def brute_force(p: Problem):
-    """Section 2 of the contract, one Python integer at a time."""
+    """The definition, one Python integer at a time."""
     g = p.geometry
     M, G, K = p.u.shape
     acc = torch.zeros(M, G, p.outputs, dtype=torch.int64)
@@ -101,19 +111,19 @@ def check_native(p: Problem, monkeypatch, isa: str):
     except ValueError:
         expected = None
     cells = program(p.codes, p.geometry)
-    assert torch.equal(cpu.program(p.codes, p.geometry), cells)
+    assert torch.equal(KERNELS.program(p.codes, p.geometry), cells)
     arguments = p.u, cells, p.tables, p.outputs, p.geometry
     if expected is None:  # both refuse what could overflow
         with pytest.raises(ValueError, match="overflow"):
-            cpu.crossbar(*arguments, True)
+            KERNELS.crossbar(*arguments, True)
         return
-    assert_same(cpu.crossbar(*arguments, True), expected)
-    uncounted, *none = cpu.crossbar(*arguments, False)
+    assert_same(KERNELS.crossbar(*arguments, True), expected)
+    uncounted, *none = KERNELS.crossbar(*arguments, False)
     assert torch.equal(uncounted, expected[0])
     assert not any(x.any() for x in none)
     edges = p.tables.edges
     bins = reference.histogram(p.u, p.codes, edges, p.geometry)
-    assert torch.equal(cpu.histogram(p.u, cells, edges, p.outputs, p.geometry), bins)
+    assert torch.equal(KERNELS.histogram(p.u, cells, edges, p.outputs, p.geometry), bins)
 
 
 @needs_native
@@ -196,7 +206,7 @@ def test_strips_of_positions_of_a_narrow_layer(edges):
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            assert_same(cpu.crossbar(u, cells, tables, 3, g, True), expected)
+            assert_same(KERNELS.crossbar(u, cells, tables, 3, g, True), expected)
     finally:
         torch.set_num_threads(before)
 
@@ -205,8 +215,8 @@ def test_strips_of_positions_of_a_narrow_layer(edges):
 @examples(25)
 @given(problems(most=300, tables=("lossless",), one_bit=True))
 def test_native_is_lossless(p):
-    cells = cpu.program(p.codes, p.geometry)
-    acc, *_ = cpu.crossbar(p.u, cells, p.tables, p.outputs, p.geometry, False)
+    cells = KERNELS.program(p.codes, p.geometry)
+    acc, *_ = KERNELS.crossbar(p.u, cells, p.tables, p.outputs, p.geometry, False)
     assert torch.equal(acc.long(), p.product())
 
 
@@ -215,14 +225,14 @@ def test_native_is_lossless(p):
 def test_the_operator_is_one_of_the_two(p):
     """What torch dispatches to, native where it is built, is the reference to the last integer."""
     cells = program(p.codes, p.geometry)
-    arguments = p.u, cells, *p.tables, p.outputs, p.geometry.as_list()
+    arguments = p.u, cells, p.tables, p.outputs, p.geometry
     try:
         expected = reference.crossbar(p.u, p.codes, p.tables, p.geometry)
     except ValueError:
         with pytest.raises(ValueError, match="overflow"):
-            torch.ops.reram_torch.crossbar(*arguments, True)
+            operator_crossbar(*arguments, True)
         return
-    assert_same(torch.ops.reram_torch.crossbar(*arguments, True), expected)
+    assert_same(operator_crossbar(*arguments, True), expected)
 
 
 @pytest.mark.parametrize("encoding", [0, 1, 2])
@@ -242,7 +252,7 @@ def test_the_largest_sums_that_fit(encoding):
         codes = torch.full((1, 2, low), code, dtype=torch.int8)
         u = torch.full((1, 1, low), 255, dtype=torch.uint8)
         cells = program(codes, g)
-        acc, *_ = torch.ops.reram_torch.crossbar(u, cells, *tables, 2, g.as_list(), False)
+        acc, *_ = operator_crossbar(u, cells, tables, 2, g, False)
         assert acc.flatten().tolist() == [255 * code * low] * 2
     assert low > 32_000
 
@@ -253,10 +263,10 @@ def test_nothing_to_do():
     tables = lossless_tables(g)
     u = torch.zeros(0, 1, 10, dtype=torch.uint8)
     cells = program(codes, g)
-    acc, *counts = torch.ops.reram_torch.crossbar(u, cells, *tables, 3, g.as_list(), True)
+    acc, *counts = operator_crossbar(u, cells, tables, 3, g, True)
     assert acc.shape == (0, 1, 3)
     assert not any(x.any() for x in counts)
-    assert not torch.ops.reram_torch.histogram(u, cells, tables.edges, 3, g.as_list()).any()
+    assert not torch.ops.reram_torch.histogram(u, cells, tables.edges, [3, *g.as_list()]).any()
 
 
 @needs_native
