@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SETUP  := $(VENV)/.installed
 
-.PHONY: demo test lint format sanitize clean
+.PHONY: demo test lint format docs sanitize clean
 
 demo: $(SETUP)
 	$(BIN)/python -m reram_torch.demo
@@ -23,6 +23,9 @@ format: $(SETUP)
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i csrc/*.cpp csrc/*.cu csrc/*.h
 
+docs: $(SETUP)
+	$(BIN)/python -m sphinx -W --keep-going -b html docs build/docs
+
 # The parity tests on a build that stops at the first bad access or undefined operation.
 SANITIZE := build/sanitize
 sanitize: $(SETUP)
@@ -36,7 +39,7 @@ sanitize: $(SETUP)
 $(SETUP): pyproject.toml $(wildcard csrc/*)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[data,plot,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[data,plot,dev,docs]'
 	$(BIN)/python -m reram_torch
 	touch $@
 
