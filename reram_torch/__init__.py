@@ -2,7 +2,16 @@
 
 from importlib.metadata import version
 
-from reram_torch.adc import Intervals, SearchTree, TwinRange, UniformSAR
+from reram_torch.adc import (
+    AdcDesign,
+    Intervals,
+    Leaf,
+    Node,
+    SearchTree,
+    TwinRange,
+    UniformSAR,
+    register_adc,
+)
 from reram_torch.calibration.calibrating import calibrate
 from reram_torch.config.files import config_names, load_config
 from reram_torch.config.sections import (
@@ -12,10 +21,10 @@ from reram_torch.config.sections import (
     SearchConfig,
     WeightConfig,
 )
-from reram_torch.conversion.converting import Conversion, convert, revert
+from reram_torch.conversion.converting import MappingReport, convert, revert
 from reram_torch.crossbar.tables import lossless_adc
 from reram_torch.design.bounds import Bound, adc_bound, bound_table
-from reram_torch.design.designing import AdcSearch, design_adc
+from reram_torch.design.designing import AdcDesigns, design_adc
 from reram_torch.hardware.description import Hardware, describe_adc
 from reram_torch.native.library import NativeError
 from reram_torch.nn.layers import ReRAMConv2d, ReRAMLinear
@@ -29,16 +38,19 @@ from reram_torch.power.technology import Technology, load_technology, technology
 __version__ = version("reram_torch")
 
 __all__ = [
-    "AdcSearch",
+    "AdcDesign",
+    "AdcDesigns",
     "Bound",
     "Config",
-    "Conversion",
     "CrossbarConfig",
     "Hardware",
     "InputConfig",
     "Intervals",
     "LayerReport",
+    "Leaf",
+    "MappingReport",
     "NativeError",
+    "Node",
     "PowerMeter",
     "PowerReport",
     "ReRAMConv2d",
@@ -62,6 +74,7 @@ __all__ = [
     "load_config",
     "load_technology",
     "lossless_adc",
+    "register_adc",
     "revert",
     "technology_names",
 ]

@@ -76,8 +76,6 @@ def readme_names():
 def test_the_code_of_a_page_runs(name, tmp_path, monkeypatch, capsys):
     if name != "docs/training.md" and find_spec("matplotlib") is None:
         pytest.skip("matplotlib, of the extra 'plot', is not installed")
-    if not hasattr(rt, "MappingReport"):  # TODO-OWNER: remove when the new name is there
-        monkeypatch.setattr(nn.Module, "mapping_report", property(_old_name), raising=False)
     page = ROOT / name
     names = {"__name__": "page", **(readme_names() if name == "README.md" else {})}
     monkeypatch.chdir(tmp_path)
@@ -86,10 +84,6 @@ def test_the_code_of_a_page_runs(name, tmp_path, monkeypatch, capsys):
     for line, code in found:  # errors then name the page and its line
         exec(compile("\n" * line + code, str(page), "exec"), names)
     capsys.readouterr()
-
-
-def _old_name(net):
-    return net.conversion
 
 
 def parser_of(command):
