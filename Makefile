@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 SETUP  := $(VENV)/.installed
+NATIVE := $(wildcard csrc/*/*.h csrc/*/*.cpp csrc/*/*.cu)
 
 .PHONY: demo test lint format sanitize clean
 
@@ -16,12 +17,12 @@ test: lint
 lint: $(SETUP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run -Werror csrc/*.cpp csrc/*.cu csrc/*.h
+	$(BIN)/clang-format --dry-run -Werror $(NATIVE)
 
 format: $(SETUP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i csrc/*.cpp csrc/*.cu csrc/*.h
+	$(BIN)/clang-format -i $(NATIVE)
 
 # The parity tests on a build that stops at the first bad access or undefined operation.
 SANITIZE := build/sanitize
@@ -33,7 +34,7 @@ sanitize: $(SETUP)
 	$(BIN)/python -m pytest tests/test_contract.py tests/test_forward.py tests/test_native.py
 
 # Reinstalls when the build's inputs change; Python files are used from the source tree.
-$(SETUP): pyproject.toml $(wildcard csrc/*)
+$(SETUP): pyproject.toml $(NATIVE) csrc/CMakeLists.txt $(wildcard csrc/*/*.cmake)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[data,plot,dev]'

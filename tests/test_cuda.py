@@ -50,13 +50,14 @@ class Emulation:
 
 @pytest.fixture(scope="module")
 def emulation(tmp_path_factory):
-    if not (CSRC / "cuda_emulation.cpp").is_file():
+    if not (CSRC / "cuda" / "emulation.cpp").is_file():
         pytest.skip("the sources are not at hand")
     if COMPILER is None:
         pytest.skip("no C++ compiler")
     path = tmp_path_factory.mktemp("emulation") / "libemulation.so"
     command = [COMPILER, "-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-    subprocess.run([*command, str(CSRC / "cuda_emulation.cpp"), "-o", str(path)], check=True)
+    source = CSRC / "cuda" / "emulation.cpp"
+    subprocess.run([*command, f"-I{CSRC}", str(source), "-o", str(path)], check=True)
     made = Emulation(path)
     with mock.patch.object(native_cuda, "_library", return_value=made.library):
         yield made

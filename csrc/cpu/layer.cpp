@@ -1,7 +1,7 @@
 // Whole layers: float images to codes, windows of codes to crossbars, integers to float images.
 #include <atomic>
 
-#include "dispatch.h"
+#include "cpu/dispatch.h"
 
 namespace reram {
 namespace {

@@ -2,7 +2,7 @@
 // either.
 #pragma once
 
-#include "cuda_body.h"
+#include "cuda/body.h"
 
 namespace reram {
 

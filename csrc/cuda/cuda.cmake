@@ -16,7 +16,8 @@ if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
 endif()
 enable_language(CUDA)
 
-add_library(reram_crossbar_cuda SHARED crossbar.cu)
+add_library(reram_crossbar_cuda SHARED cuda/crossbar.cu)
+target_include_directories(reram_crossbar_cuda PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
 set_target_properties(
   reram_crossbar_cuda PROPERTIES CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON
                                  CUDA_VISIBILITY_PRESET hidden CUDA_RUNTIME_LIBRARY Static)

@@ -6,7 +6,7 @@
 // through the L1 cache, where the warps of a block share them; shared memory is for the tables.
 #pragma once
 
-#include "cuda_products.h"
+#include "cuda/products.h"
 
 namespace reram {
 

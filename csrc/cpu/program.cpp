@@ -1,7 +1,7 @@
 // Weight codes to crossbar cells, and the hash by which stale cells are told.
 #include <cstring>
 
-#include "kernel.h"
+#include "cpu/job.h"
 
 namespace reram {
 

@@ -3,7 +3,7 @@
 #include <new>
 #include <vector>
 
-#include "dispatch.h"
+#include "cpu/dispatch.h"
 
 namespace reram {
 

@@ -2,8 +2,8 @@
 // sums become bytes by bit-matrix transposition.
 #include <immintrin.h>
 
-#include "kernel_avx512_order.h"
-#include "kernel_narrow.h"
+#include "cpu/avx512_order.h"
+#include "cpu/narrow.h"
 
 namespace reram {
 namespace {

@@ -5,7 +5,7 @@
 // slice of a bit-line say which word-lines are counted. The same sums come out of the same loops.
 #pragma once
 
-#include "kernel_body.h"
+#include "cpu/kernel.h"
 
 namespace reram {
 namespace {

@@ -13,7 +13,7 @@
 #include <omp.h>
 #endif
 
-#include "kernel.h"
+#include "cpu/job.h"
 
 namespace reram {
 

@@ -2,7 +2,7 @@
 // there is no device. The same C functions, on host memory; `stream` is not read.
 #include <vector>
 
-#include "cuda_job.h"
+#include "cuda/job.h"
 
 // Of the emulated device; changed to reach every way of dividing the work.
 extern "C" RERAM_API int32_t reram_emulated_shared_memory;
@@ -29,7 +29,7 @@ class Machine {
 
 }  // namespace reram
 
-#include "cuda_api.h"
+#include "cuda/calls.h"
 
 namespace reram {
 

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "kernel_sweep.h"
+#include "cpu/sweep.h"
 
 namespace reram {
 namespace {

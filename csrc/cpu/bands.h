@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "kernel.h"
+#include "cpu/job.h"
 
 namespace reram {
 

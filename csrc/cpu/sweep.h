@@ -3,7 +3,7 @@
 
 #include <cstring>
 
-#include "kernel.h"
+#include "cpu/job.h"
 
 // Vectors that pass through memory between the steps of a unit cost more than the steps.
 #define RERAM_ALWAYS __attribute__((always_inline))

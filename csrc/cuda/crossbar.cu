@@ -1,7 +1,7 @@
-// The CUDA kernels: the phases of cuda_actions.h and cuda_program.h on a device.
+// The CUDA kernels: the phases of actions.h and program.h on a device.
 #include <cuda_runtime.h>
 
-#include "cuda_job.h"
+#include "cuda/job.h"
 
 namespace reram {
 
@@ -24,7 +24,7 @@ class Machine {
 
 }  // namespace reram
 
-#include "cuda_api.h"
+#include "cuda/calls.h"
 
 namespace reram {
 

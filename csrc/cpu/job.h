@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-#include "reram_crossbar.h"
+#include "api/reram_crossbar.h"
 
 namespace reram {
 

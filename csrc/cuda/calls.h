@@ -2,14 +2,14 @@
 //
 // Whoever includes this supplies `struct Machine`, a stream of a device, with
 //   bool ask(Device&)                                   its limits
-//   launch<Sums, Action>(const Job&)                    the kernel of cuda_actions.h
+//   launch<Sums, Action>(const Job&)                    the kernel of actions.h
 //   transpose(const Job&, uint32_t*, tasks)             a warp each
 //   program(const Job&, codes, cells, lines)            a thread each
 //   int32_t status()                                    of everything so far
 #pragma once
 
-#include "cuda_actions.h"
-#include "cuda_program.h"
+#include "cuda/actions.h"
+#include "cuda/program.h"
 
 namespace reram {
 

@@ -1,7 +1,7 @@
 // Bit-line sums of 16 positions and 8 bit-lines: products of bits, on tensor cores or by counting.
 #pragma once
 
-#include "cuda_job.h"
+#include "cuda/job.h"
 
 namespace reram {
 

@@ -3,9 +3,9 @@
 
 #include <numeric>
 
-#include "schedule.h"
-#include "tables.h"
-#include "windows.h"
+#include "cpu/schedule.h"
+#include "cpu/tables.h"
+#include "cpu/windows.h"
 
 namespace reram {
 

@@ -1,5 +1,5 @@
-// Any machine. Also the plainest statement of what an instruction set supplies to kernel_body.h.
-#include "kernel_narrow.h"
+// Any machine. Also the plainest statement of what an instruction set supplies to kernel.h.
+#include "cpu/narrow.h"
 
 namespace reram {
 namespace {

@@ -1,7 +1,7 @@
 // Weight codes to cells, and cells to words along bit-lines.
 #pragma once
 
-#include "cuda_job.h"
+#include "cuda/job.h"
 
 namespace reram {
 

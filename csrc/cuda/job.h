@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "cuda_lanes.h"
-#include "reram_cuda.h"
+#include "api/reram_cuda.h"
+#include "cuda/lanes.h"
 
 namespace reram {
 
@@ -24,7 +24,7 @@ struct Device {
   int shared_per_block, shared_per_processor;  // bytes
 };
 
-// Where things lie in a block's shared memory, in bytes; see Shared in cuda_body.h.
+// Where things lie in a block's shared memory, in bytes; see Shared in body.h.
 struct Layout {
   int32_t base, made, planes, total, undriven, driven, empty, state, bucket_of, offsets, levels,
       comparisons, bins, end;
@@ -34,7 +34,7 @@ struct Job {
   reram_problem p;
   const uint8_t* u;
   const uint64_t* cells;
-  const uint32_t* words;  // the cells by bit-line (transpose in cuda_program.h)
+  const uint32_t* words;  // the cells by bit-line (transpose in program.h)
   const int32_t* levels;
   const uint8_t* comparisons;
   const int32_t* edges;

@@ -2,7 +2,7 @@
 // many planes as they need and looked up one by one.
 #pragma once
 
-#include "kernel_sweep.h"
+#include "cpu/sweep.h"
 
 namespace reram {
 namespace {

@@ -5,7 +5,7 @@
 #include <numeric>
 #include <vector>
 
-#include "kernel.h"
+#include "cpu/job.h"
 
 namespace reram {
 

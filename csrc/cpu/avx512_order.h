@@ -3,7 +3,7 @@
 
 #include <immintrin.h>
 
-#include "kernel.h"
+#include "cpu/job.h"
 
 namespace reram {
 namespace {

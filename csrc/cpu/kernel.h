@@ -1,14 +1,14 @@
-// The body of every kernel. An instruction set supplies `Vec` (see kernel_portable.cpp for what it
+// The body of every kernel. An instruction set supplies `Vec` (see portable.cpp for what it
 // must have) and includes this file; all names here have internal linkage for the reason in
-// kernel.h.
+// job.h.
 //
 // Work is proportional to the driven word-lines. The cells of a word-line are kept as 8 words, one
 // for each slice, with a bit for each of 64 bit-lines, so that one vector addition in carry-save
 // form counts a word-line into 512 bit-line sums at once.
 #pragma once
 
-#include "kernel_pack.h"
-#include "kernel_wide.h"
+#include "cpu/pack.h"
+#include "cpu/wide.h"
 
 namespace reram {
 namespace {

@@ -2,7 +2,7 @@
 // look-ups are shuffles of sixteen entries at a time.
 #include <immintrin.h>
 
-#include "kernel_narrow.h"
+#include "cpu/narrow.h"
 
 namespace reram {
 namespace {

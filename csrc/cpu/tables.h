@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "bands.h"
+#include "cpu/bands.h"
 
 namespace reram {
 
