@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -63,28 +62,6 @@ def test_the_native_library_is_there_when_it_is_demanded():
     if os.environ.get("RERAM_TORCH_BACKEND") != "native":
         pytest.skip("RERAM_TORCH_BACKEND=native is not set")
     assert native.available()
-
-
-@pytest.mark.skipif(not shutil.which("objdump"), reason="objdump is not installed")
-@pytest.mark.skipif(not native.available(), reason="the native library is not built")
-def test_wide_instructions_stay_in_their_kernels():
-    """Nothing but the AVX-512 kernel touches a zmm register, nor runs at load time."""
-    listing = subprocess.run(
-        ["objdump", "-d", "-C", "--no-show-raw-insn", str(native.library_path())],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    users, name = {}, ""
-    for line in listing.splitlines():
-        if match := re.match(r"^[0-9a-f]+ <(.*)>:$", line):
-            name = match.group(1)
-        for register in re.findall(r"%([yz])mm", line):
-            users.setdefault(register, set()).add(name)
-    if "z" not in users:
-        pytest.skip("this build has no AVX-512 kernel")
-    assert all("Avx512" in user for user in users["z"]), users["z"]
-    assert all("Avx512" in user or "Avx2" in user for user in users["y"]), users["y"]
 
 
 @pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "LICENSE"])

@@ -2,9 +2,11 @@
 // look-ups are shuffles of sixteen entries at a time.
 #include <immintrin.h>
 
+#define RERAM_ISA avx2
+
 #include "cpu/narrow.h"
 
-namespace reram {
+namespace reram::cpu::RERAM_ISA {
 namespace {
 
 // For each byte, the shuffle that brings those 16-bit numbers together whose bit is set.
@@ -27,7 +29,7 @@ struct Avx2 : InOrder {
   static int popcount(uint64_t v) { return int(_mm_popcnt_u64(v)); }
 
   static void add_bits(const uint64_t* words, int64_t lines, int64_t* totals) {
-    reram::add_bits<Avx2>(words, lines, totals);
+    avx2::add_bits<Avx2>(words, lines, totals);
   }
 
   static __m256i load(const void* from) {
@@ -354,7 +356,7 @@ struct Avx2 : InOrder {
 
 }  // namespace
 
-const Kernels kAvx2Kernels = {convert<Avx2>, convert_narrow<Avx2>, histogram<Avx2>,
-                              histogram_narrow<Avx2>, quantize<Avx2>};
+const Kernels kKernels = {convert<Avx2>, convert_narrow<Avx2>, histogram<Avx2>,
+                          histogram_narrow<Avx2>, quantize<Avx2>};
 
-}  // namespace reram
+}  // namespace reram::cpu::RERAM_ISA

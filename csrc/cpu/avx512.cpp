@@ -2,10 +2,12 @@
 // sums become bytes by bit-matrix transposition.
 #include <immintrin.h>
 
+#define RERAM_ISA avx512
+
 #include "cpu/avx512_order.h"
 #include "cpu/narrow.h"
 
-namespace reram {
+namespace reram::cpu::RERAM_ISA {
 namespace {
 
 struct Avx512 : Avx512Order {
@@ -41,7 +43,7 @@ struct Avx512 : Avx512Order {
   // Masked loads need no copy, and do not fault where they are masked.
   static void load_codes(const uint8_t* const* from, int64_t offset, const Runs& runs,
                          uint8_t* codes) {
-    if (runs.count > 8) return reram::load_codes(from, offset, runs, codes);
+    if (runs.count > 8) return avx512::load_codes(from, offset, runs, codes);
     __m512i all = _mm512_setzero_si512();
     for (int k = 0; k < runs.count; ++k) {
       const int start = runs.start[k];
@@ -359,7 +361,7 @@ struct Avx512 : Avx512Order {
 
 }  // namespace
 
-const Kernels kAvx512Kernels = {convert<Avx512>, convert_narrow<Avx512>, histogram<Avx512>,
-                                histogram_narrow<Avx512>, quantize<Avx512>};
+const Kernels kKernels = {convert<Avx512>, convert_narrow<Avx512>, histogram<Avx512>,
+                          histogram_narrow<Avx512>, quantize<Avx512>};
 
-}  // namespace reram
+}  // namespace reram::cpu::RERAM_ISA

@@ -5,7 +5,7 @@
 
 #include "cpu/job.h"
 
-namespace reram {
+namespace reram::cpu::RERAM_ISA {
 namespace {
 
 struct Avx512Order {
@@ -63,4 +63,4 @@ struct Avx512Order {
 };
 
 }  // namespace
-}  // namespace reram
+}  // namespace reram::cpu::RERAM_ISA

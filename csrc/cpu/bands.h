@@ -8,7 +8,7 @@
 
 #include "cpu/job.h"
 
-namespace reram {
+namespace reram::cpu {
 
 // Fills in a job's bands, and owns the memory behind them.
 class Bands {
@@ -185,4 +185,4 @@ class Bands {
   uint32_t base_ = 0;
 };
 
-}  // namespace reram
+}  // namespace reram::cpu

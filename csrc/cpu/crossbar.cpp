@@ -5,22 +5,7 @@
 
 #include "cpu/dispatch.h"
 
-namespace reram {
-
-Shape::Shape(const reram_problem& p) {
-  positions = p.positions[0] * p.positions[1] * p.positions[2];
-  depth = p.depth[0] * p.depth[1] * p.depth[2];
-  signs = p.encoding == RERAM_OFFSET ? 1 : 2;
-  tiles = (depth + p.rows - 1) / p.rows;
-  blocks = (p.outputs + kColumns - 1) / kColumns;
-  height = std::min<int64_t>(p.rows, depth);
-  slices = (p.weight_bits + p.cell_bits - 1) / p.cell_bits;
-  cycles = (p.input_bits + p.dac_bits - 1) / p.dac_bits;
-  sheets = signs * p.cell_bits;
-  words = int((height + 63) / 64);
-  highest = p.rows * ((1 << p.cell_bits) - 1) * ((1 << p.dac_bits) - 1);
-  lowest = p.encoding == RERAM_DIFFERENTIAL ? -highest : 0;
-}
+namespace reram::cpu {
 
 Job::Job(const reram_problem& problem, const uint8_t* input, const uint64_t* programmed)
     : p(problem), shape(problem), u(input), cells(programmed) {
@@ -38,32 +23,10 @@ Job::Job(const reram_problem& problem, const uint8_t* input, const uint64_t* pro
 const Kernels* kernels_of(int isa) {
   if (isa < 0 || isa > reram_best_isa()) return nullptr;
 #ifdef RERAM_X86
-  if (isa == RERAM_AVX512) return &kAvx512Kernels;
-  if (isa == RERAM_AVX2) return &kAvx2Kernels;
+  if (isa == RERAM_AVX512) return &avx512::kKernels;
+  if (isa == RERAM_AVX2) return &avx2::kKernels;
 #endif
-  return &kPortableKernels;
-}
-
-namespace {
-
-// Whether three sizes and their product are from `low` to `high`.
-bool product_within(const int64_t (&sizes)[3], int64_t low, int64_t high) {
-  for (int64_t size : sizes)
-    if (!within(size, low, high)) return false;
-  const int64_t two = sizes[0] * sizes[1];  // high is at most 2^31
-  return two <= high && within(two * sizes[2], low, high);
-}
-
-}  // namespace
-
-bool valid(const reram_problem& p) {
-  constexpr int64_t kMost = int64_t(1) << 31;  // keeps products of two sizes within 64 bits
-  return product_within(p.positions, 0, kMost) && within(p.groups, 1, 1 << 20) &&
-         product_within(p.depth, 1, 1 << 22) && within(p.outputs, 1, 1 << 22) &&
-         within(p.rows, 1, 4096) && within(p.cell_bits, 1, 4) && within(p.dac_bits, 1, 4) &&
-         within(p.weight_bits, 1, 8) && within(p.input_bits, 1, 8) &&
-         within(p.encoding, RERAM_OFFSET, RERAM_DUAL) && within(p.tables, 1, 1 << 16) &&
-         within(p.buckets, 1, 255) && within(p.threads, 1, 1 << 12);
+  return &portable::kKernels;
 }
 
 namespace {
@@ -84,9 +47,10 @@ void add_bins(const Job& job, const Scratch& scratch, int64_t* histogram) {
 }
 
 }  // namespace
-}  // namespace reram
+}  // namespace reram::cpu
 
 using namespace reram;
+using namespace reram::cpu;
 
 int32_t reram_abi_version(void) { return RERAM_ABI_VERSION; }
 
@@ -105,7 +69,7 @@ int32_t reram_best_isa(void) {
 int32_t reram_crossbar(const reram_problem* problem, const uint8_t* u, const uint64_t* cells,
                        const int32_t* levels, const uint8_t* comparisons, const int32_t* edges,
                        const int32_t* index, int32_t* acc, int64_t* counts, int64_t* drives) {
-  if (!problem || !valid(*problem) || !cells || !levels || !comparisons) return RERAM_BAD_ARGUMENT;
+  if (!valid_call(problem) || !cells || !levels || !comparisons) return RERAM_BAD_ARGUMENT;
   if (!counts != !drives) return RERAM_BAD_ARGUMENT;
 
   const Kernels* kernels = kernels_of(problem->isa);
@@ -127,7 +91,7 @@ int32_t reram_crossbar(const reram_problem* problem, const uint8_t* u, const uin
 
 int32_t reram_histogram(const reram_problem* problem, const uint8_t* u, const uint64_t* cells,
                         const int32_t* edges, int64_t* histogram) {
-  if (!problem || !valid(*problem) || !cells || !histogram) return RERAM_BAD_ARGUMENT;
+  if (!valid_call(problem) || !cells || !histogram) return RERAM_BAD_ARGUMENT;
   if (!valid_edges(*problem, edges)) return RERAM_BAD_ARGUMENT;
   const Kernels* kernels = kernels_of(problem->isa);
   if (!kernels) return RERAM_BAD_ISA;
@@ -150,7 +114,7 @@ int32_t reram_histogram(const reram_problem* problem, const uint8_t* u, const ui
 }
 
 int32_t reram_program(const reram_problem* problem, const int8_t* codes, uint64_t* cells) {
-  if (!problem || !valid(*problem) || !codes || !cells) return RERAM_BAD_ARGUMENT;
+  if (!valid_call(problem) || !codes || !cells) return RERAM_BAD_ARGUMENT;
   program(*problem, codes, cells);
   return RERAM_OK;
 }

@@ -3,16 +3,17 @@
 
 #include <numeric>
 
+#include "common/arguments.h"
 #include "cpu/schedule.h"
 #include "cpu/tables.h"
 #include "cpu/windows.h"
 
-namespace reram {
+namespace reram::cpu {
 
-inline bool within(int64_t v, int64_t low, int64_t high) { return low <= v && v <= high; }
-
-// Whether sizes and geometry are in range; strides may be anything.
-bool valid(const reram_problem& p);
+// Whether there is a problem in range, with a number of threads that may be asked for.
+inline bool valid_call(const reram_problem* p) {
+  return p && valid(*p) && within(p->threads, 1, 1 << 12);
+}
 
 // Null if this machine or this build lacks the instruction set.
 const Kernels* kernels_of(int isa);
@@ -45,4 +46,4 @@ void convert_all(const Job& job, const Kernels& kernels, int64_t pieces, const P
   for (const Workspace& space : spaces) add_counts(job, space.scratch, counts, drives);
 }
 
-}  // namespace reram
+}  // namespace reram::cpu

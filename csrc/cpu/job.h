@@ -1,38 +1,21 @@
 // What the dispatcher and the kernels of the instruction sets share.
 //
-// Plain pointers only: a standard container instantiated in a file compiled for AVX-512 could be
-// merged by the linker with the portable one and run on machines without it.
+// Plain pointers, and functions that are always inlined: a standard container, or any inline
+// function, that a file compiled for AVX-512 instantiates could be merged by the linker with the
+// portable one and run on machines without it. Kernels do not include C++'s library at all.
 #pragma once
 
 #include <cstdint>
 
-#include "api/reram_crossbar.h"
+#include "common/shape.h"
 
-namespace reram {
+namespace reram::cpu {
 
-constexpr int kColumns = 64;  // bit-lines of one block: the bits of a word
-constexpr int kSlices = 8;    // words of a word-line: one for each slice
-constexpr int kCycles = 8;    // input bits that a code can have
-constexpr int kMaxBits = 4;   // of a cell and of a DAC
+constexpr int kMaxBits = 4;  // of a cell and of a DAC
 constexpr int kMaxPasses = 2;
 constexpr int kCountLanes = 8;         // parts of a count that are added up at the end
 constexpr int kSquare = 16;            // accumulators of as many positions whose order is exchanged
 constexpr int kNarrowPositions = 512;  // of a task of a narrow layer
-
-// Sizes that follow from a problem.
-struct Shape {
-  explicit Shape(const reram_problem& p);
-  int64_t values() const { return int64_t(highest) - lowest + 1; }
-  // One bit of all cells of one sign of a block: [R + 1, 8], the last word-line empty.
-  int64_t sheet_words() const { return (height + 1) * kSlices; }
-  int64_t block_words() const { return sheets * sheet_words(); }
-  int64_t group_words() const { return tiles * blocks * block_words(); }
-
-  int64_t positions, depth;       // M and K
-  int64_t tiles, blocks, height;  // height: word-lines of the tallest tile
-  int slices, cycles, signs, sheets, words;
-  int32_t lowest, highest;  // of the bit-line sum
-};
 
 // Consecutive codes of a position in one tile: those that one copy gathers.
 struct Segment {
@@ -90,14 +73,14 @@ struct alignas(64) Band {
 struct Job {
   Job(const reram_problem& p, const uint8_t* u, const uint64_t* cells);
   // The tables of one activity bucket in one cycle.
-  int set(int bucket, int cycle) const { return bucket * shape.cycles + cycle; }
+  RERAM_ALWAYS int set(int bucket, int cycle) const { return bucket * shape.cycles + cycle; }
   // Where the sum 0 lies in the tables; negative: not converted.
-  int64_t table(int set, int slice) const {
+  RERAM_ALWAYS int64_t table(int set, int slice) const {
     const int32_t table = index[set * shape.slices + slice];
     return table < 0 ? -1 : table * shape.values() - shape.lowest;
   }
 
-  bool is_narrow() const { return narrow[0] || bands; }
+  RERAM_ALWAYS bool is_narrow() const { return narrow[0] || bands; }
 
   const reram_problem& p;
   Shape shape;
@@ -189,10 +172,16 @@ struct Kernels {
   bool (*quantize)(const float* x, int64_t count, const Quantizer&, uint8_t* codes);
 };
 
-extern const Kernels kPortableKernels;
+namespace portable {
+extern const Kernels kKernels;
+}
 #ifdef RERAM_X86
-extern const Kernels kAvx2Kernels;
-extern const Kernels kAvx512Kernels;
+namespace avx2 {
+extern const Kernels kKernels;
+}
+namespace avx512 {
+extern const Kernels kKernels;
+}
 #endif
 
-}  // namespace reram
+}  // namespace reram::cpu

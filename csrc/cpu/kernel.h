@@ -1,6 +1,7 @@
 // The body of every kernel. An instruction set supplies `Vec` (see portable.cpp for what it
-// must have) and includes this file; all names here have internal linkage for the reason in
-// job.h.
+// must have), names itself by RERAM_ISA, and includes this file. All names here lie in a namespace
+// of the instruction set, which profilers and tests see, and have internal linkage for the reason
+// in job.h.
 //
 // Work is proportional to the driven word-lines. The cells of a word-line are kept as 8 words, one
 // for each slice, with a bit for each of 64 bit-lines, so that one vector addition in carry-save
@@ -10,7 +11,7 @@
 #include "cpu/pack.h"
 #include "cpu/wide.h"
 
-namespace reram {
+namespace reram::cpu::RERAM_ISA {
 namespace {
 
 // For instruction sets that keep bit-lines in their order.
@@ -36,7 +37,7 @@ struct InOrder {
   // One code of each position, as 64 bytes.
   static void load_codes(const uint8_t* const* from, int64_t offset, const Runs& runs,
                          uint8_t* codes) {
-    reram::load_codes(from, offset, runs, codes);
+    RERAM_ISA::load_codes(from, offset, runs, codes);
   }
 };
 
@@ -276,4 +277,4 @@ void histogram(const Job& job, const Task& task, const Scratch& s) {
 }
 
 }  // namespace
-}  // namespace reram
+}  // namespace reram::cpu::RERAM_ISA

@@ -3,7 +3,7 @@
 
 #include "cpu/dispatch.h"
 
-namespace reram {
+namespace reram::cpu {
 namespace {
 
 // The input codes of a layer, padded: [images, rows, columns, channels], or with channels before
@@ -126,7 +126,7 @@ class Codes {
   std::unique_ptr<uint8_t[]> codes_;
 };
 
-bool valid(const reram_problem& p, const reram_layer& l) {
+bool valid_layer(const reram_problem& p, const reram_layer& l) {
   constexpr int64_t kMost = 1 << 24;
   if (!(l.input_scale > 0) || !within(l.input_zero, 0, (1 << p.input_bits) - 1)) return false;
   const int64_t sizes[] = {l.image_rows, l.image_columns};
@@ -146,16 +146,17 @@ bool valid(const reram_problem& p, const reram_layer& l) {
 }
 
 }  // namespace
-}  // namespace reram
+}  // namespace reram::cpu
 
 using namespace reram;
+using namespace reram::cpu;
 
 int32_t reram_forward(const reram_problem* problem, const reram_layer* layer, const float* x,
                       const uint64_t* cells, const int32_t* levels, const uint8_t* comparisons,
                       const int32_t* edges, const int32_t* index, const float* scale,
                       const int32_t* code_sums, const float* bias, float* y, int64_t* counts,
                       int64_t* drives) {
-  if (!problem || !layer || !valid(*problem) || !valid(*problem, *layer)) return RERAM_BAD_ARGUMENT;
+  if (!valid_call(problem) || !layer || !valid_layer(*problem, *layer)) return RERAM_BAD_ARGUMENT;
   if (!cells || !levels || !comparisons || !scale || !code_sums) return RERAM_BAD_ARGUMENT;
   const Kernels* kernels = kernels_of(problem->isa);
   if (!kernels) return RERAM_BAD_ISA;

@@ -7,7 +7,7 @@
 
 #include "cpu/kernel.h"
 
-namespace reram {
+namespace reram::cpu::RERAM_ISA {
 namespace {
 
 // Significances of two cycles side by side.
@@ -334,4 +334,4 @@ void histogram_narrow(const Job& job, const Task& task, const Scratch& s) {
 }
 
 }  // namespace
-}  // namespace reram
+}  // namespace reram::cpu::RERAM_ISA

@@ -1,11 +1,9 @@
 // From input codes to units: what a cycle of a position drives in one tile.
 #pragma once
 
-#include <algorithm>
-
 #include "cpu/sweep.h"
 
-namespace reram {
+namespace reram::cpu::RERAM_ISA {
 namespace {
 
 // Word-lines that the bits of `words` drive, bit k driving `from[k]`: writes 64 beyond the last at
@@ -78,7 +76,7 @@ inline void locate(const Job& job, const Task& task, const Scratch& s) {
     const int64_t place = image * y[0] + y_row * y[2] + column * place_step;
     const uint8_t** codes = s.codes + m;
     int64_t* places = s.places + m;
-    n = std::min(size[2] - column, count - m);
+    n = size[2] - column < count - m ? size[2] - column : count - m;
     for (int64_t k = 0; k < n; ++k) codes[k] = code + k * code_step;
     for (int64_t k = 0; k < n; ++k) places[k] = place + k * place_step;
   }
@@ -168,10 +166,12 @@ Tile make_units(const Job& job, const Task& task, const Scratch& s, int64_t t) {
   const bool drives = s.drives && task.b0 == 0;  // bit-lines may be divided among tasks
   for (int i = 0; i < shape.cycles; ++i) {
     const int bit = OneBit ? i : i * job.p.dac_bits;
-    const int bits = OneBit ? 1 : std::min(job.p.dac_bits, kCycles - bit);
+    const int left = kCycles - bit, bits = OneBit                  ? 1
+                                           : job.p.dac_bits < left ? job.p.dac_bits
+                                                                   : left;
     const uint32_t empty = job.empty_acc ? job.empty_acc[i] << bit : 0;
     int* const end = tile.ends[i + 1];
-    std::copy_n(tile.ends[i], int(kPaths), end);
+    std::memcpy(end, tile.ends[i], sizeof tile.ends[i]);
     int64_t all_driven = 0;
     for (int64_t m = 0; m < count; ++m) {
       const uint16_t* active = s.active + m * kCycles + bit;
@@ -194,7 +194,7 @@ Tile make_units(const Job& job, const Task& task, const Scratch& s, int64_t t) {
       unit.set = uint16_t(set);
       unit.shift = uint16_t(bit);
       unit.lines = lines;
-      std::fill_n(unit.counts, kMaxBits, uint16_t(0));
+      std::memset(unit.counts, 0, sizeof unit.counts);
       for (int d = 0; d < bits; ++d) {
         const int listed = Vec::lines(planes + d * words, words, line_of, lines);
         const int padded = pad_lines(height, lines, listed);
@@ -215,4 +215,4 @@ Tile pack_tile(const Job& job, const Task& task, const Scratch& s, int64_t t) {
 }
 
 }  // namespace
-}  // namespace reram
+}  // namespace reram::cpu::RERAM_ISA

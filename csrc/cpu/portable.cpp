@@ -1,7 +1,8 @@
 // Any machine. Also the plainest statement of what an instruction set supplies to kernel.h.
+#define RERAM_ISA portable
 #include "cpu/narrow.h"
 
-namespace reram {
+namespace reram::cpu::RERAM_ISA {
 namespace {
 
 struct Portable : InOrder {
@@ -28,7 +29,7 @@ struct Portable : InOrder {
   }
 
   static void add_bits(const uint64_t* words, int64_t lines, int64_t* totals) {
-    reram::add_bits<Portable>(words, lines, totals);
+    portable::add_bits<Portable>(words, lines, totals);
   }
 
   // Eight planes of eight slices to bytes.
@@ -121,7 +122,7 @@ struct Portable : InOrder {
 
 }  // namespace
 
-const Kernels kPortableKernels = {convert<Portable>, convert_narrow<Portable>, histogram<Portable>,
-                                  histogram_narrow<Portable>, quantize<Portable>};
+const Kernels kKernels = {convert<Portable>, convert_narrow<Portable>, histogram<Portable>,
+                          histogram_narrow<Portable>, quantize<Portable>};
 
-}  // namespace reram
+}  // namespace reram::cpu::RERAM_ISA

@@ -3,7 +3,7 @@
 
 #include "cpu/job.h"
 
-namespace reram {
+namespace reram::cpu {
 
 void program(const reram_problem& p, const int8_t* codes, uint64_t* cells) {
   const Shape shape(p);
@@ -52,4 +52,4 @@ uint64_t fingerprint(const unsigned char* data, int64_t bytes) {
   return hash ^ hash >> 32;
 }
 
-}  // namespace reram
+}  // namespace reram::cpu

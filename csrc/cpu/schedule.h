@@ -15,9 +15,7 @@
 
 #include "cpu/job.h"
 
-namespace reram {
-
-inline int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+namespace reram::cpu {
 
 // Positions of a task: enough to reuse a tile's cells, few enough that the accumulators and the
 // lists of driven word-lines stay in L2, and that every thread finds work until the end.
@@ -151,4 +149,4 @@ std::vector<Workspace> run(const Job& job, bool counts, bool bins, int64_t piece
   return spaces;
 }
 
-}  // namespace reram
+}  // namespace reram::cpu

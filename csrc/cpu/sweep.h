@@ -5,10 +5,7 @@
 
 #include "cpu/job.h"
 
-// Vectors that pass through memory between the steps of a unit cost more than the steps.
-#define RERAM_ALWAYS __attribute__((always_inline))
-
-namespace reram {
+namespace reram::cpu::RERAM_ISA {
 namespace {
 
 // What the inner loops work on: one pass of one block over a tile's units of one path.
@@ -33,7 +30,7 @@ struct Sweep {
   const uint8_t *places = nullptr, *inside = nullptr;
 
   // Counts comparisons of a cycle (narrow: of a slice), if any are counted.
-  void count_into(const Scratch& s, int outer, bool narrow) {
+  RERAM_ALWAYS void count_into(const Scratch& s, int outer, bool narrow) {
     if (!s.counts) return;
     counts = s.counts + outer * kSlices * kCountLanes;
     if (!narrow || columns != ~uint64_t(0)) return;
@@ -102,4 +99,4 @@ RERAM_ALWAYS inline void count_bits(const Sweep& w, const Unit& unit, const uint
 }
 
 }  // namespace
-}  // namespace reram
+}  // namespace reram::cpu::RERAM_ISA

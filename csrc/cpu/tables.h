@@ -8,7 +8,7 @@
 
 #include "cpu/bands.h"
 
-namespace reram {
+namespace reram::cpu {
 
 // Fills in a job's tables, and owns the memory behind them.
 class Tables {
@@ -221,4 +221,4 @@ inline bool valid_index(const reram_problem& p, const Shape& shape, const int32_
   return true;
 }
 
-}  // namespace reram
+}  // namespace reram::cpu

@@ -4,7 +4,7 @@
 
 #include "cpu/sweep.h"
 
-namespace reram {
+namespace reram::cpu::RERAM_ISA {
 namespace {
 
 constexpr int kWidePlanes = 24;  // 4,096 word-lines of 15 * 15 take 20
@@ -89,4 +89,4 @@ void convert_wide(const Job& job, const Pass& pass, int columns, const Sweep& w)
 }
 
 }  // namespace
-}  // namespace reram
+}  // namespace reram::cpu::RERAM_ISA

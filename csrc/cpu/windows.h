@@ -7,7 +7,7 @@
 
 #include "cpu/job.h"
 
-namespace reram {
+namespace reram::cpu {
 
 // Fills in a job's `gather`, and owns the memory behind it.
 class Windows {
@@ -50,4 +50,4 @@ class Windows {
   std::vector<uint16_t> lines_;
 };
 
-}  // namespace reram
+}  // namespace reram::cpu

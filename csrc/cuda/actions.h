@@ -4,7 +4,7 @@
 
 #include "cuda/body.h"
 
-namespace reram {
+namespace reram::cuda {
 
 // Conversion through the tables, shift-add and counts. Resident: the tables lie in shared memory.
 template <bool Resident, bool Count>
@@ -315,4 +315,4 @@ RERAM_DEVICE void run(const Job& job, const Block& block, char* memory) {
   each_thread([&](int thread) { Action::finish(job, s, slice, thread, threads); });
 }
 
-}  // namespace reram
+}  // namespace reram::cuda

@@ -8,7 +8,7 @@
 
 #include "cuda/products.h"
 
-namespace reram {
+namespace reram::cuda {
 
 // A block's shared memory.
 struct Shared {
@@ -248,4 +248,4 @@ RERAM_DEVICE void sweep(const Job& job, const Shared& s, const Item& item, const
   }
 }
 
-}  // namespace reram
+}  // namespace reram::cuda

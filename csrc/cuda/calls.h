@@ -8,10 +8,11 @@
 //   int32_t status()                                    of everything so far
 #pragma once
 
+#include "common/arguments.h"
 #include "cuda/actions.h"
 #include "cuda/program.h"
 
-namespace reram {
+namespace reram::cuda {
 
 template <class Product, class Action>
 void launch_one_bit(Machine& machine, const Job& job) {
@@ -63,15 +64,18 @@ inline int32_t run(const reram_problem* problem, int32_t product, Job job, void*
   return machine.status();
 }
 
-}  // namespace reram
+}  // namespace reram::cuda
+
+using namespace reram;
+using namespace reram::cuda;
 
 int32_t reram_cuda_abi_version(void) { return RERAM_ABI_VERSION; }
 
 int64_t reram_cuda_workspace(const reram_problem* problem) {
-  if (!problem || !reram::valid(*problem)) return 0;
-  reram::Job job = {};
-  reram::set_sizes(job, *problem);
-  return reram::transposed_words(job) * int64_t(sizeof(uint32_t));
+  if (!problem || !valid(*problem)) return 0;
+  Job job = {};
+  set_sizes(job, *problem);
+  return transposed_words(job) * int64_t(sizeof(uint32_t));
 }
 
 int32_t reram_cuda_crossbar(const reram_problem* problem, int32_t product, const uint8_t* u,
@@ -80,30 +84,30 @@ int32_t reram_cuda_crossbar(const reram_problem* problem, int32_t product, const
                             int32_t* acc, int64_t* counts, int64_t* drives, void* workspace,
                             void* stream) {
   if (!levels || !comparisons || !index || !counts != !drives) return RERAM_BAD_ARGUMENT;
-  reram::Job job = {};
+  Job job = {};
   job.u = u, job.cells = cells, job.levels = levels, job.comparisons = comparisons;
   job.edges = edges, job.index = index, job.acc = acc, job.counts = counts;
   job.drives = drives;
   const bool any =
       problem && problem->positions[0] && problem->positions[1] && problem->positions[2];
-  return any && !acc ? RERAM_BAD_ARGUMENT : reram::run(problem, product, job, workspace, stream);
+  return any && !acc ? RERAM_BAD_ARGUMENT : run(problem, product, job, workspace, stream);
 }
 
 int32_t reram_cuda_histogram(const reram_problem* problem, int32_t product, const uint8_t* u,
                              const uint64_t* cells, const int32_t* edges, int64_t* histogram,
                              void* workspace, void* stream) {
   if (!histogram) return RERAM_BAD_ARGUMENT;
-  reram::Job job = {};
+  Job job = {};
   job.u = u, job.cells = cells, job.edges = edges, job.histogram = histogram;
-  return reram::run(problem, product, job, workspace, stream);
+  return run(problem, product, job, workspace, stream);
 }
 
 int32_t reram_cuda_program(const reram_problem* problem, const int8_t* codes, uint64_t* cells,
                            void* stream) {
-  if (!problem || !codes || !cells || !reram::valid(*problem)) return RERAM_BAD_ARGUMENT;
-  reram::Job job = {};
-  reram::set_sizes(job, *problem);
-  reram::Machine machine(stream);
-  machine.program(job, codes, cells, reram::program_lines(job));
+  if (!problem || !codes || !cells || !valid(*problem)) return RERAM_BAD_ARGUMENT;
+  Job job = {};
+  set_sizes(job, *problem);
+  Machine machine(stream);
+  machine.program(job, codes, cells, program_lines(job));
   return machine.status();
 }

@@ -3,7 +3,7 @@
 
 #include "cuda/job.h"
 
-namespace reram {
+namespace reram::cuda {
 
 class Machine {
  public:
@@ -22,11 +22,11 @@ class Machine {
   cudaError_t error_ = cudaSuccess;
 };
 
-}  // namespace reram
+}  // namespace reram::cuda
 
 #include "cuda/calls.h"
 
-namespace reram {
+namespace reram::cuda {
 
 constexpr int kThreads = kMaxWarps * kLanes;
 
@@ -87,7 +87,7 @@ void Machine::program(const Job& job, const int8_t* codes, uint64_t* cells, int6
   note(cudaGetLastError());
 }
 
-}  // namespace reram
+}  // namespace reram::cuda
 
 const char* reram_cuda_status_text(int32_t status) {
   if (status < 0) return cudaGetErrorString(cudaError_t(-status));

@@ -10,7 +10,7 @@ extern "C" RERAM_API int32_t reram_emulated_processors;
 int32_t reram_emulated_shared_memory = 227 << 10;
 int32_t reram_emulated_processors = 4;
 
-namespace reram {
+namespace reram::cuda {
 
 class Machine {
  public:
@@ -27,11 +27,11 @@ class Machine {
   int32_t status() const { return RERAM_OK; }
 };
 
-}  // namespace reram
+}  // namespace reram::cuda
 
 #include "cuda/calls.h"
 
-namespace reram {
+namespace reram::cuda {
 
 template <class Sums, class Action>
 void Machine::launch(const Job& job) {
@@ -39,18 +39,18 @@ void Machine::launch(const Job& job) {
     // A device does not clear shared memory either.
     std::vector<uint64_t> memory(size_t(job.at.end) / 8, 0xabababababababab);
     const Block block = {k, job.grid, job.row_groups * job.column_groups};
-    reram::run<Sums, Action>(job, block, reinterpret_cast<char*>(memory.data()));
+    reram::cuda::run<Sums, Action>(job, block, reinterpret_cast<char*>(memory.data()));
   }
 }
 
 void Machine::transpose(const Job& job, uint32_t* words, int64_t tasks) {
-  for (int64_t k = 0; k < tasks; ++k) reram::transpose(job, words, k);
+  for (int64_t k = 0; k < tasks; ++k) reram::cuda::transpose(job, words, k);
 }
 
 void Machine::program(const Job& job, const int8_t* codes, uint64_t* cells, int64_t lines) {
   for (int64_t k = 0; k < lines; ++k) program_line(job, codes, cells, k);
 }
 
-}  // namespace reram
+}  // namespace reram::cuda
 
 const char* reram_cuda_status_text(int32_t) { return "emulated"; }

@@ -4,17 +4,18 @@
 #include <algorithm>
 
 #include "api/reram_cuda.h"
+#include "common/shape.h"
 #include "cuda/lanes.h"
 
-namespace reram {
+namespace reram::cuda {
 
-constexpr int kRowGroup = 16;   // positions of a warp: the rows of a tensor-core product
-constexpr int kFragment = 8;    // bit-lines of a product: its columns
-constexpr int kFragments = 8;   // products side by side: 64 bit-lines, one block of cells
-constexpr int kBlock = 64;      // bit-lines of a block of cells
-constexpr int kChunk = 128;     // word-lines of a product
-constexpr int kChunkWords = 4;  // the same in words
-constexpr int kSliceLanes = 8;  // slices or cycles at most
+constexpr int kRowGroup = 16;     // positions of a warp: the rows of a tensor-core product
+constexpr int kFragment = 8;      // bit-lines of a product: its columns
+constexpr int kFragments = 8;     // products side by side: 64 bit-lines, one block of cells
+constexpr int kBlock = kColumns;  // bit-lines of a block of cells
+constexpr int kChunk = 128;       // word-lines of a product
+constexpr int kChunkWords = 4;    // the same in words
+constexpr int kSliceLanes = 8;    // slices or cycles at most
 constexpr int kWarpCounts = kSliceLanes * kSliceLanes;
 constexpr int kPlaneStride = 68;  // words of 16 rows of a chunk, padded against bank conflicts
 constexpr int kFragmentWords = kFragment * kChunkWords;
@@ -55,41 +56,22 @@ struct Job {
   Layout at;
 };
 
-inline int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-inline bool within(int64_t v, int64_t low, int64_t high) { return low <= v && v <= high; }
-
-inline bool valid(const reram_problem& p) {
-  constexpr int64_t kMost = int64_t(1) << 40;  // keeps products of two sizes within 64 bits
-  int64_t positions = 1, depth = 1;
-  for (int k = 0; k < 3; ++k) {
-    if (!within(p.positions[k], 0, kMost) || !within(p.depth[k], 1, 1 << 22)) return false;
-    positions *= p.positions[k];
-    depth *= p.depth[k];
-    if (!within(positions, 0, kMost) || !within(depth, 1, 1 << 22)) return false;
-  }
-  return within(p.groups, 1, 1 << 20) && within(p.outputs, 1, 1 << 22) && within(p.rows, 1, 4096) &&
-         within(p.cell_bits, 1, 4) && within(p.dac_bits, 1, 4) && within(p.weight_bits, 1, 8) &&
-         within(p.input_bits, 1, 8) && within(p.encoding, RERAM_OFFSET, RERAM_DUAL) &&
-         within(p.tables, 1, 1 << 16) && within(p.buckets, 1, 255);
-}
-
 inline void set_sizes(Job& job, const reram_problem& p) {
+  const Shape shape(p);
   job.p = p;
-  job.positions = p.positions[0] * p.positions[1] * p.positions[2];
-  job.depth = int32_t(p.depth[0] * p.depth[1] * p.depth[2]);
-  job.tiles = up(job.depth, p.rows);
-  job.blocks = up(p.outputs, kBlock);
-  job.height = std::min(p.rows, job.depth);
-  job.chunks = int32_t(up(job.height, kChunk));
-  job.slices = int32_t(up(p.weight_bits, p.cell_bits));
-  job.cycles = int32_t(up(p.input_bits, p.dac_bits));
-  job.signs = p.encoding == RERAM_OFFSET ? 1 : 2;
-  job.sheets = job.signs * p.cell_bits;
+  job.positions = shape.positions;
+  job.depth = int32_t(shape.depth);
+  job.tiles = shape.tiles;
+  job.blocks = shape.blocks;
+  job.height = int32_t(shape.height);
+  job.chunks = int32_t(up(shape.height, kChunk));
+  job.slices = shape.slices;
+  job.cycles = shape.cycles;
+  job.signs = shape.signs;
+  job.sheets = shape.sheets;
   job.passes = p.encoding == RERAM_DUAL ? 2 : 1;
-  const int32_t highest = p.rows * ((1 << p.cell_bits) - 1) * ((1 << p.dac_bits) - 1);
-  job.lowest = p.encoding == RERAM_DIFFERENTIAL ? -highest : 0;
-  job.values = highest - job.lowest + 1;
+  job.lowest = shape.lowest;
+  job.values = int32_t(shape.values());
 }
 
 // Words of the cells by bit-line: [G, T, P, J, chunks, 64 * blocks, 4].
@@ -158,4 +140,4 @@ inline bool divide(Job& job, const Device& device) {
   return job.at.end <= device.shared_per_block;
 }
 
-}  // namespace reram
+}  // namespace reram::cuda

@@ -18,7 +18,7 @@
 #define RERAM_UNROLL
 #endif
 
-namespace reram {
+namespace reram::cuda {
 
 constexpr int kLanes = 32;
 constexpr int kMaxWarps = 8;
@@ -189,4 +189,4 @@ RERAM_DEVICE void transpose_bits(PerLane<uint32_t>& x) {
   }
 }
 
-}  // namespace reram
+}  // namespace reram::cuda

@@ -3,7 +3,7 @@
 
 #include "cuda/job.h"
 
-namespace reram {
+namespace reram::cuda {
 
 // Where a lane's two rows begin to count.
 struct Start {
@@ -148,4 +148,4 @@ struct AnyBits {
   int cycle_ = 0, pass_ = 0, slice_ = 0;
 };
 
-}  // namespace reram
+}  // namespace reram::cuda

@@ -3,7 +3,7 @@
 
 #include "cuda/job.h"
 
-namespace reram {
+namespace reram::cuda {
 
 // One word-line of a block of cells from the codes of 64 bit-lines, with the empty one last. A
 // thread each: neighbours read neighbouring codes.
@@ -73,4 +73,4 @@ inline int64_t transpose_tasks(const Job& job) {
   return transposed_words(job) / (kBlock * kChunkWords);
 }
 
-}  // namespace reram
+}  // namespace reram::cuda
