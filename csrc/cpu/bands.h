@@ -79,9 +79,9 @@ class Bands {
   }
 
   void serve(Job& job) const {
-    job.bands = bands_.data();
-    job.band_count = int(bands_.size());
-    job.narrow_acc = base_;
+    job.narrow.bands = bands_.data();
+    job.narrow.band_count = int(bands_.size());
+    job.narrow.acc = base_;
   }
 
   // Adds the bins that the kernel counted, [bands, J, 256, 8], to [buckets, I, J, V].
@@ -151,7 +151,7 @@ class Bands {
     for (size_t b = 0; b < buckets_.size(); ++b) {
       const int64_t table = job.table(job.set(int(b), i), j);
       for (int v = -buckets_[b].low; v <= buckets_[b].high; ++v) {
-        const int64_t level = table < 0 ? 0 : int64_t(sign) * job.levels[table + v];
+        const int64_t level = table < 0 ? 0 : int64_t(sign) * job.tables.levels[table + v];
         least = std::min(least, level);
         most = std::max(most, level);
       }
@@ -167,9 +167,9 @@ class Bands {
       if (bucket.band != band) continue;
       const int64_t table = job.table(job.set(int(b), i), j);
       for (int v = -bucket.low; v <= bucket.high; ++v) {
-        const int64_t level = table < 0 ? 0 : int64_t(sign) * job.levels[table + v];
+        const int64_t level = table < 0 ? 0 : int64_t(sign) * job.tables.levels[table + v];
         to.level8[bucket.place + v] = int8_t(level - base);
-        to.comparisons8[bucket.place + v] = table < 0 ? 0 : job.comparisons[table + v];
+        to.comparisons8[bucket.place + v] = table < 0 ? 0 : job.tables.comparisons[table + v];
       }
     }
     std::copy_n(to.level8, 128, to.level7);

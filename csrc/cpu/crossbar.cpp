@@ -7,17 +7,17 @@
 
 namespace reram::cpu {
 
-Job::Job(const reram_problem& problem, const uint8_t* input, const uint64_t* programmed)
-    : p(problem), shape(problem), u(input), cells(programmed) {
+Job::Job(const reram_problem& problem, const uint8_t* u, const uint64_t* programmed)
+    : p(problem), shape(problem), cells(programmed), input{u} {
   passes[pass_count++] = {0, p.encoding == RERAM_DIFFERENTIAL ? 1 : -1, 1};
   if (p.encoding == RERAM_DUAL) passes[pass_count++] = {1, -1, -1};
   const bool both = shape.lowest < 0;
-  most4 = both ? 7 : 15;
-  most6 = both ? 31 : 63;
-  most7 = both ? 63 : 127;
-  most = both ? 127 : 255;
+  vector.most4 = both ? 7 : 15;
+  vector.most6 = both ? 31 : 63;
+  vector.most7 = both ? 63 : 127;
+  vector.most = both ? 127 : 255;
   for (int j = 0; j < shape.slices; ++j)
-    weights[j / 2] |= uint16_t(1 << (j * p.cell_bits + j % 2 * 8));
+    vector.weights[j / 2] |= uint16_t(1 << (j * p.cell_bits + j % 2 * 8));
 }
 
 const Kernels* kernels_of(int isa) {
@@ -101,12 +101,12 @@ int32_t reram_histogram(const reram_problem* problem, const uint8_t* u, const ui
     Tables tables(job, edges);
     tables.set_histogram(edges);
     const Windows windows(job);
-    const auto work = job.bands ? kernels->histogram_narrow : kernels->histogram;
+    const auto work = job.narrow.bands ? kernels->histogram_narrow : kernels->histogram;
     const auto count = [&](const Task& task, const Scratch& s) { work(job, task, s); };
     const auto spaces = run(job, false, true, 0, [](int64_t) {}, count);
     for (const Workspace& space : spaces)
-      job.bands ? tables.add_bins(space.scratch.bins, histogram)
-                : add_bins(job, space.scratch, histogram);
+      job.narrow.bands ? tables.add_bins(space.scratch.bins, histogram)
+                       : add_bins(job, space.scratch, histogram);
   } catch (const std::bad_alloc&) {
     return RERAM_NO_MEMORY;
   }

@@ -10,9 +10,11 @@
 
 namespace reram::cpu {
 
+constexpr int64_t kMostThreads = 1 << 12;  // more than any machine has
+
 // Whether there is a problem in range, with a number of threads that may be asked for.
 inline bool valid_call(const reram_problem* p) {
-  return p && valid(*p) && within(p->threads, 1, 1 << 12);
+  return p && valid(*p) && within(p->threads, 1, kMostThreads);
 }
 
 // Null if this machine or this build lacks the instruction set.

@@ -69,6 +69,46 @@ struct alignas(64) Band {
   const ByteTables* const* tables[kMaxPasses];  // [J][8] of the cycles for each pass
 };
 
+struct Input {
+  const uint8_t* u;
+  Gather gather = {};
+};
+
+// The tables as the caller gives them.
+struct GivenTables {
+  const int32_t* levels = nullptr;
+  const uint8_t* comparisons = nullptr;
+  const int32_t* index = nullptr;
+  const uint8_t* bucket_of = nullptr;  // [R + 1] by driven word-lines
+  // What a cycle of weight one adds to every output of a position with no driven word-line, [I].
+  const uint32_t* empty_acc = nullptr;
+};
+
+// The tables as bytes, for the vector path.
+struct VectorTables {
+  // [sets][8] tables of the slices for each pass; null: the levels of this set need the general
+  // path.
+  const ByteTables* const* tables[kMaxPasses] = {};
+  const uint32_t* acc = nullptr;  // [sets] what undoes their base, as for `empty_acc`
+  // Sums (in size) that fit the vector path, with 4, 6 and 7 bits, and at all.
+  int most4, most6, most7, most;
+  // Significances of two slices side by side, as bytes: those of slices without cells are 0.
+  uint16_t weights[kSlices / 2] = {};
+  int addends = 1;  // so many conversions' comparisons add up to a byte at most
+};
+
+// For few bit-lines and many positions the roles change: 64 positions are the bits of a word, a
+// word-line has a word for each cycle, and a slice of a bit-line is a unit.
+struct NarrowTables {
+  // [J][8] tables of the cycles for each pass; null: not this way.
+  const ByteTables* const* tables[kMaxPasses] = {};
+  // Of a layer with differential cells or several activity buckets, and of any histogram; null: not
+  // this way.
+  const Band* bands = nullptr;
+  int band_count = 0;
+  uint32_t acc = 0;  // what a tile adds to every output to undo the base of the byte tables
+};
+
 // A problem with everything that the kernels look up.
 struct Job {
   Job(const reram_problem& p, const uint8_t* u, const uint64_t* cells);
@@ -76,44 +116,21 @@ struct Job {
   RERAM_ALWAYS int set(int bucket, int cycle) const { return bucket * shape.cycles + cycle; }
   // Where the sum 0 lies in the tables; negative: not converted.
   RERAM_ALWAYS int64_t table(int set, int slice) const {
-    const int32_t table = index[set * shape.slices + slice];
+    const int32_t table = tables.index[set * shape.slices + slice];
     return table < 0 ? -1 : table * shape.values() - shape.lowest;
   }
-
-  RERAM_ALWAYS bool is_narrow() const { return narrow[0] || bands; }
+  RERAM_ALWAYS bool is_narrow() const { return narrow.tables[0] || narrow.bands; }
 
   const reram_problem& p;
   Shape shape;
-  const uint8_t* u;
-  const Finish* finish = nullptr;  // null: integers are wanted
-  Gather gather = {};
-  const uint64_t* cells;
-  const int32_t* levels = nullptr;
-  const uint8_t* comparisons = nullptr;
-  const int32_t* index = nullptr;
-  const uint8_t* bucket_of = nullptr;  // [R + 1] by driven word-lines
   Pass passes[kMaxPasses];
   int pass_count = 0;
-  // [sets][8] tables of the slices for each pass; null: the levels of this set need the general
-  // path.
-  const ByteTables* const* bytes[kMaxPasses] = {};
-  // For few bit-lines and many positions the roles change: 64 positions are the bits of a word, a
-  // word-line has a word for each cycle, and a slice of a bit-line is a unit. [J][8] tables of the
-  // cycles for each pass; null: not this way.
-  const ByteTables* const* narrow[kMaxPasses] = {};
-  // Of a narrow layer with differential cells or several activity buckets, and of any histogram of
-  // a narrow layer; null: not this way.
-  const Band* bands = nullptr;
-  int band_count = 0;
-  uint32_t narrow_acc = 0;  // what a tile adds to every output to undo the base of the byte tables
-  // Sums (in size) that fit the vector path, with 4, 6 and 7 bits, and at all.
-  int most4, most6, most7, most;
-  // Significances of two slices side by side, as bytes: those of slices without cells are 0.
-  uint16_t weights[kSlices / 2] = {};
-  int addends = 1;  // so many conversions' comparisons add up to a byte at most
-  // What a cycle of weight one adds to every output of a position: with no driven word-line [I],
-  // and to undo the base of the byte tables [sets].
-  const uint32_t *empty_acc = nullptr, *vector_acc = nullptr;
+  const uint64_t* cells;
+  Input input;
+  GivenTables tables;
+  VectorTables vector;
+  NarrowTables narrow;
+  const Finish* finish = nullptr;  // null: integers are wanted
 };
 
 // A part of the work: positions [m0, m1) and blocks [b0, b1) of one group.

@@ -71,10 +71,10 @@ inline void each_path(const Job& job, const Task& task, const Scratch& s, const 
                  job.p.dac_bits,
                  s.units + path * room + first,
                  count,
-                 job.weights,
-                 job.bytes[&pass - job.passes],
+                 job.vector.weights,
+                 job.vector.tables[&pass - job.passes],
                  first_bits(columns),
-                 job.addends,
+                 job.vector.addends,
                  sums,
                  s.bins};
       w.count_into(s, i, false);
@@ -183,7 +183,7 @@ void convert(const Job& job, const Task& task, const Scratch& s, int32_t* acc) {
           if (table < 0)
             s.skipped[at] += empty;
           else
-            s.counts[at * kCountLanes] += empty * job.comparisons[table];
+            s.counts[at * kCountLanes] += empty * job.tables.comparisons[table];
         }
       }
     }

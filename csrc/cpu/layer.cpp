@@ -127,7 +127,8 @@ class Codes {
 };
 
 bool valid_layer(const reram_problem& p, const reram_layer& l) {
-  constexpr int64_t kMost = 1 << 24;
+  constexpr int64_t kMost = 1 << 24;   // keeps products of two within 64 bits
+  constexpr double kMostCodes = 1e15;  // more than any memory
   if (!(l.input_scale > 0) || !within(l.input_zero, 0, (1 << p.input_bits) - 1)) return false;
   const int64_t sizes[] = {l.image_rows, l.image_columns};
   double codes = double(p.positions[0]) * double(p.groups) * double(p.depth[0]);
@@ -142,7 +143,7 @@ bool valid_layer(const reram_problem& p, const reram_layer& l) {
     codes *= double(padded);
   }
   const bool planes = l.x_strides[3] == 1 || l.image_columns == 1;
-  return codes < 1e15 && (planes || l.x_strides[1] == 1);
+  return codes < kMostCodes && (planes || l.x_strides[1] == 1);
 }
 
 }  // namespace
@@ -170,7 +171,7 @@ int32_t reram_forward(const reram_problem* problem, const reram_layer* layer, co
     if (!tables.set(levels, comparisons, edges, index)) return RERAM_OVERFLOW;
     const Codes codes(p, *layer, job.is_narrow());
     codes.serve(p);
-    job.u = codes.data();
+    job.input.u = codes.data();
     const Windows windows(job);
     const int64_t channels = p.groups * p.outputs;
     std::vector<float> scales(scale, scale + channels);
@@ -181,8 +182,8 @@ int32_t reram_forward(const reram_problem* problem, const reram_layer* layer, co
     job.finish = &finish;
     const Quantizer q = {layer->input_scale, float(layer->input_zero),
                          float((1 << p.input_bits) - 1)};
-    // Lines of a piece: enough codes that taking a piece costs nothing beside it.
-    const int64_t step = std::max<int64_t>(1, 16384 / codes.line_codes());
+    constexpr int64_t kPieceCodes = 16384;  // so many that taking a piece costs nothing beside it
+    const int64_t step = std::max<int64_t>(1, kPieceCodes / codes.line_codes());
     std::atomic<bool> finite{true};
     const auto prepare = [&](int64_t piece) {
       const int64_t last = std::min((piece + 1) * step, codes.lines());

@@ -88,7 +88,7 @@ void narrow_inputs(const Job& job, const Task& task, const Scratch& s, int64_t t
   std::memset(s.inputs, 0, size_t(job.shape.sheet_words()) * sizeof(uint64_t));
   for (int64_t r = 0; r < height; ++r) {
     alignas(64) uint8_t codes[kColumns];
-    Vec::load_codes(s.codes + first_position, job.gather.offsets[first + r], runs, codes);
+    Vec::load_codes(s.codes + first_position, job.input.gather.offsets[first + r], runs, codes);
     for (uint8_t& code : codes) code &= mask;
     Vec::transpose(codes, s.inputs + r * kSlices);
     if (p.encoding == RERAM_OFFSET && constant)
@@ -205,15 +205,15 @@ void each_band(const Job& job, const Scratch& s, Sweep w, const Work& work) {
   w.inside = inside;
   uint8_t most = 0;
   if (job.p.buckets == 1) {
-    std::memset(places, job.bands[0].place[0], sizeof places);
+    std::memset(places, job.narrow.bands[0].place[0], sizeof places);
   } else {
     count_driven<Vec>(job, s, w, driven);
     most = largest(driven);
   }
-  for (int k = 0; k < job.band_count && job.bands[k].fewest <= most; ++k) {
-    const Band& band = job.bands[k];
+  for (int k = 0; k < job.narrow.band_count && job.narrow.bands[k].fewest <= most; ++k) {
+    const Band& band = job.narrow.bands[k];
     if (job.p.buckets > 1) look_up_driven<Vec>(job, band.place, driven, places);
-    if (job.band_count > 1) {
+    if (job.narrow.band_count > 1) {
       look_up_driven<Vec>(job, band.inside, driven, inside);
       if (!largest(inside)) continue;
     }
@@ -234,7 +234,7 @@ inline void count_skipped(const Job& job, const Scratch& s, uint64_t positions) 
 
 template <class Vec>
 void convert_strip(const Job& job, const Scratch& s, int pass, int path, const Sweep& w) {
-  if (!job.bands) {
+  if (!job.narrow.bands) {
     sweep_slices(job, s, w, [&](const Sweep& slice) {
       slice.counts ? convert_path<Vec, false, true>(path, slice)
                    : convert_path<Vec, false, false>(path, slice);
@@ -253,7 +253,7 @@ void convert_strip(const Job& job, const Scratch& s, int pass, int path, const S
 
 inline int narrow_path(const Job& job, int most) {
   if (most < 64) return most < 16 ? kFour : kSix;
-  return most < 128 && !job.bands ? kSeven : kEight;
+  return most < 128 && !job.narrow.bands ? kSeven : kEight;
 }
 
 // Calls `work(pass, path, first position, sweep)` for all tiles, passes, and strips of a task.
@@ -278,9 +278,9 @@ void each_strip(const Job& job, const Task& task, const Scratch& s, uint32_t* co
                              s.units,
                              int(job.p.outputs),
                              kCycleWeights,
-                             job.narrow[q],
+                             job.narrow.tables[q],
                              first_bits(positions),
-                             job.addends,
+                             job.vector.addends,
                              nullptr,
                              s.bins};
         work(q, path, m, sweep);
@@ -295,7 +295,7 @@ void convert_narrow(const Job& job, const Task& task, const Scratch& s, int32_t*
   const int64_t strip_sums = job.p.outputs * kColumns;
   locate(job, task, s);
   uint32_t constant[kNarrowPositions] = {};
-  for (int m = 0; m < count; ++m) constant[m] = job.narrow_acc * uint32_t(job.shape.tiles);
+  for (int m = 0; m < count; ++m) constant[m] = job.narrow.acc * uint32_t(job.shape.tiles);
   std::memset(s.sums, 0, size_t((count + kColumns - 1) / kColumns * strip_sums) * sizeof(uint32_t));
   each_strip<Vec>(job, task, s, constant, [&](int pass, int path, int m, Sweep w) {
     w.sums = s.sums + m / kColumns * strip_sums;
@@ -322,7 +322,7 @@ void histogram_narrow(const Job& job, const Task& task, const Scratch& s) {
   each_strip<Vec>(job, task, s, nullptr, [&](int, int path, int, const Sweep& w) {
     each_band<Vec>(job, s, w, [&](const Band& band, Sweep in_band) {
       const int units = w.count * job.shape.slices;
-      in_band.bins += (&band - job.bands) * band_bins;
+      in_band.bins += (&band - job.narrow.bands) * band_bins;
       if (path == kFour)
         histogram_units<Vec, 4>(units, in_band);
       else if (path == kSix)

@@ -41,7 +41,7 @@ inline void copy_codes(uint8_t* to, const uint8_t* from, int64_t length) {
 
 // Codes of one position in one tile, in the order of their addresses.
 inline void gather_codes(const Job& job, int64_t t, const uint8_t* position, uint8_t* row) {
-  const Gather& g = job.gather;
+  const Gather& g = job.input.gather;
   for (int64_t k = g.first[t]; k < g.first[t + 1]; ++k)
     copy_codes(row + g.segments[k].at, position + g.segments[k].offset, g.segments[k].length);
 }
@@ -59,15 +59,17 @@ struct Tile {
 };
 
 inline int path_of(const Job& job, int reach, int set) {
-  if (reach > job.most || (job.bytes[0] && !job.bytes[0][set * kSlices])) return kWide;
-  return kFour + (reach > job.most4) + (reach > job.most6) + (reach > job.most7);
+  if (reach > job.vector.most || (job.vector.tables[0] && !job.vector.tables[0][set * kSlices]))
+    return kWide;
+  return kFour + (reach > job.vector.most4) + (reach > job.vector.most6) +
+         (reach > job.vector.most7);
 }
 
 // Where the inputs and the outputs of a task's positions lie.
 inline void locate(const Job& job, const Task& task, const Scratch& s) {
   const int64_t *size = job.p.positions, *u = job.p.u_stride_position;
   const int64_t none[4] = {}, *y = job.finish ? job.finish->strides : none;
-  const uint8_t* first = job.u + task.group * job.p.u_stride_group;
+  const uint8_t* first = job.input.u + task.group * job.p.u_stride_group;
   const int64_t code_step = u[2], place_step = y[3], count = task.m1 - task.m0;
   int64_t column = task.m0 % size[2], row = task.m0 / size[2];
   for (int64_t m = 0, n; m < count; m += n, column = 0, ++row) {
@@ -160,7 +162,7 @@ Tile make_units(const Job& job, const Task& task, const Scratch& s, int64_t t) {
   const Shape& shape = job.shape;
   const int64_t count = task.m1 - task.m0, height = shape.height;
   const int words = shape.words;
-  const uint16_t* line_of = job.gather.lines + t * job.gather.stride;
+  const uint16_t* line_of = job.input.gather.lines + t * job.input.gather.stride;
   Tile tile = {};
   uint16_t* lines = s.lines;
   const bool drives = s.drives && task.b0 == 0;  // bit-lines may be divided among tasks
@@ -169,7 +171,7 @@ Tile make_units(const Job& job, const Task& task, const Scratch& s, int64_t t) {
     const int left = kCycles - bit, bits = OneBit                  ? 1
                                            : job.p.dac_bits < left ? job.p.dac_bits
                                                                    : left;
-    const uint32_t empty = job.empty_acc ? job.empty_acc[i] << bit : 0;
+    const uint32_t empty = job.tables.empty_acc ? job.tables.empty_acc[i] << bit : 0;
     int* const end = tile.ends[i + 1];
     std::memcpy(end, tile.ends[i], sizeof tile.ends[i]);
     int64_t all_driven = 0;
@@ -186,8 +188,8 @@ Tile make_units(const Job& job, const Task& task, const Scratch& s, int64_t t) {
       int reach = active[0];
       for (int d = 1; d < bits; ++d) reach += active[d] << d;
       reach *= (1 << job.p.cell_bits) - 1;
-      const int set = job.set(job.bucket_of[driven], i), path = path_of(job, reach, set);
-      if (path != kWide && job.vector_acc) s.constant[m] += job.vector_acc[set] << bit;
+      const int set = job.set(job.tables.bucket_of[driven], i), path = path_of(job, reach, set);
+      if (path != kWide && job.vector.acc) s.constant[m] += job.vector.acc[set] << bit;
       Unit& unit = s.units[path * count * shape.cycles + end[path]++];
       unit.position = int32_t(m);
       unit.reach = reach;

@@ -17,20 +17,24 @@
 
 namespace reram::cpu {
 
+constexpr int64_t kTasksOfAThread = 4;  // so that the last one to end is not long alone
+constexpr double kThreadSums = 1e6;     // bit-line sums that are worth waking a thread for
+
 // Positions of a task: enough to reuse a tile's cells, few enough that the accumulators and the
 // lists of driven word-lines stay in L2, and that every thread finds work until the end.
 inline int64_t task_positions(const Job& job) {
   const int64_t threads = job.p.threads, groups = job.p.groups, positions = job.shape.positions;
   if (positions == 0) return 1;
   if (job.is_narrow()) {
-    const int64_t strip = up(positions, up(4 * threads, groups));
+    const int64_t strip = up(positions, up(kTasksOfAThread * threads, groups));
     return std::min<int64_t>(up(strip, kColumns) * kColumns, kNarrowPositions);
   }
-  constexpr int64_t kMost = 64, kLeast = 8, kCache = 1 << 19;
+  constexpr int64_t kMost = 64, kLeast = 8;  // more reuse no more, fewer hardly
+  constexpr int64_t kCache = 1 << 19;        // bytes: half of a small L2
   const int64_t sums = job.shape.blocks * kColumns * 4;
   const int64_t lines = job.shape.cycles * job.p.dac_bits * job.shape.height * 2;
   const int64_t most = std::min(std::max(kCache / (sums + lines), kLeast), kMost);
-  const int64_t wanted = threads > 1 ? up(4 * threads, groups) : 1;
+  const int64_t wanted = threads > 1 ? up(kTasksOfAThread * threads, groups) : 1;
   const int64_t strips = std::max(up(positions, most), std::min(wanted, up(positions, kLeast)));
   return up(positions, strips);
 }
@@ -99,7 +103,8 @@ class Workspace {
     if (counts) take(scratch.skipped, kCycles * kSlices);
     if (counts) take(scratch.drives, kCycles);
     if (bins) take(scratch.histogram, sets * shape.slices * shape.values());
-    if (bins) take(scratch.bins, std::max<int64_t>(sets, job.band_count * kSlices) * 256 * kSlices);
+    if (bins)
+      take(scratch.bins, std::max<int64_t>(sets, job.narrow.band_count * kSlices) * 256 * kSlices);
   }
 
   int64_t total_ = 0, zeroed_ = 0;
@@ -112,11 +117,10 @@ template <class Prepare, class Work>
 std::vector<Workspace> run(const Job& job, bool counts, bool bins, int64_t pieces,
                            const Prepare& prepare, const Work& work) {
   const std::vector<Task> tasks = divide(job);
-  // Waking a thread costs microseconds: give each at least about a million bit-line sums.
   const double sums = double(job.shape.positions) * double(job.p.groups) * double(job.p.outputs) *
                       double(job.shape.tiles) * job.shape.cycles * job.shape.slices *
                       job.pass_count;
-  [[maybe_unused]] const int64_t useful = std::max<int64_t>(1, int64_t(sums / 1e6));
+  [[maybe_unused]] const int64_t useful = std::max<int64_t>(1, int64_t(sums / kThreadSums));
 #ifdef _OPENMP
   const int64_t threads =
       std::min({int64_t(job.p.threads), useful, std::max<int64_t>(1, int64_t(tasks.size()))});

@@ -20,18 +20,18 @@ class Tables {
       while (bucket + 1 < job.p.buckets && edges[bucket + 1] <= active) ++bucket;
       bucket_of_[size_t(active)] = uint8_t(bucket);
     }
-    job.bucket_of = bucket_of_.data();
+    job.tables.bucket_of = bucket_of_.data();
   }
 
   // False if the tables could overflow the accumulator.
   bool set(const int32_t* levels, const uint8_t* comparisons, const int32_t* edges,
            const int32_t* index) {
-    job_.levels = levels;
-    job_.comparisons = comparisons;
-    job_.index = index;
+    job_.tables.levels = levels;
+    job_.tables.comparisons = comparisons;
+    job_.tables.index = index;
     if (!fits()) return false;
     const uint8_t* last = comparisons + job_.p.tables * job_.shape.values();
-    job_.addends = 255 / std::max<int>(1, *std::max_element(comparisons, last));
+    job_.vector.addends = 255 / std::max<int>(1, *std::max_element(comparisons, last));
     empty_acc_.assign(size_t(job_.shape.cycles), 0);
     for (int i = 0; i < job_.shape.cycles; ++i)
       for (int q = 0; q < job_.pass_count; ++q)
@@ -41,7 +41,7 @@ class Tables {
             empty_acc_[size_t(i)] += uint32_t(job_.passes[q].sign) * uint32_t(levels[table])
                                      << (j * job_.p.cell_bits);
         }
-    job_.empty_acc = empty_acc_.data();
+    job_.tables.empty_acc = empty_acc_.data();
     const bool banded = job_.p.buckets > 1 || job_.shape.lowest < 0;
     if (banded && narrow_pays(true) && bands_.plan(job_, edges) && bands_.fill(job_))
       bands_.serve(job_);
@@ -66,7 +66,7 @@ class Tables {
     const Shape& shape = job_.shape;
     std::vector<std::pair<int64_t, int64_t>> ranges(static_cast<size_t>(p.tables));
     for (int k = 0; k < p.tables; ++k) {
-      const int32_t* first = job_.levels + k * shape.values();
+      const int32_t* first = job_.tables.levels + k * shape.values();
       const auto range = std::minmax_element(first, first + shape.values());
       ranges[size_t(k)] = {*range.first, *range.second};
     }
@@ -76,7 +76,7 @@ class Tables {
         for (int j = 0; j < shape.slices; ++j) {
           int64_t low = INT64_MAX, high = INT64_MIN;
           for (int b = 0; b < p.buckets; ++b) {
-            const int32_t table = job_.index[job_.set(b, i) * shape.slices + j];
+            const int32_t table = job_.tables.index[job_.set(b, i) * shape.slices + j];
             const auto range = table < 0 ? std::pair<int64_t, int64_t>() : ranges[size_t(table)];
             const int64_t x = job_.passes[q].sign * range.first;
             const int64_t y = job_.passes[q].sign * range.second;
@@ -92,7 +92,7 @@ class Tables {
                               ? double(shape.depth) * ones * double(1 << (p.weight_bits - 1))
                               : 0;
     const double tiles = double(shape.tiles);
-    return least * tiles - offset >= -2147483648.0 && most * tiles <= 2147483647.0;
+    return least * tiles - offset >= INT32_MIN && most * tiles <= INT32_MAX;
   }
 
   // Byte tables for the vector path, each over the sums that its bucket can have.
@@ -105,21 +105,23 @@ class Tables {
       pointers_[q].assign(size_t(sets_) * kSlices, &none);
       for (int bucket = 0; bucket < job_.p.buckets; ++bucket) {
         const int32_t last = bucket + 1 < job_.p.buckets ? edges[bucket + 1] - 1 : shape.highest;
-        const int32_t reach = std::min(std::min(last, shape.highest / each) * each, job_.most);
+        const int32_t reach =
+            std::min(std::min(last, shape.highest / each) * each, job_.vector.most);
         packed_.assign(size_t(job_.p.tables), {});
         for (int i = 0; i < shape.cycles; ++i) pack_set(q, job_.set(bucket, i), reach);
       }
-      job_.bytes[q] = pointers_[q].data();
+      job_.vector.tables[q] = pointers_[q].data();
     }
-    if (job_.p.buckets == 1 && shape.lowest == 0 && shape.height <= job_.most && narrow_pays(false))
+    if (job_.p.buckets == 1 && shape.lowest == 0 && shape.height <= job_.vector.most &&
+        narrow_pays(false))
       pack_narrow();
     // A set that one pass cannot serve is refused by the first pointer of the first pass.
-    job_.vector_acc = vector_acc_.data();
+    job_.vector.acc = vector_acc_.data();
   }
 
   void pack_set(int q, int set, int32_t reach) {
     for (int j = 0; j < job_.shape.slices; ++j) {
-      const int32_t table = job_.index[set * job_.shape.slices + j];
+      const int32_t table = job_.tables.index[set * job_.shape.slices + j];
       if (table < 0) continue;
       Packed& packed = packed_[size_t(table)];
       if (!packed.tried) packed = fill(job_.passes[q].sign, job_.table(set, j), reach);
@@ -139,19 +141,21 @@ class Tables {
     const Shape& shape = job_.shape;
     if (p.cell_bits > 1 || p.dac_bits > 1 || p.outputs > kColumns) return false;
     const int64_t units = (shape.positions + kColumns - 1) / kColumns * p.outputs * shape.slices;
-    return (banded ? 2.0 : 1.6) * double(units) < double(shape.positions * shape.cycles);
+    constexpr double kUnitCost = 1.6, kBandedUnitCost = 2;  // of an ordinary unit
+    return (banded ? kBandedUnitCost : kUnitCost) * double(units) <
+           double(shape.positions * shape.cycles);
   }
 
   void pack_narrow() {
     for (int set = 0; set < sets_; ++set)
       if (!pointers_[0][size_t(set * kSlices)]) return;
-    for (int i = 0; i < job_.shape.cycles; ++i) job_.narrow_acc += vector_acc_[size_t(i)] << i;
+    for (int i = 0; i < job_.shape.cycles; ++i) job_.narrow.acc += vector_acc_[size_t(i)] << i;
     for (int q = 0; q < job_.pass_count; ++q) {
       narrow_[q].assign(size_t(job_.shape.slices) * kSlices, &bytes_.front());
       for (int i = 0; i < job_.shape.cycles; ++i)
         for (int j = 0; j < job_.shape.slices; ++j)
           narrow_[q][size_t(j * kSlices + i)] = pointers_[q][size_t(i * kSlices + j)];
-      job_.narrow[q] = narrow_[q].data();
+      job_.narrow.tables[q] = narrow_[q].data();
     }
   }
 
@@ -164,7 +168,7 @@ class Tables {
 
   Packed fill(int sign, int64_t table, int32_t reach) {
     const int32_t from = job_.shape.lowest < 0 ? -reach : 0;
-    auto level = [&](int32_t v) { return int64_t(sign) * job_.levels[table + v]; };
+    auto level = [&](int32_t v) { return int64_t(sign) * job_.tables.levels[table + v]; };
     int64_t low = INT64_MAX, high = INT64_MIN;
     for (int32_t v = from; v <= reach; ++v) {
       low = std::min(low, level(v));
@@ -175,7 +179,7 @@ class Tables {
     ByteTables& to = bytes_.emplace_back();
     for (int32_t v = from; v <= reach; ++v) {
       to.level8[uint8_t(v)] = int8_t(level(v) - base);
-      to.comparisons8[uint8_t(v)] = job_.comparisons[table + v];
+      to.comparisons8[uint8_t(v)] = job_.tables.comparisons[table + v];
     }
     auto narrow = [&](int bits, int8_t* levels, uint8_t* made) {
       const int half = from < 0 ? 1 << (bits - 1) : 0;

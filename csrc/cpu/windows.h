@@ -26,7 +26,7 @@ class Windows {
       gather_tile(offsets_.data() + from, height, lines_.data() + t * stride);
       first_.push_back(int64_t(segments_.size()));
     }
-    job.gather = {offsets_.data(), segments_.data(), first_.data(), lines_.data(), stride};
+    job.input.gather = {offsets_.data(), segments_.data(), first_.data(), lines_.data(), stride};
   }
 
  private:

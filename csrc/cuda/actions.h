@@ -20,25 +20,26 @@ struct Convert {
   // --- phases of a block ---
 
   static RERAM_DEVICE void prepare(const Job& job, const Shared& s, int thread, int threads) {
-    const int sets = job.p.buckets * job.cycles * job.slices;
-    const int64_t entries = int64_t(job.p.tables) * job.values;
+    const int sets = job.p.buckets * job.size.cycles * job.size.slices;
+    const int64_t entries = int64_t(job.p.tables) * job.size.values;
     if (Resident) {
       for (int64_t k = thread; k <= entries; k += threads) {
-        s.levels[k] = k < entries ? read_only(job.levels + k) : 0;
-        if (Count) s.comparisons[k] = k < entries ? read_only(job.comparisons + k) : 0;
+        s.levels[k] = k < entries ? read_only(job.in.levels + k) : 0;
+        if (Count) s.comparisons[k] = k < entries ? read_only(job.in.comparisons + k) : 0;
       }
       for (int k = thread; k < sets; k += threads) {
-        const int32_t table = read_only(job.index + k);
-        s.offsets[k] = int32_t(table < 0 ? entries : table * job.values - job.lowest);
+        const int32_t table = read_only(job.in.index + k);
+        s.offsets[k] = int32_t(table < 0 ? entries : table * job.size.values - job.size.lowest);
       }
     }
     // With separate conversions of a pair the levels of two empty bit-lines cancel.
-    for (int i = thread; i < job.cycles; i += threads) {
+    for (int i = thread; i < job.size.cycles; i += threads) {
       uint32_t sum = 0;
-      for (int j = 0; j < job.slices && job.passes == 1; ++j) {
-        const int32_t table = read_only(job.index + i * job.slices + j);
+      for (int j = 0; j < job.size.slices && job.size.passes == 1; ++j) {
+        const int32_t table = read_only(job.in.index + i * job.size.slices + j);
         if (table >= 0)
-          sum += uint32_t(read_only(job.levels + int64_t(table) * job.values - job.lowest))
+          sum += uint32_t(
+                     read_only(job.in.levels + int64_t(table) * job.size.values - job.size.lowest))
                  << (i * job.p.dac_bits + j * job.p.cell_bits);
       }
       s.empty[i] = sum;
@@ -65,8 +66,8 @@ struct Convert {
         if (!part.holds(row, column)) continue;
         uint32_t acc = state.acc[lane].v[n][e] + state.constant;
         if (offset) acc -= s.total[part.row_group * kRowGroup + row] << (job.p.weight_bits - 1);
-        job.acc[((part.first + row) * job.p.groups + item.group) * job.p.outputs +
-                part.block * kBlock + column] = int32_t(acc);
+        job.out.acc[((part.first + row) * job.p.groups + item.group) * job.p.outputs +
+                    part.block * kBlock + column] = int32_t(acc);
       }
     });
   }
@@ -74,23 +75,23 @@ struct Convert {
   // Adds up what the warps of a block counted in one item.
   static RERAM_DEVICE void end_item(const Job& job, const Shared& s, const Item& item, int thread,
                                     int warps) {
-    const int each = job.cycles * job.slices;
+    const int each = job.size.cycles * job.size.slices;
     const int64_t columns =
-        Part::least(job.column_groups * kBlock, job.p.outputs - item.block * kBlock);
+        Part::least(job.split.column_groups * kBlock, job.p.outputs - item.block * kBlock);
     for (int k = thread; Count && k < each; k += warps * kLanes) {
-      const int i = k / job.slices, at = i * kSliceLanes + k % job.slices;
+      const int i = k / job.size.slices, at = i * kSliceLanes + k % job.size.slices;
       int64_t made = 0;
       for (int warp = 0; warp < warps; ++warp) {
         made += s.made[warp * kWarpCounts + at];
         s.made[warp * kWarpCounts + at] = 0;
       }
-      add(job.counts + k, made);
-      if (read_only(job.index + k) < 0)
-        add(job.counts + each + k, s.undriven[i] * columns * job.passes);
+      add(job.out.counts + k, made);
+      if (read_only(job.in.index + k) < 0)
+        add(job.out.counts + each + k, s.undriven[i] * columns * job.size.passes);
     }
     // The positions are packed for each part of the bit-lines.
-    if (Count && item.block == 0 && thread < job.cycles)
-      add(job.drives + thread, int64_t(s.driven[thread]));
+    if (Count && item.block == 0 && thread < job.size.cycles)
+      add(job.out.drives + thread, int64_t(s.driven[thread]));
   }
 
   static RERAM_DEVICE void finish(const Job&, const Shared&, int, int, int) {}
@@ -105,11 +106,11 @@ struct Convert {
     if (!Count || part_.rows <= 0) return;
     lanes([&](int lane) {  // a slice each
       if (lane < first || lane >= last) return;
-      const int32_t table = read_only(job_.index + i * job_.slices + lane);
+      const int32_t table = read_only(job_.in.index + i * job_.size.slices + lane);
       if (table < 0) return;
-      const int64_t at = int64_t(table) * job_.values - job_.lowest;
-      made_[i * kSliceLanes + lane] +=
-          int64_t(read_only(job_.comparisons + at)) * part_.rows * part_.columns * job_.passes;
+      const int64_t at = int64_t(table) * job_.size.values - job_.size.lowest;
+      made_[i * kSliceLanes + lane] += int64_t(read_only(job_.in.comparisons + at)) * part_.rows *
+                                       part_.columns * job_.size.passes;
     });
   }
 
@@ -120,7 +121,7 @@ struct Convert {
       RERAM_UNROLL
       for (int h = 0; h < 2; ++h) {
         const int bucket = uint8_t(state[quad_row(lane, 2 * h) * kSliceLanes + i]);
-        set_[lane].v[h] = (bucket * job_.cycles + i) * job_.slices;
+        set_[lane].v[h] = (bucket * job_.size.cycles + i) * job_.size.slices;
       }
     });
   }
@@ -133,8 +134,8 @@ struct Convert {
         const int set = set_[lane].v[h] + j;
         start_[lane].v[h] = Resident ? s_.offsets[set] : 0;
         if (!Resident) {
-          const int32_t table = read_only(job_.index + set);
-          at_[lane].v[h] = table < 0 ? -1 : int64_t(table) * job_.values - job_.lowest;
+          const int32_t table = read_only(job_.in.index + set);
+          at_[lane].v[h] = table < 0 ? -1 : int64_t(table) * job_.size.values - job_.size.lowest;
         }
       }
       made_here_[lane] = 0;
@@ -157,8 +158,8 @@ struct Convert {
           if (Count && exists) made_here_[lane] += s_.comparisons[d[lane].v[e]];
         } else if (at_[lane].v[e / 2] >= 0) {
           const int64_t at = at_[lane].v[e / 2] + d[lane].v[e];
-          acc += weight_ * uint32_t(read_only(job_.levels + at));
-          if (Count && exists) made_here_[lane] += read_only(job_.comparisons + at);
+          acc += weight_ * uint32_t(read_only(job_.in.levels + at));
+          if (Count && exists) made_here_[lane] += read_only(job_.in.comparisons + at);
         }
       }
     });
@@ -196,18 +197,19 @@ struct Histogram {
   struct State {};
 
   static RERAM_DEVICE void prepare(const Job& job, const Shared& s, int thread, int threads) {
-    const int bins = Resident ? job.p.buckets * job.cycles * job.values : 0;
+    const int bins = Resident ? job.p.buckets * job.size.cycles * job.size.values : 0;
     for (int k = thread; k < bins; k += threads) s.bins[k] = 0;
   }
   static RERAM_DEVICE void begin(State&) {}
   static RERAM_DEVICE void end(const Job&, const Shared&, const Item&, const Part&, State&) {}
   static RERAM_DEVICE void end_item(const Job&, const Shared&, const Item&, int, int) {}
   static RERAM_DEVICE void finish(const Job& job, const Shared& s, int j, int thread, int threads) {
-    const int bins = Resident ? job.p.buckets * job.cycles * job.values : 0;
+    const int bins = Resident ? job.p.buckets * job.size.cycles * job.size.values : 0;
     for (int k = thread; k < bins; k += threads)
       if (s.bins[k])
-        add(job.histogram + (int64_t(k / job.values) * job.slices + j) * job.values +
-                k % job.values,
+        add(job.out.histogram +
+                (int64_t(k / job.size.values) * job.size.slices + j) * job.size.values +
+                k % job.size.values,
             int64_t(s.bins[k]));
   }
 
@@ -219,7 +221,7 @@ struct Histogram {
     if (part_.rows <= 0) return;
     lanes([&](int lane) {  // a slice each
       if (lane >= first && lane < last)
-        count(bin(0, i, lane), uint32_t(part_.rows * part_.columns * job_.passes));
+        count(bin(0, i, lane), uint32_t(part_.rows * part_.columns * job_.size.passes));
     });
   }
 
@@ -255,14 +257,14 @@ struct Histogram {
 
  private:
   RERAM_DEVICE int bin(int bucket, int i, int j) const {
-    const int set = bucket * job_.cycles + i;
-    return (Resident ? set : set * job_.slices + j) * job_.values - job_.lowest;
+    const int set = bucket * job_.size.cycles + i;
+    return (Resident ? set : set * job_.size.slices + j) * job_.size.values - job_.size.lowest;
   }
   RERAM_DEVICE void count(int at, uint32_t times) const {
     if (Resident)
       add(s_.bins + at, times);
     else
-      add(job_.histogram + at, int64_t(times));
+      add(job_.out.histogram + at, int64_t(times));
   }
 
   const Job& job_;
@@ -276,20 +278,21 @@ struct Histogram {
 template <class Sums, class Action>
 RERAM_DEVICE void run(const Job& job, const Block& block, char* memory) {
   const Shared s(job, memory);
-  const int warps = block.warps(), threads = warps * kLanes, rows = job.row_groups * kRowGroup;
+  const int warps = block.warps(), threads = warps * kLanes,
+            rows = job.split.row_groups * kRowGroup;
   const auto each_thread = [&](auto phase) {
     block.each_warp([&](int warp) { lanes([&](int lane) { phase(warp * kLanes + lane); }); });
   };
   // A histogram's block keeps to one slice.
-  const int parts = job.histogram ? job.slices : 1, slice = int(block.index() % parts);
-  const int first_slice = job.histogram ? slice : 0;
-  const int last_slice = job.histogram ? slice + 1 : job.slices;
+  const int parts = job.out.histogram ? job.size.slices : 1, slice = int(block.index() % parts);
+  const int first_slice = job.out.histogram ? slice : 0;
+  const int last_slice = job.out.histogram ? slice + 1 : job.size.slices;
   PerWarp<typename Action::State> state;
   each_thread([&](int thread) {
     Action::prepare(job, s, thread, threads);
     fill_buckets(job, s, thread, threads);
   });
-  for (int64_t k = block.index() / parts; k < job.items; k += block.count() / parts) {
+  for (int64_t k = block.index() / parts; k < job.split.items; k += block.count() / parts) {
     const Item item(job, k);
     each_thread([&](int thread) {
       for (int row = thread; row < rows; row += threads) begin_row(job, s, item, row);
@@ -297,7 +300,7 @@ RERAM_DEVICE void run(const Job& job, const Block& block, char* memory) {
     });
     block.each_warp([&](int warp) { Action::begin(state[warp]); });
     block.barrier();
-    for (int64_t tile = 0; tile < job.tiles; ++tile) {
+    for (int64_t tile = 0; tile < job.size.tiles; ++tile) {
       block.each_warp([&](int warp) { pack(job, s, item, tile, warp, warps); });
       block.barrier();
       block.each_warp([&](int warp) {

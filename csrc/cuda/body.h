@@ -13,19 +13,19 @@ namespace reram::cuda {
 // A block's shared memory.
 struct Shared {
   RERAM_DEVICE Shared(const Job& job, char* m)
-      : base(reinterpret_cast<int64_t*>(m + job.at.base)),
-        made(reinterpret_cast<int64_t*>(m + job.at.made)),
-        planes(reinterpret_cast<uint32_t*>(m + job.at.planes)),
-        total(reinterpret_cast<uint32_t*>(m + job.at.total)),
-        undriven(reinterpret_cast<uint32_t*>(m + job.at.undriven)),
-        driven(reinterpret_cast<uint32_t*>(m + job.at.driven)),
-        empty(reinterpret_cast<uint32_t*>(m + job.at.empty)),
-        state(reinterpret_cast<uint16_t*>(m + job.at.state)),
-        bucket_of(reinterpret_cast<uint8_t*>(m + job.at.bucket_of)),
-        offsets(reinterpret_cast<int32_t*>(m + job.at.offsets)),
-        levels(reinterpret_cast<int32_t*>(m + job.at.levels)),
-        comparisons(reinterpret_cast<uint8_t*>(m + job.at.comparisons)),
-        bins(reinterpret_cast<uint32_t*>(m + job.at.bins)) {}
+      : base(reinterpret_cast<int64_t*>(m + job.split.at.base)),
+        made(reinterpret_cast<int64_t*>(m + job.split.at.made)),
+        planes(reinterpret_cast<uint32_t*>(m + job.split.at.planes)),
+        total(reinterpret_cast<uint32_t*>(m + job.split.at.total)),
+        undriven(reinterpret_cast<uint32_t*>(m + job.split.at.undriven)),
+        driven(reinterpret_cast<uint32_t*>(m + job.split.at.driven)),
+        empty(reinterpret_cast<uint32_t*>(m + job.split.at.empty)),
+        state(reinterpret_cast<uint16_t*>(m + job.split.at.state)),
+        bucket_of(reinterpret_cast<uint8_t*>(m + job.split.at.bucket_of)),
+        offsets(reinterpret_cast<int32_t*>(m + job.split.at.offsets)),
+        levels(reinterpret_cast<int32_t*>(m + job.split.at.levels)),
+        comparisons(reinterpret_cast<uint8_t*>(m + job.split.at.comparisons)),
+        bins(reinterpret_cast<uint32_t*>(m + job.split.at.bins)) {}
 
   int64_t* base;       // [rows] where a position's window begins
   int64_t* made;       // [warps, 8, 8] comparisons by cycle and slice
@@ -47,9 +47,10 @@ constexpr uint16_t kDriven = 256;
 // What a block works on at the moment.
 struct Item {
   RERAM_DEVICE Item(const Job& job, int64_t item)
-      : first(item % job.strips * job.row_groups * kRowGroup),
-        block(item / job.strips % (job.blocks / job.column_groups) * job.column_groups),
-        group(item / job.strips / (job.blocks / job.column_groups)) {}
+      : first(item % job.split.strips * job.split.row_groups * kRowGroup),
+        block(item / job.split.strips % (job.size.blocks / job.split.column_groups) *
+              job.split.column_groups),
+        group(item / job.split.strips / (job.size.blocks / job.split.column_groups)) {}
   int64_t first;  // position
   int64_t block;  // of bit-lines
   int64_t group;
@@ -58,10 +59,10 @@ struct Item {
 // A warp's part of an item.
 struct Part {
   RERAM_DEVICE Part(const Job& job, const Item& item, int warp)
-      : row_group(warp / job.column_groups),
-        block(item.block + warp % job.column_groups),
+      : row_group(warp / job.split.column_groups),
+        block(item.block + warp % job.split.column_groups),
         first(item.first + row_group * kRowGroup),
-        rows(int(least(kRowGroup, job.positions - first))),
+        rows(int(least(kRowGroup, job.size.positions - first))),
         columns(int(least(kBlock, job.p.outputs - block * kBlock))) {}
   static RERAM_DEVICE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
   RERAM_DEVICE bool holds(int row, int column) const { return row < rows && column < columns; }
@@ -85,7 +86,7 @@ RERAM_DEVICE int64_t position_offset(const reram_problem& p, int64_t m) {
 }
 
 RERAM_DEVICE int plane_at(const Job& job, int row_group, int plane, int chunk) {
-  return ((row_group * job.p.input_bits + plane) * job.chunks + chunk) * kPlaneStride;
+  return ((row_group * job.p.input_bits + plane) * job.size.chunks + chunk) * kPlaneStride;
 }
 
 // A word of the planes.
@@ -102,8 +103,8 @@ struct Offsets {
 // the 32 x 32 bits of a warp's codes makes them 8 planes of 4 words.
 RERAM_DEVICE void pack_chunk(const Job& job, const Shared& s, const Item& item, int64_t tile,
                              int chunk, int warp, int warps) {
-  const int first = int(tile * job.p.rows), rows = job.row_groups * kRowGroup;
-  const int height = job.depth - first < job.p.rows ? job.depth - first : job.p.rows;
+  const int first = int(tile * job.p.rows), rows = job.split.row_groups * kRowGroup;
+  const int height = job.size.depth - first < job.p.rows ? job.size.depth - first : job.p.rows;
   PerLane<Offsets> offset;
   lanes([&](int lane) {
     RERAM_UNROLL
@@ -113,14 +114,14 @@ RERAM_DEVICE void pack_chunk(const Job& job, const Shared& s, const Item& item, 
     }
   });
   for (int row = warp; row < rows; row += warps) {
-    const bool exists = item.first + row < job.positions;
+    const bool exists = item.first + row < job.size.positions;
     PerLane<uint32_t> codes;
     lanes([&](int lane) {
       codes[lane] = 0;
       RERAM_UNROLL
       for (int q = 0; q < kChunkWords; ++q)
         if (exists && chunk * kChunk + q * kLanes + lane < height)
-          codes[lane] |= uint32_t(read_only(job.u + s.base[row] + offset[lane].v[q])) << (8 * q);
+          codes[lane] |= uint32_t(read_only(job.in.u + s.base[row] + offset[lane].v[q])) << (8 * q);
     });
     transpose_bits(codes);
     lanes([&](int lane) {
@@ -140,7 +141,7 @@ struct Stock {
 // What a cycle of planes `from` to `to` - 1 applies of a row.
 RERAM_DEVICE Stock count(const Job& job, const Shared& s, int row, int from, int to) {
   Stock stock = {};
-  for (int chunk = 0; chunk < job.chunks; ++chunk) RERAM_UNROLL
+  for (int chunk = 0; chunk < job.size.chunks; ++chunk) RERAM_UNROLL
   for (int q = 0; q < kChunkWords; ++q) {
     uint32_t any = 0;
     for (int plane = from; plane < to; ++plane) {
@@ -156,25 +157,25 @@ RERAM_DEVICE Stock count(const Job& job, const Shared& s, int row, int from, int
 // Activity buckets of the rows that this warp packed, and what the digital side sums up itself.
 RERAM_DEVICE void take_stock(const Job& job, const Shared& s, const Item& item, int warp,
                              int warps) {
-  const int rows = job.row_groups * kRowGroup, mine = (rows - warp + warps - 1) / warps;
+  const int rows = job.split.row_groups * kRowGroup, mine = (rows - warp + warps - 1) / warps;
   lanes([&](int lane) {
-    for (int pair = lane; pair < mine * job.cycles; pair += kLanes) {
-      const int row = warp + pair / job.cycles * warps, i = pair % job.cycles;
+    for (int pair = lane; pair < mine * job.size.cycles; pair += kLanes) {
+      const int row = warp + pair / job.size.cycles * warps, i = pair % job.size.cycles;
       const int from = i * job.p.dac_bits, end = from + job.p.dac_bits;
       const int to = end < job.p.input_bits ? end : job.p.input_bits;
       const Stock stock = count(job, s, row, from, to);
       s.state[row * kSliceLanes + i] =
           uint16_t(s.bucket_of[stock.driven] | (stock.driven ? kDriven : 0));
-      if (!stock.driven && item.first + row < job.positions) add(s.undriven + i, 1u);
+      if (!stock.driven && item.first + row < job.size.positions) add(s.undriven + i, 1u);
       if (stock.driven) add(s.total + row, stock.total);
-      if (job.drives && stock.driven) add(s.driven + i, uint32_t(stock.driven));
+      if (job.out.drives && stock.driven) add(s.driven + i, uint32_t(stock.driven));
     }
   });
 }
 
 RERAM_DEVICE void pack(const Job& job, const Shared& s, const Item& item, int64_t tile, int warp,
                        int warps) {
-  for (int chunk = 0; chunk < job.chunks; ++chunk)
+  for (int chunk = 0; chunk < job.size.chunks; ++chunk)
     pack_chunk(job, s, item, tile, chunk, warp, warps);
   warp_barrier();
   take_stock(job, s, item, warp, warps);
@@ -183,18 +184,18 @@ RERAM_DEVICE void pack(const Job& job, const Shared& s, const Item& item, int64_
 // --- a block's beginning ---
 
 RERAM_DEVICE void fill_buckets(const Job& job, const Shared& s, int thread, int threads) {
-  for (int driven = thread; driven <= job.height; driven += threads) {
+  for (int driven = thread; driven <= job.size.height; driven += threads) {
     int bucket = 0;
-    while (bucket + 1 < job.p.buckets && read_only(job.edges + bucket + 1) <= driven) ++bucket;
+    while (bucket + 1 < job.p.buckets && read_only(job.in.edges + bucket + 1) <= driven) ++bucket;
     s.bucket_of[driven] = uint8_t(bucket);
   }
-  for (int k = thread; job.counts && k < kMaxWarps * kWarpCounts; k += threads) s.made[k] = 0;
+  for (int k = thread; job.out.counts && k < kMaxWarps * kWarpCounts; k += threads) s.made[k] = 0;
 }
 
 RERAM_DEVICE void begin_row(const Job& job, const Shared& s, const Item& item, int row) {
   const int64_t m = item.first + row;
   s.base[row] =
-      m < job.positions ? position_offset(job.p, m) + item.group * job.p.u_stride_group : 0;
+      m < job.size.positions ? position_offset(job.p, m) + item.group * job.p.u_stride_group : 0;
   s.total[row] = 0;
 }
 
@@ -216,15 +217,15 @@ RERAM_DEVICE void sweep_slice(int fragments, Sums& sums, Action& action) {
 template <class Sums, class Action>
 RERAM_DEVICE void sweep(const Job& job, const Shared& s, const Item& item, const Part& part,
                         int64_t tile, int first_slice, int last_slice, Action& action) {
-  const int64_t words_of_a_tile =
-      int64_t(job.sheets) * job.slices * job.chunks * job.blocks * kBlock * kChunkWords;
+  const int64_t words_of_a_tile = int64_t(job.size.sheets) * job.size.slices * job.size.chunks *
+                                  job.size.blocks * kBlock * kChunkWords;
   Sums sums(job, s.planes + plane_at(job, part.row_group, 0, 0),
-            job.words + (item.group * job.tiles + tile) * words_of_a_tile +
+            job.in.words + (item.group * job.size.tiles + tile) * words_of_a_tile +
                 part.block * kBlock * kChunkWords);
   const uint16_t* state = s.state + part.row_group * kRowGroup * kSliceLanes;
   const int fragments = (part.columns + kFragment - 1) / kFragment;
   const bool whole = part.columns == kBlock && part.rows == kRowGroup;
-  for (int i = 0; i < job.cycles; ++i) {
+  for (int i = 0; i < job.size.cycles; ++i) {
     PerLane<bool> driven;
     lanes([&](int lane) {
       driven[lane] = lane < kRowGroup && state[lane * kSliceLanes + i] & kDriven;
@@ -235,7 +236,7 @@ RERAM_DEVICE void sweep(const Job& job, const Shared& s, const Item& item, const
     }
     sums.set_cycle(i);
     action.set_cycle(state, i);
-    for (int pass = 0; pass < job.passes; ++pass)
+    for (int pass = 0; pass < job.size.passes; ++pass)
       for (int j = first_slice; j < last_slice; ++j) {
         sums.set_slice(pass, j);
         action.set_slice(pass, j);

@@ -16,49 +16,51 @@ namespace reram::cuda {
 
 template <class Product, class Action>
 void launch_one_bit(Machine& machine, const Job& job) {
-  job.lowest < 0 ? machine.launch<OneBit<Product, true>, Action>(job)
-                 : machine.launch<OneBit<Product, false>, Action>(job);
+  job.size.lowest < 0 ? machine.launch<OneBit<Product, true>, Action>(job)
+                      : machine.launch<OneBit<Product, false>, Action>(job);
 }
 
 template <class Action>
 void launch(Machine& machine, const Job& job) {
-  if (job.p.cell_bits > 1 || job.p.dac_bits > 1 || job.chunks > 1)
+  if (job.p.cell_bits > 1 || job.p.dac_bits > 1 || job.size.chunks > 1)
     machine.launch<AnyBits, Action>(job);
   else
     launch_one_bit<TensorCores, Action>(machine, job);
 }
 
 inline void launch(Machine& machine, const Job& job, int32_t product) {
-  const bool one_bit = job.p.cell_bits == 1 && job.p.dac_bits == 1 && job.chunks == 1;
-  if (job.histogram)
-    job.resident ? launch<Histogram<true>>(machine, job) : launch<Histogram<false>>(machine, job);
-  else if (product == RERAM_POPCOUNT && one_bit && job.resident)
-    job.counts ? launch_one_bit<Popcount, Convert<true, true>>(machine, job)
-               : launch_one_bit<Popcount, Convert<true, false>>(machine, job);
-  else if (job.counts)
-    job.resident ? launch<Convert<true, true>>(machine, job)
-                 : launch<Convert<false, true>>(machine, job);
+  const bool one_bit = job.p.cell_bits == 1 && job.p.dac_bits == 1 && job.size.chunks == 1;
+  if (job.out.histogram)
+    job.split.resident ? launch<Histogram<true>>(machine, job)
+                       : launch<Histogram<false>>(machine, job);
+  else if (product == RERAM_POPCOUNT && one_bit && job.split.resident)
+    job.out.counts ? launch_one_bit<Popcount, Convert<true, true>>(machine, job)
+                   : launch_one_bit<Popcount, Convert<true, false>>(machine, job);
+  else if (job.out.counts)
+    job.split.resident ? launch<Convert<true, true>>(machine, job)
+                       : launch<Convert<false, true>>(machine, job);
   else
-    job.resident ? launch<Convert<true, false>>(machine, job)
-                 : launch<Convert<false, false>>(machine, job);
+    job.split.resident ? launch<Convert<true, false>>(machine, job)
+                       : launch<Convert<false, false>>(machine, job);
 }
 
 // What crossbar and histogram share: `job` brings the arrays.
 inline int32_t run(const reram_problem* problem, int32_t product, Job job, void* workspace,
                    void* stream) {
-  const bool ready = problem && job.cells && job.edges && workspace && valid(*problem);
+  const bool ready = problem && job.in.cells && job.in.edges && workspace && valid(*problem);
   if (!ready || product < 0 || product >= RERAM_PRODUCT_COUNT) return RERAM_BAD_ARGUMENT;
   set_sizes(job, *problem);
-  if (job.positions == 0) return RERAM_OK;
-  const double entries =
-      job.histogram ? double(problem->buckets) * job.cycles * job.slices : double(problem->tables);
-  if (!job.u || entries * job.values >= INT32_MAX) return RERAM_BAD_ARGUMENT;
+  if (job.size.positions == 0) return RERAM_OK;
+  const double entries = job.out.histogram
+                             ? double(problem->buckets) * job.size.cycles * job.size.slices
+                             : double(problem->tables);
+  if (!job.in.u || entries * job.size.values >= INT32_MAX) return RERAM_BAD_ARGUMENT;
   Machine machine(stream);
   Device device;
   if (!machine.ask(device)) return machine.status();
   if (!divide(job, device)) return RERAM_NO_MEMORY;
   uint32_t* words = static_cast<uint32_t*>(workspace);
-  job.words = words;
+  job.in.words = words;
   machine.transpose(job, words, transpose_tasks(job));
   launch(machine, job, product);
   return machine.status();
@@ -85,9 +87,8 @@ int32_t reram_cuda_crossbar(const reram_problem* problem, int32_t product, const
                             void* stream) {
   if (!levels || !comparisons || !index || !counts != !drives) return RERAM_BAD_ARGUMENT;
   Job job = {};
-  job.u = u, job.cells = cells, job.levels = levels, job.comparisons = comparisons;
-  job.edges = edges, job.index = index, job.acc = acc, job.counts = counts;
-  job.drives = drives;
+  job.in = {u, cells, nullptr, levels, comparisons, edges, index};
+  job.out = {acc, counts, drives, nullptr};
   const bool any =
       problem && problem->positions[0] && problem->positions[1] && problem->positions[2];
   return any && !acc ? RERAM_BAD_ARGUMENT : run(problem, product, job, workspace, stream);
@@ -98,7 +99,8 @@ int32_t reram_cuda_histogram(const reram_problem* problem, int32_t product, cons
                              void* workspace, void* stream) {
   if (!histogram) return RERAM_BAD_ARGUMENT;
   Job job = {};
-  job.u = u, job.cells = cells, job.edges = edges, job.histogram = histogram;
+  job.in = {u, cells, nullptr, nullptr, nullptr, edges, nullptr};
+  job.out = {nullptr, nullptr, nullptr, histogram};
   return run(problem, product, job, workspace, stream);
 }
 

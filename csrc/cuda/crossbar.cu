@@ -30,9 +30,10 @@ namespace reram::cuda {
 
 constexpr int kThreads = kMaxWarps * kLanes;
 
-// 128 registers a thread: two blocks share a multiprocessor.
+// 128 registers a thread, so that the blocks fit.
 template <class Sums, class Action>
-__global__ void __launch_bounds__(kThreads, 2) crossbar_kernel(const __grid_constant__ Job job) {
+__global__ void __launch_bounds__(kThreads, kBlocksSideBySide)
+    crossbar_kernel(const __grid_constant__ Job job) {
   extern __shared__ __align__(16) char memory[];
   run<Sums, Action>(job, Block(), memory);
 }
@@ -52,8 +53,10 @@ __global__ void __launch_bounds__(kThreads)
     program_line(job, codes, cells, k);
 }
 
+// Blocks for small tasks: enough to fill any device, each taking several if there are more.
 static unsigned grid_of(int64_t tasks, int64_t of_a_block) {
-  return unsigned(std::min<int64_t>(up(tasks, of_a_block), 1 << 20));
+  constexpr int64_t kMost = 1 << 20;
+  return unsigned(std::min(up(tasks, of_a_block), kMost));
 }
 
 bool Machine::ask(Device& device) {
@@ -71,9 +74,9 @@ bool Machine::ask(Device& device) {
 template <class Sums, class Action>
 void Machine::launch(const Job& job) {
   const auto kernel = crossbar_kernel<Sums, Action>;
-  note(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, job.at.end));
-  const int threads = job.row_groups * job.column_groups * kLanes;
-  kernel<<<unsigned(job.grid), threads, size_t(job.at.end), stream_>>>(job);
+  note(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, job.split.at.end));
+  const int threads = job.split.row_groups * job.split.column_groups * kLanes;
+  kernel<<<unsigned(job.split.grid), threads, size_t(job.split.at.end), stream_>>>(job);
   note(cudaGetLastError());
 }
 

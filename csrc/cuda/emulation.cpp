@@ -17,7 +17,7 @@ class Machine {
   explicit Machine(void*) {}
   bool ask(Device& device) {
     device = {reram_emulated_processors, reram_emulated_shared_memory,
-              reram_emulated_shared_memory + 1024};
+              reram_emulated_shared_memory + kReserved};
     return true;
   }
   template <class Sums, class Action>
@@ -35,10 +35,10 @@ namespace reram::cuda {
 
 template <class Sums, class Action>
 void Machine::launch(const Job& job) {
-  for (int64_t k = 0; k < job.grid; ++k) {
+  for (int64_t k = 0; k < job.split.grid; ++k) {
     // A device does not clear shared memory either.
-    std::vector<uint64_t> memory(size_t(job.at.end) / 8, 0xabababababababab);
-    const Block block = {k, job.grid, job.row_groups * job.column_groups};
+    std::vector<uint64_t> memory(size_t(job.split.at.end) / 8, 0xabababababababab);
+    const Block block = {k, job.split.grid, job.split.row_groups * job.split.column_groups};
     reram::cuda::run<Sums, Action>(job, block, reinterpret_cast<char*>(memory.data()));
   }
 }

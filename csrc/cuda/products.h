@@ -65,7 +65,9 @@ struct Popcount {
 template <class Product, bool Signed>
 struct OneBit {
   RERAM_DEVICE OneBit(const Job& job, const uint32_t* planes, const uint32_t* words)
-      : planes_(planes), slice_words_(int(job.blocks) * kBlock * kChunkWords), slices_(job.slices) {
+      : planes_(planes),
+        slice_words_(int(job.size.blocks) * kBlock * kChunkWords),
+        slices_(job.size.slices) {
     lanes([&](int lane) { words_[lane] = words + Product::first_column(lane); });
   }
 
@@ -113,7 +115,7 @@ struct AnyBits {
   RERAM_DEVICE void set_slice(int pass, int j) { pass_ = pass, slice_ = j; }
   RERAM_DEVICE void sums(int n, PerLane<Start>& start, PerLane<Quad>& d) {
     begin_at(start, d);
-    const int signs = job_.lowest < 0 ? 2 : 1;
+    const int signs = job_.size.lowest < 0 ? 2 : 1;
     for (int sign = 0; sign < signs; ++sign)
       for (int c = 0; c < job_.p.cell_bits; ++c)
         for (int b = 0; b < job_.p.dac_bits; ++b) {
@@ -132,12 +134,13 @@ struct AnyBits {
 
  private:
   RERAM_DEVICE void multiply_by(int sheet, int plane, int n, PerLane<Quad>& d) {
-    for (int chunk = 0; chunk < job_.chunks; ++chunk) {
-      const int64_t at = (int64_t(sheet) * job_.slices + slice_) * job_.chunks + chunk;
-      const uint32_t* words = words_ + (at * job_.blocks * kBlock + n * kFragment) * kChunkWords;
+    for (int chunk = 0; chunk < job_.size.chunks; ++chunk) {
+      const int64_t at = (int64_t(sheet) * job_.size.slices + slice_) * job_.size.chunks + chunk;
+      const uint32_t* words =
+          words_ + (at * job_.size.blocks * kBlock + n * kFragment) * kChunkWords;
       PerLane<HalfRows> rows;
       PerLane<uint32_t> columns;
-      TensorCores::load_rows(rows, planes_ + (plane * job_.chunks + chunk) * kPlaneStride);
+      TensorCores::load_rows(rows, planes_ + (plane * job_.size.chunks + chunk) * kPlaneStride);
       lanes([&](int lane) { columns[lane] = read_only(words + lane); });
       multiply(rows, columns, d);
     }

@@ -9,14 +9,15 @@ namespace reram::cuda {
 // thread each: neighbours read neighbouring codes.
 RERAM_DEVICE void program_line(const Job& job, const int8_t* codes, uint64_t* cells, int64_t line) {
   const reram_problem& p = job.p;
-  const int64_t lines = job.height + 1, r = line % lines, block = line / lines % job.blocks;
-  const int64_t tile = line / (lines * job.blocks) % job.tiles;
-  const int64_t group = line / (lines * job.blocks * job.tiles), k = tile * p.rows + r;
+  const int64_t lines = job.size.height + 1, r = line % lines,
+                block = line / lines % job.size.blocks;
+  const int64_t tile = line / (lines * job.size.blocks) % job.size.tiles;
+  const int64_t group = line / (lines * job.size.blocks * job.size.tiles), k = tile * p.rows + r;
   uint64_t words[2][8] = {};  // by sign and bit
   const int64_t first = block * kBlock, left = p.outputs - first;
-  if (r < job.height && k < job.depth)
+  if (r < job.size.height && k < job.size.depth)
     for (int n = 0; n < (left < kBlock ? int(left) : kBlock); ++n) {
-      const int code = codes[(group * p.outputs + first + n) * job.depth + k];
+      const int code = codes[(group * p.outputs + first + n) * job.size.depth + k];
       const bool offset = p.encoding == RERAM_OFFSET;
       const uint32_t plus = offset ? code + (1 << (p.weight_bits - 1)) : code > 0 ? code : 0;
       const uint32_t minus = offset || code > 0 ? 0 : -code;
@@ -26,10 +27,10 @@ RERAM_DEVICE void program_line(const Job& job, const int8_t* codes, uint64_t* ce
         words[1][bit] |= uint64_t(minus >> bit & 1) << n;
       }
     }
-  uint64_t* to = cells + (line / lines * job.sheets * lines + r) * kSliceLanes;
+  uint64_t* to = cells + (line / lines * job.size.sheets * lines + r) * kSliceLanes;
   RERAM_UNROLL
   for (int sign = 0; sign < 2; ++sign)
-    for (int c = 0; c < p.cell_bits && sign < job.signs; ++c) {
+    for (int c = 0; c < p.cell_bits && sign < job.size.signs; ++c) {
       uint64_t* at = to + (sign * p.cell_bits + c) * lines * kSliceLanes;
       for (int j = 0; j < kSliceLanes; ++j) at[j] = 0;
       RERAM_UNROLL
@@ -39,25 +40,25 @@ RERAM_DEVICE void program_line(const Job& job, const int8_t* codes, uint64_t* ce
 }
 
 inline int64_t program_lines(const Job& job) {
-  return job.p.groups * job.tiles * job.blocks * (job.height + 1);
+  return job.p.groups * job.size.tiles * job.size.blocks * (job.size.height + 1);
 }
 
 // The cells of one chunk of 128 word-lines and one slice, a warp each: bits along bit-lines become
 // bits along word-lines. A pass of its own, since the many blocks that read a tile would each
 // transpose it again; the words are as many as the cells, a small part of a layer's traffic.
 RERAM_DEVICE void transpose(const Job& job, uint32_t* words, int64_t task) {
-  const int64_t J = job.slices, P = job.sheets, B = job.blocks, C = job.chunks;
+  const int64_t J = job.size.slices, P = job.size.sheets, B = job.size.blocks, C = job.size.chunks;
   const int64_t chunk = task % C, j = task / C % J, sheet = task / (C * J) % P;
   const int64_t block = task / (C * J * P) % B, tile = task / (C * J * P * B);  // of all groups
-  const int64_t lines = job.height + 1;
-  const uint64_t* from = job.cells + ((tile * B + block) * P + sheet) * lines * kSliceLanes + j;
+  const int64_t lines = job.size.height + 1;
+  const uint64_t* from = job.in.cells + ((tile * B + block) * P + sheet) * lines * kSliceLanes + j;
   uint32_t* to =
       words + ((((tile * P + sheet) * J + j) * C + chunk) * B + block) * kBlock * kChunkWords;
   for (int q = 0; q < kChunkWords; ++q) {
     PerLane<uint32_t> halves[2];  // 32 bit-lines each
     lanes([&](int lane) {
       const int64_t line = chunk * kChunk + q * kLanes + lane;
-      const uint64_t word = line < job.height ? read_only(from + line * kSliceLanes) : 0;
+      const uint64_t word = line < job.size.height ? read_only(from + line * kSliceLanes) : 0;
       halves[0][lane] = uint32_t(word);
       halves[1][lane] = uint32_t(word >> 32);
     });
