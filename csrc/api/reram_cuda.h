@@ -20,11 +20,23 @@ extern "C" {
  * or DACs of several bits and tiles of more than 128 word-lines always use the tensor cores. */
 enum reram_product { RERAM_TENSOR_CORES = 0, RERAM_POPCOUNT = 1, RERAM_PRODUCT_COUNT = 2 };
 
+/* Beside reram_status: why the current device cannot run the kernels. */
+enum reram_cuda_status {
+  RERAM_NO_DRIVER = 6,
+  RERAM_OLD_DRIVER = 7,
+  RERAM_NO_DEVICE = 8,
+  RERAM_OLD_DEVICE = 9 /* compute capability below 8.0 */
+};
+
 /* RERAM_ABI_VERSION of the build. */
 RERAM_API int32_t reram_cuda_abi_version(void);
 
 /* Words for a status; a negative one is a CUDA error, negated. The text is constant. */
 RERAM_API const char* reram_cuda_status_text(int32_t status);
+
+/* RERAM_OK if the current device can run the kernels; otherwise the status that says what is
+ * missing. Costs little, starts nothing on the device, and leaves no error behind. */
+RERAM_API int32_t reram_cuda_fitness(void);
 
 /* Bytes of device memory that reram_cuda_crossbar and reram_cuda_histogram need for this problem,
  * or 0 if it is out of range. What they leave in it may be overwritten by the stream's next work.

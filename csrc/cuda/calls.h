@@ -6,6 +6,7 @@
 //   transpose(const Job&, uint32_t*, tasks)             a warp each
 //   program(const Job&, codes, cells, lines)            a thread each
 //   int32_t status()                                    of everything so far
+// and reram_cuda_status_text and reram_cuda_fitness.
 #pragma once
 
 #include "common/arguments.h"

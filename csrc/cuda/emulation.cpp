@@ -3,12 +3,16 @@
 #include <vector>
 
 #include "cuda/job.h"
+#include "cuda/status.h"
 
 // Of the emulated device; changed to reach every way of dividing the work.
 extern "C" RERAM_API int32_t reram_emulated_shared_memory;
 extern "C" RERAM_API int32_t reram_emulated_processors;
 int32_t reram_emulated_shared_memory = 227 << 10;
 int32_t reram_emulated_processors = 4;
+// 10 * major + minor; 0: no device, -1: no driver, -2: an old driver.
+extern "C" RERAM_API int32_t reram_emulated_capability;
+int32_t reram_emulated_capability = 90;
 
 namespace reram::cuda {
 
@@ -53,4 +57,14 @@ void Machine::program(const Job& job, const int8_t* codes, uint64_t* cells, int6
 
 }  // namespace reram::cuda
 
-const char* reram_cuda_status_text(int32_t) { return "emulated"; }
+const char* reram_cuda_status_text(int32_t status) {
+  const char* words = words_of(status);
+  return words ? words : "an error of CUDA";
+}
+
+int32_t reram_cuda_fitness(void) {
+  if (reram_emulated_capability > 0)
+    return reram_emulated_capability < kLeastCapability ? int32_t(RERAM_OLD_DEVICE) : RERAM_OK;
+  if (reram_emulated_capability == 0) return RERAM_NO_DEVICE;
+  return reram_emulated_capability == -1 ? RERAM_NO_DRIVER : RERAM_OLD_DRIVER;
+}

@@ -84,7 +84,9 @@ RERAM_DEVICE T read_only(const T* at) {
 // d += A B: how many bits of each row of A and column of B are both set.
 RERAM_DEVICE void multiply(PerLane<HalfRows>& a, PerLane<uint32_t>& b, PerLane<Quad>& d) {
   int32_t* v = d.value.v;
-  asm("mma.sync.aligned.m16n8k128.row.col.s32.b1.b1.s32.and.popc "
+  // Volatile: all lanes take part, so that it may not move into a branch that some do not take.
+  asm volatile(
+      "mma.sync.aligned.m16n8k128.row.col.s32.b1.b1.s32.and.popc "
       "{%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
       : "+r"(v[0]), "+r"(v[1]), "+r"(v[2]), "+r"(v[3])
       : "r"(a.value.v[0]), "r"(a.value.v[1]), "r"(b.value));
