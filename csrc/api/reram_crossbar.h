@@ -37,7 +37,7 @@
 extern "C" {
 #endif
 
-#define RERAM_ABI_VERSION 6
+#define RERAM_ABI_VERSION 7
 
 #if defined(_WIN32)
 #define RERAM_API __declspec(dllexport)
@@ -85,6 +85,10 @@ RERAM_API int32_t reram_abi_version(void);
 
 /* The widest instruction set that both this build and this processor have. */
 RERAM_API int32_t reram_best_isa(void);
+
+/* On how many threads a call with this many really runs: 1 where the process has no OpenMP runtime.
+ * On Linux the library brings none: it takes the one that torch has loaded. */
+RERAM_API int32_t reram_team(int32_t threads);
 
 /* Bit-line sums, conversion through the tables, shift-add and counts, in one pass. */
 RERAM_API int32_t reram_crossbar(const reram_problem* problem, const uint8_t* u,

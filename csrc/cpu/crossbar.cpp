@@ -1,5 +1,6 @@
 // The C interface: argument checks and choice of the kernel.
 #include <algorithm>
+#include <atomic>
 #include <new>
 #include <vector>
 
@@ -53,6 +54,14 @@ using namespace reram;
 using namespace reram::cpu;
 
 int32_t reram_abi_version(void) { return RERAM_ABI_VERSION; }
+
+int32_t reram_team(int32_t threads) {
+  if (threads < 1 || threads > kMostThreads) return 0;
+  std::atomic<int32_t> present{0};
+  const auto count = [](void* data) { ++*static_cast<std::atomic<int32_t>*>(data); };
+  run_team(threads, count, &present);
+  return present;
+}
 
 int32_t reram_best_isa(void) {
 #ifdef RERAM_X86

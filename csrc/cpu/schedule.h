@@ -9,11 +9,9 @@
 #include <thread>
 #include <type_traits>
 #include <vector>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 #include "cpu/job.h"
+#include "cpu/team.h"
 
 namespace reram::cpu {
 
@@ -120,20 +118,18 @@ std::vector<Workspace> run(const Job& job, bool counts, bool bins, int64_t piece
   const double sums = double(job.shape.positions) * double(job.p.groups) * double(job.p.outputs) *
                       double(job.shape.tiles) * job.shape.cycles * job.shape.slices *
                       job.pass_count;
-  [[maybe_unused]] const int64_t useful = std::max<int64_t>(1, int64_t(sums / kThreadSums));
-#ifdef _OPENMP
-  const int64_t threads =
+  const int64_t useful = std::max<int64_t>(1, int64_t(sums / kThreadSums));
+  const int64_t wanted =
       std::min({int64_t(job.p.threads), useful, std::max<int64_t>(1, int64_t(tasks.size()))});
-#else
-  const int64_t threads = 1;
-#endif
+  const int64_t threads = wanted > 1 && !have_team() ? 1 : wanted;
   std::vector<Workspace> spaces;
   spaces.reserve(size_t(threads));
   for (int64_t k = 0; k < threads; ++k) spaces.emplace_back(job, counts, bins);
   std::atomic<int64_t> piece{0}, prepared{0};
-  std::atomic<size_t> next{0};
+  std::atomic<size_t> next{0}, seat{0};
   std::atomic<bool> failed{false};
-  auto loop = [&](const Scratch& scratch) {
+  auto loop = [&] {
+    const Scratch& scratch = spaces[seat++].scratch;
     try {
       for (int64_t k = piece++; k < pieces; k = piece++, ++prepared) prepare(k);
       while (prepared < pieces && !failed) std::this_thread::yield();
@@ -142,13 +138,7 @@ std::vector<Workspace> run(const Job& job, bool counts, bool bins, int64_t piece
       failed = true;
     }
   };
-  // OpenMP's threads are torch's own, awake between two layers; a new thread often starts late.
-#ifdef _OPENMP
-#pragma omp parallel num_threads(int(threads)) if (threads > 1)
-  loop(spaces[size_t(omp_get_thread_num())].scratch);
-#else
-  loop(spaces[0].scratch);
-#endif
+  run_team(int(threads), [](void* data) { (*static_cast<decltype(loop)*>(data))(); }, &loop);
   if (failed) throw std::bad_alloc();
   return spaces;
 }
