@@ -1,3 +1,4 @@
+import emulation
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
@@ -19,6 +20,12 @@ settings.load_profile("project")
 @pytest.fixture(autouse=True)
 def seed():
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def emulated(tmp_path_factory):
+    """The CUDA kernels on the CPU."""
+    return emulation.build(tmp_path_factory.mktemp("emulation"))
 
 
 @pytest.fixture
