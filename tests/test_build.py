@@ -1,5 +1,6 @@
-"""What the sources compile to: instruction sets that stay apart."""
+"""What the sources compile to: instruction sets that stay apart, CUDA or not."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -88,3 +89,65 @@ def test_instructions_stay_in_their_namespaces():
     if not users:
         pytest.skip("this build has portable kernels only")
     assert {isa for found in users.values() for isa in found} == {"avx2", "avx512"}
+
+
+# --- a CUDA compiler that is no use ---------------------------------------------------------------
+
+FAKES = {
+    "it fails": "echo 'nvcc fatal: host compiler not supported' >&2; exit 1",
+    "it is old and fails": "echo 'Cuda compilation tools, release 10.2, V10.2.89'; exit 1",
+    "it does nothing": "exit 0",
+}
+
+
+def with_nvcc(folder, script):
+    """The environment with an nvcc of one's own in front."""
+    nvcc = folder / "nvcc"
+    nvcc.write_text(f"#!/bin/sh\n{script}\n")
+    nvcc.chmod(0o755)
+    rest = {k: v for k, v in os.environ.items() if not k.startswith("CUDA")}
+    return {**rest, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+
+
+def assert_cpu_only(build, said):
+    assert "CUDA tensors will run through the reference" in said
+    makefiles = output("cmake", "--build", build, "--target", "help")
+    assert "reram_crossbar_cuda" not in makefiles
+    assert "reram_crossbar" in makefiles
+
+
+@needs("cmake", "c++")
+@pytest.mark.parametrize("script", FAKES.values(), ids=FAKES)
+def test_a_cuda_compiler_that_fails_leaves_the_cpu_build_alone(tmp_path, script):
+    said = configure(tmp_path / "build", env=with_nvcc(tmp_path, script))
+    assert_cpu_only(tmp_path / "build", said)
+
+
+@needs("cmake", "c++", "nvcc")
+def test_a_cuda_compiler_that_lacks_an_architecture_leaves_the_cpu_build_alone(tmp_path):
+    """One that works, but knows nothing of what the kernels need."""
+    real = shutil.which("nvcc")
+    refuse = "echo 'nvcc fatal: Unsupported gpu architecture' >&2; exit 1"
+    script = f'case "$*" in *compute_90*) {refuse};; esac\nexec {real} "$@"'
+    debug, environment = "-DCMAKE_BUILD_TYPE=Debug", with_nvcc(tmp_path, script)
+    said = configure(tmp_path / "build", debug, env=environment)
+    assert "Unsupported gpu architecture" in said
+    assert_cpu_only(tmp_path / "build", said)
+    output("cmake", "--build", tmp_path / "build", "-j2")
+    assert list((tmp_path / "build").glob("*reram_crossbar.*"))
+
+
+@needs("cmake")
+@pytest.mark.parametrize(
+    ("version", "architectures"),
+    [("10.2.89", ""), ("11.0", "80"), ("11.7.99", "80"), ("11.8.0", "80-real;90"),
+     ("13.0.88", "80-real;90")],
+)  # fmt: skip
+def test_architectures_are_those_that_the_compiler_knows(tmp_path, version, architectures):
+    script = tmp_path / "try.cmake"
+    script.write_text(
+        f"include({CSRC / 'cuda' / 'architectures.cmake'})\n"
+        f'reram_cuda_architectures({version} found)\nmessage("<${{found}}>")\n'
+    )
+    said = subprocess.run(["cmake", "-P", script], capture_output=True, text=True, check=True)
+    assert said.stderr.strip() == f"<{architectures}>"
