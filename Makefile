@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 SETUP  := $(VENV)/.installed
 NATIVE := $(wildcard csrc/*/*.h csrc/*/*.cpp csrc/*/*.cu)
 
-.PHONY: demo test lint format sanitize clean
+.PHONY: demo test lint format sanitize wheel clean
 
 demo: $(SETUP)
 	$(BIN)/python -m reram_torch.demo
@@ -33,6 +33,14 @@ sanitize: $(SETUP)
 	ASAN_OPTIONS=detect_leaks=0 RERAM_TORCH_FEWER=6 RERAM_TORCH_LIBRARY=$(SANITIZE)/libreram_crossbar.so \
 	$(BIN)/python -m pytest tests/test_contract.py tests/test_forward.py tests/test_native.py
 
+# One wheel for every Python and torch, tagged with the oldest Linux that it runs on, and the sources
+# that it was built from.
+wheel: $(SETUP)
+	rm -rf dist build/dist
+	$(BIN)/python -m build --outdir build/dist
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist build/dist/*.whl
+	mv build/dist/*.tar.gz dist
+
 # Reinstalls when the build's inputs change; Python files are used from the source tree.
 $(SETUP): pyproject.toml $(NATIVE) csrc/CMakeLists.txt $(wildcard csrc/*/*.cmake)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
@@ -42,4 +50,4 @@ $(SETUP): pyproject.toml $(NATIVE) csrc/CMakeLists.txt $(wildcard csrc/*/*.cmake
 	touch $@
 
 clean:
-	rm -rf $(VENV) build .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
