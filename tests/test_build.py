@@ -4,13 +4,12 @@ import os
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
+from emulation import CSRC
 
 from reram_torch import native
 
-CSRC = Path(__file__).parents[1] / "csrc"
 ISAS = ("portable", "avx2", "avx512")
 
 

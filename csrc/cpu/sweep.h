@@ -5,6 +5,10 @@
 
 #include "cpu/job.h"
 
+#ifndef RERAM_ISA
+#error "name the instruction set, and so the namespace of all that is compiled for it"
+#endif
+
 namespace reram::cpu::RERAM_ISA {
 namespace {
 
