@@ -16,7 +16,7 @@ from reram_torch import mapping
 from reram_torch.mapping import AdcTables, Geometry, no_counts
 from reram_torch.validate import check_finite
 
-ABI_VERSION = 6
+ABI_VERSION = 7
 ISAS = ("portable", "avx2", "avx512")
 ERRORS = {
     1: "an argument is out of range",
