@@ -42,7 +42,7 @@ wheel: $(SETUP)
 	mv build/dist/*.tar.gz dist
 
 # Reinstalls when the build's inputs change; Python files are used from the source tree.
-$(SETUP): pyproject.toml $(NATIVE) csrc/CMakeLists.txt $(wildcard csrc/*/*.cmake)
+$(SETUP): pyproject.toml $(NATIVE) csrc/CMakeLists.txt $(wildcard csrc/*/*.cmake csrc/*/*.map)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[data,plot,dev]'

@@ -4,11 +4,12 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 from emulation import CSRC
 
-from reram_torch import native
+from reram_torch import native, native_cuda
 
 ISAS = ("portable", "avx2", "avx512")
 
@@ -61,6 +62,17 @@ def test_the_linker_merges_nothing_across_instruction_sets(plain_build):
         assert all(f"reram::cpu::{isa}::" in name for name in functions), isa
     for (path,) in found.values():
         assert ".init_array" not in output("objdump", "-h", path)
+
+
+@needs("nm")
+@pytest.mark.skipif(sys.platform != "linux", reason="the linker's list is for ELF")
+@pytest.mark.parametrize("module", [native, native_cuda], ids=["cpu", "cuda"])
+def test_libraries_export_the_c_interface_only(module):
+    if not module.available():
+        pytest.skip("the library is not built")
+    lines = output("nm", "-D", "--defined-only", module.library_path()).splitlines()
+    assert len(lines) >= 7
+    assert [line for line in lines if not line.split()[-1].startswith("reram_")] == []
 
 
 # What betrays an instruction set, and who may use it.

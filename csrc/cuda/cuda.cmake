@@ -42,6 +42,7 @@ endif()
 
 add_library(reram_crossbar_cuda SHARED cuda/crossbar.cu)
 target_include_directories(reram_crossbar_cuda PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+reram_export_c(reram_crossbar_cuda)
 set_target_properties(
   reram_crossbar_cuda PROPERTIES CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON
                                  CUDA_VISIBILITY_PRESET hidden CUDA_RUNTIME_LIBRARY Static)
