@@ -32,6 +32,7 @@ from reram_torch.crossbar.quantization import (
     InputScale,
     dequantized_input,
     input_codes,
+    largest_code,
     weight_codes,
 )
 from reram_torch.nn.base import CrossbarLayer
