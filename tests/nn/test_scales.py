@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from problems import examples
 from torch import nn
 
 import reram_torch as rt
@@ -21,7 +22,7 @@ def learning(net, batches, config=None):
     return net
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(
     log=st.floats(-9, 3), zero=st.integers(0, 255), seed=st.integers(0, 99),
     dtype=st.sampled_from([torch.float32, torch.float64, torch.bfloat16]),
