@@ -16,8 +16,8 @@ def check_int(name: str, value: object, low: int, high: int, why: str = "") -> N
 
 def check_number(name: str, value: object, low: float, high: float) -> None:
     """Raises ValueError unless `value` is a finite number from `low` to `high`."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not low <= value <= high:
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    if not (math.isfinite(number) and low <= number <= high):
         span = f"from {low} to {high}" if high < math.inf else f"at least {low}"
         raise ValueError(f"{name} must be a finite number {span}, not {value!r}")
 

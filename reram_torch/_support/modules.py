@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from torch import nn
@@ -17,7 +18,7 @@ def replace_modules(net: nn.Module, by_id: dict[int, nn.Module]) -> nn.Module:
 
 
 @contextmanager
-def evaluating(net: nn.Module):
+def evaluating(net: nn.Module) -> Iterator[None]:
     """Eval mode for the block, each module's own mode afterwards."""
     modes = {module: module.training for module in net.modules()}
     net.eval()
@@ -26,3 +27,8 @@ def evaluating(net: nn.Module):
     finally:
         for module, mode in modes.items():
             module.training = mode
+
+
+def keep_note(net: nn.Module, name: str, value: object) -> None:
+    """Keeps a plain value on a network: torch's types know of tensors and modules only."""
+    setattr(net, name, value)

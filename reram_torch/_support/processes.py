@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -14,6 +15,9 @@ from torch import nn
 from torch.utils.data import Dataset, Subset
 
 from reram_torch._support.checks import check_choice
+from reram_torch._support.datasets import length
+
+_T = TypeVar("_T")
 
 # One process designs ADCs while the others wait.
 _PATIENCE = timedelta(hours=6)
@@ -102,17 +106,17 @@ def _device() -> torch.device:
     return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
 
 
-def gather(value: object) -> list:
+def gather(value: _T) -> list[_T]:
     """What each process gave, in their order; any value that can be pickled."""
     if world() == 1:
         return [value]
-    found = [None] * world()
+    found: list[Any] = [None] * world()
     dist.all_gather_object(found, value)
     return found
 
 
-def broadcast(value: object) -> object:
-    """What the first process gave."""
+def broadcast(value: object) -> Any:
+    """What the first process gave, whatever the others did."""
     if world() == 1:
         return value
     box = [value]
@@ -129,8 +133,8 @@ def same_buffers(net: nn.Module) -> None:
             buffer.copy_(moved)
 
 
-def share(data: Dataset) -> Dataset:
+def share(data: Dataset[_T]) -> Dataset[_T]:
     """This process's part of a data set: every item is in one part, none in two."""
     if world() == 1:
         return data
-    return Subset(data, range(rank(), len(data), world()))
+    return Subset(data, range(rank(), length(data), world()))

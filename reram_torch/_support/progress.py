@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol, Self
+
+
+class Bar(Protocol):
+    """A progress bar: goes over something, or is updated by hand inside its block."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+    def update(self, n: int = 1, /) -> object:
+        """Counts units as done."""
+
+    def set_postfix_str(self, text: str, /) -> None:
+        """Writes behind the bar."""
 
 
 class _Silent:
     """What stands in for a bar without tqdm or without a terminal to draw on."""
 
-    def __init__(self, iterable=None):
-        self._iterable = iterable
+    def __init__(self, iterable: Iterable[Any] | None):
+        self._iterable: Iterable[Any] = () if iterable is None else iterable
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         return iter(self._iterable)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         return None
 
     def update(self, n: int = 1) -> None:
@@ -28,14 +43,14 @@ class _Silent:
 
 
 def progress(
-    iterable=None,
+    iterable: Iterable[Any] | None = None,
     *,
     description: str,
     total: int | None = None,
     unit: str,
     show: bool = True,
     done: int = 0,
-):
+) -> Bar:
     """A tqdm bar over `iterable`, or one to be updated by hand.
 
     Args:
@@ -52,7 +67,8 @@ def progress(
         from tqdm import tqdm
     except ImportError:
         return _Silent(iterable)
-    return tqdm(
+    bar: Bar = tqdm(
         iterable, desc=description, total=total, unit=unit, file=sys.stderr, dynamic_ncols=True,
         initial=done,
     )  # fmt: skip
+    return bar

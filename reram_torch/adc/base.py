@@ -13,7 +13,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, ClassVar, NamedTuple, TypeVar, cast
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -59,6 +59,7 @@ class AdcDesign(ABC):
 
     kind: ClassVar[str]
     limits: ClassVar[tuple[str, ...]] = ()
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]  # of each kind
 
     @abstractmethod
     def tree(self, lowest: int, highest: int) -> Tree:
@@ -135,7 +136,7 @@ def design_from_dict(values: dict[str, Any], where: str = "adc") -> AdcDesign:
 
 def design_to_dict(design: AdcDesign) -> dict[str, Any]:
     """The inverse of `design_from_dict`."""
-    return {"kind": design.kind, **dataclasses.asdict(cast(Any, design))}
+    return {"kind": design.kind, **dataclasses.asdict(design)}
 
 
 @lru_cache(maxsize=4096)
@@ -161,7 +162,7 @@ def compile_tables(design: AdcDesign, lowest: int, highest: int) -> Tables:
 # --- checks and sizes that designs share ---
 
 
-def check_step(name: str, value: object) -> None:
+def check_step(name: str, value: int) -> None:
     """Raises ValueError unless a step is a power of two within range."""
     check_int(name, value, 1, 1 << MAX_BITS)
     if value & (value - 1):

@@ -62,6 +62,7 @@ class Intervals(AdcDesign):
 
     def levels(self, interval: int) -> list[int]:
         """The levels of one interval."""
+        assert self.offsets is not None  # since __post_init__
         first = self.starts[interval] + self.offsets[interval]
         return [first + k * self.steps[interval] for k in range(1 << self.bits[interval])]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -60,7 +61,7 @@ def grid_levels(bits: int, step: int, lowest: int) -> list[int]:
     return [(first + code) * step for code in range(1 << bits)]
 
 
-def from_depths(starts: tuple[int, ...], leaves: list[Tree], depths: tuple[int, ...]):
+def from_depths(starts: tuple[int, ...], leaves: Sequence[Tree], depths: tuple[int, ...]) -> Tree:
     """The tree whose leaves, in order, lie at these depths."""
     stack: list[tuple[int, int, Tree]] = []  # depth, first sum, subtree
     for start, leaf, depth in zip(starts, leaves, depths, strict=True):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from reram_torch._support.checks import check_choice, check_int
 from reram_torch.adc import AdcDesign, UniformSAR
@@ -37,7 +39,8 @@ def granularity_parts(granularity: str) -> frozenset[str]:
 
 def largest_sum(driven: int, cell_bits: int, dac_bits: int) -> int:
     """The largest bit-line sum of so many driven word-lines."""
-    return driven * (2**cell_bits - 1) * (2**dac_bits - 1)
+    found: int = driven * (2**cell_bits - 1) * (2**dac_bits - 1)
+    return found
 
 
 @dataclass(frozen=True)
@@ -147,10 +150,11 @@ class SearchConfig:
                 f"reduction={self.reduction!r}, max_drop={self.max_drop!r}, "
                 f"lossless={self.lossless!r}"
             )
-        for name, valid, wanted in (
+        spans: tuple[tuple[str, Callable[[float], bool], str], ...] = (
             ("reduction", lambda v: 0 < v < float("inf"), "a finite number above 0"),
             ("max_drop", lambda v: 0 <= v <= 1, "a number from 0 to 1"),
-        ):
+        )
+        for name, valid, wanted in spans:
             value = getattr(self, name)
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if value is not None and not (number and valid(value)):
@@ -190,19 +194,19 @@ class Config:
                 f"{bar.dac_bits}-bit DACs) need an ADC of more than {MAX_BITS} bits"
             )
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Nested plain values, in the order and with the names of the TOML form."""
-        plain = [name for name in _SECTIONS if name != "search"]
-        values = {name: dataclasses.asdict(getattr(self, name)) for name in plain}
+        always = [name for name in _SECTIONS if name != "search"]
+        values = {name: dataclasses.asdict(getattr(self, name)) for name in always}
         values["adc"] = design_to_dict(self.adc)
         if self.search is not None:
             search = dataclasses.asdict(self.search)
-            plain = {f.name: f.default for f in dataclasses.fields(self.search)}
-            values["search"] = {k: v for k, v in search.items() if v != plain[k]}
+            default = {f.name: f.default for f in dataclasses.fields(self.search)}
+            values["search"] = {k: v for k, v in search.items() if v != default[k]}
         return values
 
     @classmethod
-    def from_dict(cls, values: dict) -> Config:
+    def from_dict(cls, values: dict[str, Any]) -> Config:
         """The inverse of `to_dict`; what is absent takes its default.
 
         Raises:
@@ -212,7 +216,7 @@ class Config:
         unknown = sorted(set(values) - set(known))
         if unknown:
             raise ValueError(f"unknown section {unknown[0]!r}; known: {known}")
-        parts = {}
+        parts: dict[str, Any] = {}
         for name, table in values.items():
             if not isinstance(table, dict):
                 raise ValueError(f"{name} must be a table, not {table!r}")

@@ -41,7 +41,8 @@ def encode(codes: torch.Tensor, geometry: Geometry) -> torch.Tensor:
     """
     codes = codes.to(torch.int32)
     if geometry.offset:
-        return (codes + 2 ** (geometry.weight_bits - 1)).unsqueeze(0)
+        shifted: torch.Tensor = codes + 2 ** (geometry.weight_bits - 1)
+        return shifted.unsqueeze(0)
     return torch.stack([codes.clamp(min=0), (-codes).clamp(min=0)])
 
 
@@ -82,6 +83,6 @@ def read_back(cells: torch.Tensor, geometry: Geometry, outputs: int, depth: int)
     )
     weights = 2 ** torch.arange(J * C, device=cells.device).view(1, -1, 1, 1, 1)
     values = (planes[..., :outputs, :depth] * weights).sum(1).to(torch.int16)
-    if geometry.offset:
-        return values[0] - 2 ** (geometry.weight_bits - 1)
-    return values[0] - values[1]
+    less = 2 ** (geometry.weight_bits - 1) if geometry.offset else values[1]
+    found: torch.Tensor = values[0] - less
+    return found

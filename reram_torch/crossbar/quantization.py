@@ -29,7 +29,8 @@ class InputScale(NamedTuple):
 
 
 def _as_float32(value: float) -> float:
-    return struct.unpack("f", struct.pack("f", value))[0]
+    found: float = struct.unpack("f", struct.pack("f", value))[0]
+    return found
 
 
 def _computing(x: torch.Tensor) -> torch.Tensor:
@@ -64,7 +65,8 @@ def dequantized_input(
 
 def largest_code(bits: int) -> int:
     """The largest code of a weight; the smallest is its opposite."""
-    return 2 ** (bits - 1) - 1
+    found: int = 2 ** (bits - 1) - 1
+    return found
 
 
 def weight_scale(weight: torch.Tensor, bits: int) -> torch.Tensor:

@@ -25,7 +25,7 @@ class AdcTables(NamedTuple):
     levels: torch.Tensor
     comparisons: torch.Tensor
     edges: torch.Tensor
-    index: torch.Tensor
+    index: torch.Tensor  # type: ignore[assignment]  # hides tuple.index, which nobody asks for
 
 
 def no_counts(

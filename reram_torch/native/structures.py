@@ -28,6 +28,7 @@ class Arrays(Protocol):
     def input_bits(self) -> int: ...  # noqa: D102
     @property
     def encoding(self) -> int: ...  # noqa: D102
+    def __hash__(self) -> int: ...
 
 
 class Windows(Protocol):
@@ -43,6 +44,7 @@ class Windows(Protocol):
     def dilation(self) -> tuple[int, int]: ...  # noqa: D102
     @property
     def groups(self) -> int: ...  # noqa: D102
+    def __hash__(self) -> int: ...
 
 
 class Problem(ctypes.Structure):

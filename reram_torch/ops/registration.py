@@ -19,6 +19,9 @@ reference is the default kernel. On the CPU and on CUDA devices a native library
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 
 from reram_torch.ops import arrays, layers
@@ -32,7 +35,8 @@ _SCHEMAS = {
     "layer": "(Tensor x, Tensor weight, Tensor? bias, Tensor[] tensors, int[] integers,"
     " float[] floats, bool count) -> (Tensor, Tensor, Tensor)",
 }
-_KERNELS = {
+_Kernel = Callable[..., Any]
+_KERNELS: dict[str, tuple[_Kernel, dict[str, _Kernel], _Kernel]] = {
     "encode_weight": (arrays.encode_weight, {}, arrays.encode_weight_fake),
     "crossbar": (
         arrays.crossbar_reference,

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+Figure: TypeAlias = Any  # matplotlib's, an extra
+Axes: TypeAlias = Any
+
 BLUE, ORANGE, GREY, GREEN = "#3b6fb6", "#d9822b", "#8a8f98", "#3f8f5f"
 
 
-def new_figure(width: float, height: float, columns: int = 1, widths: list[float] | None = None):
+def new_figure(
+    width: float, height: float, columns: int = 1, widths: list[float] | None = None
+) -> tuple[Figure, Sequence[Axes]]:
     """A figure without any global state, and its axes side by side.
 
     Args:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from reram_torch.adc.base import AdcDesign, compile_tables
-from reram_torch.plots.figures import BLUE, GREY, ORANGE
+from reram_torch.plots.figures import BLUE, GREY, ORANGE, Axes
 
 
-def draw_search(axis, part: SearchView) -> None:
+def draw_search(axis: Axes, part: SearchView) -> None:
     """Draws a histogram of bit-line sums with the thresholds and comparisons of their search."""
     seen = np.flatnonzero(part.histogram)
     values = part.lowest + np.arange(len(part.histogram))
