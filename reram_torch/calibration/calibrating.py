@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from torch import nn
 
 from reram_torch._support import processes
 from reram_torch._support.checks import check_choice
-from reram_torch._support.modules import evaluating
-from reram_torch._support.progress import progress
-from reram_torch.calibration.held import collect
+from reram_torch._support.modules import evaluating, keep_note
+from reram_torch._support.progress import Bar, progress
+from reram_torch.calibration.held import Batches, collect
 from reram_torch.calibration.histograms import BitLineWatcher
 from reram_torch.calibration.ranges import RangeWatcher
 from reram_torch.nn.base import CrossbarLayer
@@ -25,7 +24,7 @@ RANGES = ("min_max", "percentile", "mse", "keep")
 
 def calibrate(
     net: nn.Module,
-    batches: Iterable,
+    batches: Batches,
     *,
     ranges: str = "min_max",
     percentile: float = 99.99,
@@ -63,11 +62,7 @@ def calibrate(
         UserWarning: a layer saw no input and stays uncalibrated.
     """
     layers = crossbar_layers(net)
-    check_choice("ranges", ranges, RANGES)
-    if not 50 < percentile <= 100:
-        raise ValueError(f"percentile must be above 50 and at most 100, not {percentile!r}")
-    if not 0 <= held_back < 1:
-        raise ValueError(f"held_back must be at least 0 and below 1, not {held_back!r}")
+    _check_arguments(ranges, percentile, held_back)
     data = collect(batches).split(held_back)
     run = _Run(net, layers, data.inputs, shared)
     show = show_progress and run.rank == 0
@@ -85,8 +80,17 @@ def calibrate(
     unseen = [name for name, layer in layers.items() if layer not in seen]
     if unseen:
         warnings.warn(f"not calibrated, since they saw no input: {unseen}", stacklevel=2)
-    net.calibration = data
+    keep_note(net, "calibration", data)
     return net
+
+
+def _check_arguments(ranges: str, percentile: float, held_back: float) -> None:
+    """Raises ValueError unless all are within range."""
+    check_choice("ranges", ranges, RANGES)
+    if not 50 < percentile <= 100:
+        raise ValueError(f"percentile must be above 50 and at most 100, not {percentile!r}")
+    if not 0 <= held_back < 1:
+        raise ValueError(f"held_back must be at least 0 and below 1, not {held_back!r}")
 
 
 class _Run:
@@ -99,7 +103,7 @@ class _Run:
         shared: each process goes through its part of them.
     """
 
-    bar: Any  # of progress
+    bar: Bar
 
     def __init__(
         self,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import torch
 
 from reram_torch._support.checks import check_finite
+
+Batches: TypeAlias = Iterable[torch.Tensor | Sequence[Any]]  # of inputs, or (input, target)
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,14 @@ class Calibration:
         ]
         return dataclasses.replace(parts[0], held_back=parts[1] if parts[1].inputs else None)
 
-    def __deepcopy__(self, memo: dict) -> Calibration:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Calibration:
         return self
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return Calibration, ([], None)
 
 
-def collect(batches: Iterable) -> Calibration:
+def collect(batches: Batches) -> Calibration:
     """The batches as lists: they are gone through more than once."""
     if isinstance(batches, torch.Tensor):
         batches = [batches]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from torch import nn
 
-from reram_torch._support.modules import replace_modules
+from reram_torch._support.modules import keep_note, replace_modules
 from reram_torch.config.sections import Config
 from reram_torch.conversion.folding import Fold, fold_batch_norms
 from reram_torch.nn.base import CrossbarLayer
@@ -22,7 +23,12 @@ logger = logging.getLogger("reram_torch")
 Skip = Iterable[str] | Callable[[str, nn.Module], bool]
 
 
-_TARGETS: dict[type, type] = {nn.Conv2d: ReRAMConv2d, nn.Linear: ReRAMLinear}
+_TARGETS: dict[type[nn.Module], Callable[[Any, Config | None], CrossbarLayer]] = {
+    nn.Conv2d: ReRAMConv2d.from_float,
+    nn.Linear: ReRAMLinear.from_float,
+}
+_KINDS = tuple(_TARGETS)
+_Layer = TypeVar("_Layer", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ def _skip_predicate(skip: Skip, model: nn.Module) -> Callable[[str, nn.Module], 
         return skip
     wanted = {skip} if isinstance(skip, str) else set(skip)
     every = model.named_modules(remove_duplicate=False)  # a shared layer has several names
-    names = {n: id(m) for n, m in every if isinstance(m, tuple(_TARGETS))}
+    names = {n: id(m) for n, m in every if isinstance(m, _KINDS)}
     unknown = sorted(wanted - set(names))
     if unknown:
         raise ValueError(
@@ -114,7 +120,7 @@ def convert(
         raise TypeError(f"config must be a reram_torch.Config (see load_config), not {config!r}")
     if any(isinstance(m, CrossbarLayer) for m in model.modules()):
         raise ValueError("this network has crossbar layers already: revert it, then convert again")
-    layers = {n: m for n, m in model.named_modules() if isinstance(m, tuple(_TARGETS))}
+    layers = {n: m for n, m in model.named_modules() if isinstance(m, _KINDS)}
     if not layers:
         raise ValueError("this network has no Conv2d and no Linear layer to convert")
     predicate = _skip_predicate(skip, model)
@@ -126,22 +132,26 @@ def convert(
         raise ValueError(f"nothing left to convert: skipped {skipped}, left alone {left_alone}")
 
     net = model if inplace else copy.deepcopy(model)
-    made = _make(net, wanted, lambda layer: _TARGETS[type(layer)].from_float(layer, config))
+    floats = {name: net.get_submodule(name) for name in wanted}
+    made = _make(floats, lambda layer: _TARGETS[type(layer)](layer, config))
     fold = Fold({}, {})
     if fold_bn:  # only now that every layer is known to fit: folding changes the network
         fold = fold_batch_norms(net, wanted)
         for name in fold.folded:
-            layer = net.get_submodule(name)
-            made[id(layer)] = type(made[id(layer)]).from_float(layer, config)
+            made[id(floats[name])] = _TARGETS[nn.Conv2d](floats[name], config)
     net = replace_modules(net, made)
-    net.mapping_report = MappingReport(
-        tuple(wanted), tuple(skipped), left_alone, fold.folded, fold.not_folded
-    )
-    for name, why in left_alone.items():
-        logger.warning("convert: %s stays in float: %s", name, why)
-    for name, why in fold.not_folded.items():
-        logger.warning("convert: %s is not folded: %s", name, why)
+    report = MappingReport(tuple(wanted), tuple(skipped), left_alone, fold.folded, fold.not_folded)
+    keep_note(net, "mapping_report", report)
+    _log(report)
     return net
+
+
+def _log(report: MappingReport) -> None:
+    """Warns of what could not be converted or folded."""
+    for name, why in report.left_alone.items():
+        logger.warning("convert: %s stays in float: %s", name, why)
+    for name, why in report.not_folded.items():
+        logger.warning("convert: %s is not folded: %s", name, why)
 
 
 def revert(net: nn.Module, *, inplace: bool = False) -> nn.Module:
@@ -152,22 +162,22 @@ def revert(net: nn.Module, *, inplace: bool = False) -> nn.Module:
     Raises:
         ValueError: there are no crossbar layers.
     """
-    names = list(crossbar_layers(net))
-    net = net if inplace else copy.deepcopy(net)
-    made = _make(net, names, lambda layer: layer.to_float())
-    net = replace_modules(net, made)
+    layers = crossbar_layers(net)
+    if not inplace:
+        net = copy.deepcopy(net)
+        layers = crossbar_layers(net)
+    net = replace_modules(net, _make(layers, lambda layer: layer.to_float()))
     for name in ("mapping_report", "calibration"):
         net.__dict__.pop(name, None)
     return net
 
 
 def _make(
-    net: nn.Module, names: list[str], make: Callable[[nn.Module], nn.Module]
+    layers: Mapping[str, _Layer], make: Callable[[_Layer], nn.Module]
 ) -> dict[int, nn.Module]:
     """What takes the place of each named layer, by the layer's id."""
-    made = {}
-    for name in names:
-        layer = net.get_submodule(name)
+    made: dict[int, nn.Module] = {}
+    for name, layer in layers.items():
         try:
             made[id(layer)] = make(layer)
         except ValueError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import fx, nn
@@ -69,30 +69,32 @@ def fold_batch_norms(net: nn.Module, convolutions: list[str]) -> Fold:
         if parameters & read:
             why = why or "a parameter is read elsewhere in the graph"
         if why:
-            not_folded[node.target] = why
+            not_folded[str(node.target)] = why
             continue
         conv.weight, conv.bias = fuse_conv_bn_weights(
             conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps,
             norm.weight, norm.bias,
         )  # fmt: skip
         replace_modules(net, {id(norm): nn.Identity()})
-        folded[source.target] = node.target
+        folded[str(source.target)] = str(node.target)
     return Fold(folded, not_folded)
 
 
 def _read_parameters(graph: fx.Graph, net: nn.Module) -> list[torch.Tensor]:
     """Parameters that the graph reads directly rather than through their layer."""
-    found = []
+    found: list[torch.Tensor] = []
     for node in graph.nodes:
         if node.op == "get_attr":
-            value = net
+            value: Any = net
             for part in node.target.split("."):
                 value = getattr(value, part)
             found.append(value)
     return found
 
 
-def _why_not(source: fx.Node, conv: nn.Conv2d, norm: nn.BatchNorm2d, calls: Counter) -> str | None:
+def _why_not(
+    source: fx.Node, conv: nn.Conv2d, norm: nn.BatchNorm2d, calls: Counter[int]
+) -> str | None:
     if len(source.users) > 1:
         return f"the output of {source.target} is used elsewhere too"
     if calls[id(conv)] > 1:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 from reram_torch._support.processes import broadcast, rank, world
@@ -11,17 +13,17 @@ from reram_torch.nn.networks import crossbar_layers
 def same_adcs(net: nn.Module) -> None:
     """Gives the crossbars of every process the calibration and the ADCs of the first."""
     if world() > 1:
-        states = broadcast(crossbar_states(net) if rank() == 0 else None)
+        states: dict[str, dict[str, Any]] = broadcast(crossbar_states(net) if rank() == 0 else None)
         if rank():
             load_crossbar_states(net, states)
 
 
-def crossbar_states(net: nn.Module) -> dict[str, dict]:
+def crossbar_states(net: nn.Module) -> dict[str, dict[str, Any]]:
     """Calibration and ADCs of every crossbar layer, as plain values."""
     return {name: layer.get_extra_state() for name, layer in crossbar_layers(net).items()}
 
 
-def load_crossbar_states(net: nn.Module, states: dict[str, dict]) -> None:
+def load_crossbar_states(net: nn.Module, states: dict[str, dict[str, Any]]) -> None:
     """The inverse of `crossbar_states`.
 
     Raises:

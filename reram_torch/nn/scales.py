@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 
@@ -11,7 +12,9 @@ class _LearnedStep(torch.autograd.Function):
     """Values on a grid whose step has a gradient; see `on_learned_grid`."""
 
     @staticmethod
-    def forward(ctx, x, log_step, zero, low, high):
+    def forward(
+        ctx: Any, x: torch.Tensor, log_step: torch.Tensor, zero: int, low: int, high: int
+    ) -> torch.Tensor:
         step = step_of(log_step)
         step = step.view(-1, *[1] * (x.dim() - 1)) if step.dim() else step
         wide = x if x.dtype == torch.float64 else x.float()
@@ -27,7 +30,7 @@ class _LearnedStep(torch.autograd.Function):
         return (kept - zero) * step
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         steps, kept, step = ctx.saved_tensors
         grad_x = grad_log = None
         if ctx.needs_input_grad[0]:
@@ -62,7 +65,8 @@ def on_learned_grid(
     Returns:
         shape of `x`, float32 (float64 if `x` is): half a precision would lose codes.
     """
-    return _LearnedStep.apply(x, log_step, zero, low, high)
+    held: torch.Tensor = _LearnedStep.apply(x, log_step, zero, low, high)
+    return held
 
 
 def step_of(log_step: torch.Tensor) -> torch.Tensor:

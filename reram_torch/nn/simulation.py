@@ -34,8 +34,8 @@ class SimulatedLayer(nn.Module):
         log_weight_step: of each output's weight scale, likewise.
     """
 
-    weight: nn.Parameter
-    bias: nn.Parameter | None
+    weight: torch.Tensor
+    bias: torch.Tensor | None
     log_input_step: nn.Parameter | None
     log_weight_step: nn.Parameter | None
     channels_first = False  # outputs are (B, C, H, W)
