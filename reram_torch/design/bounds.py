@@ -12,6 +12,7 @@ from reram_torch.design.layer_designer import LayerDesigner
 from reram_torch.design.loads import layer_loads
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.networks import crossbar_layers
+from reram_torch.nn.statistics import Statistics
 
 _FINEST = "cycle+slice+activity"
 
@@ -56,10 +57,13 @@ def adc_bound(net: nn.Module) -> list[Bound]:
     Raises:
         RuntimeError: the network was not calibrated in this session.
     """
-    layers = {n: m for n, m in crossbar_layers(net).items() if m.statistics is not None}
-    if not layers:
+    found = [
+        _layer_bound(name, layer, layer.statistics)
+        for name, layer in crossbar_layers(net).items()
+        if layer.statistics is not None
+    ]
+    if not found:
         raise RuntimeError("adc_bound needs histograms: run reram_torch.calibrate(net, batches)")
-    found = [_layer_bound(name, layer) for name, layer in layers.items()]
     sums = sum(b.sums for b in found)
     means = {
         key: sum(getattr(b, key) * b.sums for b in found) / sums
@@ -83,11 +87,10 @@ def bound_table(bounds: list[Bound]) -> str:
     return "\n".join(lines)
 
 
-def _layer_bound(name: str, layer: CrossbarLayer) -> Bound:
-    statistics = layer.statistics
+def _layer_bound(name: str, layer: CrossbarLayer, statistics: Statistics) -> Bound:
     seen = statistics.by_activity.double().numpy()
     sums = float(seen.sum())
-    made, error = _in_place(layer, seen)
+    made, error = _in_place(layer, statistics, seen)
     # Error and comparisons are those of this layer alone: its price needs no sensitivity.
     search = LayerDesigner(layer, SearchConfig("search_tree", _FINEST, lossless=True), 1.0)
     lossless = search.at(0.0).comparisons
@@ -99,15 +102,17 @@ def _layer_bound(name: str, layer: CrossbarLayer) -> Bound:
     )  # fmt: skip
 
 
-def _in_place(layer: CrossbarLayer, seen: np.ndarray) -> tuple[float, float]:
+def _in_place(
+    layer: CrossbarLayer, statistics: Statistics, seen: np.ndarray
+) -> tuple[float, float]:
     """Comparisons and relative squared error of the ADCs in use."""
     g, tables = layer.geometry, layer.tables()
-    edges = np.array(layer.statistics.edges)
+    edges = np.array(statistics.edges)
     # A bucket of the histogram is converted as the fewest of its word-lines would be.
     bucket = np.searchsorted(tables.edges.cpu().numpy(), edges, "right") - 1
     index = tables.index.cpu().numpy()[bucket]  # (B, I, J)
     levels, made = tables.levels.cpu().numpy(), tables.comparisons.cpu().numpy()
-    weight = layer_loads(g, layer.depth, layer.statistics, _FINEST)
+    weight = layer_loads(g, layer.depth, statistics, _FINEST)
     values = np.arange(g.lowest, g.highest + 1)
     comparisons = error = 0.0
     for b, i, j in np.ndindex(index.shape):

@@ -102,7 +102,7 @@ class TreeDesigner(Designer):
         """See `Designer`."""
         designs: dict[int, AdcDesign] = {}
         for high in np.unique(self.loads.highs):
-            here = np.flatnonzero(self.loads.highs == high)
+            here = [int(k) for k in np.flatnonzero(self.loads.highs == high)]
             parts = [_possible(self.loads, k) for k in here]
             first = parts[0].lowest
             counts = np.stack([part.counts + part.prior for part in parts])
@@ -116,8 +116,10 @@ class TreeDesigner(Designer):
             for k, starts, levels, depths in zip(
                 here, trees.starts, trees.levels, trees.depths, strict=True
             ):
-                designs[int(k)] = SearchTree(
-                    tuple(s + first for s in starts), tuple(v + first for v in levels), depths
+                designs[k] = SearchTree(
+                    tuple(s + first for s in starts),
+                    tuple(v + first for v in levels),
+                    tuple(depths),
                 )
         return self._measured([designs[k] for k in range(len(self.loads.loads))])
 
@@ -159,4 +161,5 @@ def _possible(loads: LayerLoads, table: int) -> Load:
     load, high = loads.loads[table], int(loads.highs[table])
     lowest = -high if load.lowest < 0 else 0
     part = slice(lowest - load.lowest, high - load.lowest + 1)
-    return Load(lowest, load.counts[part], load.square[part], load.mean[part], load.prior[part])
+    prior = load.prior[part] if isinstance(load.prior, np.ndarray) else load.prior
+    return Load(lowest, load.counts[part], load.square[part], load.mean[part], prior)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -12,9 +12,9 @@ from torch import nn
 
 from reram_torch._support import processes
 from reram_torch._support.modules import evaluating
-from reram_torch._support.progress import progress
+from reram_torch._support.progress import Bar, progress
 from reram_torch.adc.base import AdcDesign
-from reram_torch.calibration.held import Calibration, collect
+from reram_torch.calibration.held import Batches, Calibration, collect
 from reram_torch.config.sections import SearchConfig
 from reram_torch.conversion import states
 from reram_torch.crossbar.tables import lossless_adc
@@ -68,7 +68,7 @@ def design_adc(
     leaves: int | None = None,
     depth: int | None = None,
     grid: int = 1,
-    batches: Iterable | None = None,
+    batches: Batches | None = None,
     seed: int = 0,
     show_progress: bool = True,
 ) -> AdcDesigns:
@@ -111,19 +111,7 @@ def design_adc(
     layers = crossbar_layers(net)
     with unchanged_on_error(layers.values()):
         problem = _Problem(net, layers, search, seed)
-        drop = None
-        if lossless:
-            problem.apply(-math.inf)
-        elif reduction is not None:
-            _meet_reduction(problem, reduction, show_progress)
-        else:
-            seen = problem.data
-            data = (seen and seen.held_back) or seen if batches is None else collect(batches)
-            if data is None or not data.inputs:
-                raise RuntimeError(
-                    "max_drop needs data: run reram_torch.calibrate, or give batches="
-                )
-            drop = _largest_reduction(problem, data, search.max_drop, show_progress)
+        drop = _meet(problem, search, batches, show_progress)
     return AdcDesigns(problem.reduction, drop, problem.designs())
 
 
@@ -138,7 +126,8 @@ def design_together(
     if processes.rank() == 0:
         found = design_adc(net, **dataclasses.asdict(search), show_progress=show_progress)
     states.same_adcs(net)
-    return processes.broadcast(found)
+    together: AdcDesigns = processes.broadcast(found)
+    return together
 
 
 class _Problem:
@@ -152,18 +141,19 @@ class _Problem:
         seed: int,
     ):
         self.layers = {n: m for n, m in layers.items() if m.input_range is not None}
-        missing = [n for n, m in self.layers.items() if m.statistics is None]
+        seen = {n: m.statistics for n, m in self.layers.items() if m.statistics is not None}
+        missing = [n for n in self.layers if n not in seen]
         if missing or not self.layers:
             raise RuntimeError(
                 "design_adc needs bit-line histograms: run reram_torch.calibrate(net, batches) "
                 f"first (missing for {missing or list(layers)})"
             )
-        changed = [n for n, m in self.layers.items() if m.statistics.fingerprint != m.fingerprint()]
+        changed = [n for n, m in self.layers.items() if seen[n].fingerprint != m.fingerprint()]
         if changed:
             raise RuntimeError(
                 f"the weights of {changed} changed since reram_torch.calibrate: calibrate again"
             )
-        data = getattr(net, "calibration", None)
+        data: Calibration | None = getattr(net, "calibration", None)
         self.net, self.data = net, data if data is not None and data.inputs else None
         if self.data is not None:
             weights = layer_sensitivities(net, self.layers, self.data, seed)
@@ -171,8 +161,8 @@ class _Problem:
             weights = dict.fromkeys(self.layers, 1.0)
         self.searches = {n: LayerDesigner(m, search, weights[n]) for n, m in self.layers.items()}
         conversions = sum(
-            baseline_conversions(m.geometry, int(m.statistics.by_activity.sum()))
-            for m in self.layers.values()
+            baseline_conversions(m.geometry, int(seen[n].by_activity.sum()))
+            for n, m in self.layers.items()
         )
         self.baseline = conversions * BASELINE_COMPARISONS
         # Uniform and twin-range tables are chosen so that their mean errors cancel already.
@@ -219,16 +209,16 @@ class _Problem:
         """Puts the ADCs of a price in place, and what makes up for their mean errors."""
         at = 2.0**price / self.baseline
         self.found = {name: search.apply(at) for name, search in self.searches.items()}
-        if price > -math.inf and self.folds:
+        if price > -math.inf and self.folds and self.data is not None:
             fold_mean_errors(self.net, self.layers, self.data)
 
-    def reweigh(self) -> None:
+    def reweigh(self, data: Calibration) -> None:
         """Weighs layers by what the ADCs in place do to the output, over their predicted error.
 
         White noise is not what coarse ADCs make, and predictions know nothing of how errors go
         together; but designs jump, so the old weight keeps half of its say.
         """
-        effects = adc_effects(self.net, self.layers, self.data, folded=self.folds)
+        effects = adc_effects(self.net, self.layers, data, folded=self.folds)
         weights = {}
         for name, search in self.searches.items():
             error = self.found[name].error
@@ -251,20 +241,37 @@ class _Problem:
         return back
 
 
+def _meet(
+    problem: _Problem, search: SearchConfig, batches: Batches | None, show: bool
+) -> float | None:
+    """Designs for the budget of a search; returns the drop if that was measured."""
+    if search.reduction is not None:
+        _meet_reduction(problem, search.reduction, show)
+        return None
+    if search.max_drop is None:  # lossless
+        problem.apply(-math.inf)
+        return None
+    seen = problem.data
+    data = (seen and seen.held_back) or seen if batches is None else collect(batches)
+    if data is None or not data.inputs:
+        raise RuntimeError("max_drop needs data: run reram_torch.calibrate, or give batches=")
+    return _largest_reduction(problem, data, search.max_drop, show)
+
+
 def _meet_reduction(problem: _Problem, reduction: float, show: bool) -> None:
     """Designs, weighs the layers anew by what came of it, and keeps the best of the designs."""
-    rounds = 1 if problem.data is None else _ROUNDS
+    data, rounds = problem.data, 1 if problem.data is None else _ROUNDS
     best, least, price = problem.keep(), math.inf, prices.START
     for k in progress(range(rounds), description="design_adc", unit="round", show=show):
         price = problem.price_of(reduction, price if price > -math.inf else prices.START)
         problem.apply(price)
-        if rounds == 1:
+        if data is None:
             return
-        change = output_change(problem.net, problem.layers, problem.data)
+        change = output_change(problem.net, problem.layers, data)
         if change < least:
             best, least = problem.keep(), change
         if k < rounds - 1:
-            problem.reweigh()
+            problem.reweigh(data)
     best()
 
 
@@ -272,7 +279,8 @@ def _largest_reduction(problem: _Problem, data: Calibration, max_drop: float, sh
     """Looks for the price, weighs the layers anew there, and looks again; returns the drop."""
     net = problem.net
     best: tuple[float, float, Callable[[], None]] | None = None  # reduction, drop
-    passes = 1 if problem.data is None else 2
+    seen = problem.data
+    passes = 1 if seen is None else 2
     total = (passes * _TRIALS + 2) * sum(len(x) for x in data.inputs)
     with (
         torch.no_grad(),
@@ -298,9 +306,9 @@ def _largest_reduction(problem: _Problem, data: Calibration, max_drop: float, sh
         if excess(problem.careful) > 0 or best is None:
             raise ValueError(f"max_drop={max_drop} is out of reach of the most careful design")
         price, _ = prices.crossing(excess, trials=_TRIALS)
-        if passes > 1 and price is not None:
+        if seen is not None and price is not None:
             problem.apply(price)
-            problem.reweigh()
+            problem.reweigh(seen)
             prices.crossing(excess, price, trials=_TRIALS)
     _, drop, put_back = best
     put_back()
@@ -308,7 +316,7 @@ def _largest_reduction(problem: _Problem, data: Calibration, max_drop: float, sh
 
 
 def _margins(
-    net: nn.Module, data: Calibration, labels: torch.Tensor | None, bar
+    net: nn.Module, data: Calibration, labels: torch.Tensor | None, bar: Bar
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Margins of all images, and the labels: the network's own answers where there are none."""
     found = []
@@ -319,10 +327,10 @@ def _margins(
         found.append(scores.cpu())
         bar.update(len(x))
     scores = torch.cat(found)
-    if labels is None and data.targets is None:
-        labels = scores.argmax(1)
-    elif labels is None:
-        labels = torch.cat([t.reshape(-1).cpu() for t in data.targets])
+    if labels is None:
+        targets = data.targets
+        own = scores.argmax(1)
+        labels = own if targets is None else torch.cat([t.reshape(-1).cpu() for t in targets])
         if len(labels) != len(scores):
             raise ValueError(
                 f"{len(labels)} targets for {len(scores)} inputs in the calibration data"

@@ -82,7 +82,8 @@ def layer_loads(
 def _reach(g: Geometry, height: int, edges: tuple[int, ...]) -> np.ndarray:
     """The largest sum of each bucket, in tiles of so many word-lines."""
     driven = np.minimum(np.array([*edges[1:], height + 1]) - 1, height)
-    return driven * g.largest_sum(1)
+    found: np.ndarray = driven * g.largest_sum(1)
+    return found
 
 
 def _prior(seen: np.ndarray, possible: np.ndarray) -> np.ndarray:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import TypeAlias
 
 import numpy as np
 
 from reram_torch.adc import Intervals
 
 MOST_INTERVALS = 4
+_Pair: TypeAlias = tuple[int, np.ndarray, np.ndarray]  # intervals on the left; costs of the sides
 
 
 @dataclass(frozen=True)
@@ -77,16 +79,17 @@ def optimal_intervals(
     detect = made[None, 1:] - made[:-1, None]  # [first, last]: one comparison for each
     costs = [error + bits * detect for bits, error in enumerate(runs.error)]
     bits = np.argmin(costs, 0)
-    trees = {1: (np.take_along_axis(np.stack(costs), bits[None], 0)[0], None)}
+    trees = {1: np.take_along_axis(np.stack(costs), bits[None], 0)[0]}  # cost, by intervals
+    cuts: dict[int, np.ndarray] = {}
     for k in range(2, most + 1):
         joined = _joined if k < most - 1 else _joined_at_the_ends
-        cost, cut = joined([(j, trees[j][0], trees[k - j][0]) for j in range(1, k)], V)
-        trees[k] = (cost + detect, cut)
-    k = min(trees, key=lambda n: trees[n][0][0, V - 1])
-    return _assemble(trees, runs, bits, k)
+        cost, cuts[k] = joined([(j, trees[j], trees[k - j]) for j in range(1, k)], V)
+        trees[k] = cost + detect
+    k = min(trees, key=lambda n: trees[n][0, V - 1])
+    return _assemble(cuts, runs, bits, k)
 
 
-def _joined(pairs: list, size: int) -> tuple[np.ndarray, np.ndarray]:
+def _joined(pairs: list[_Pair], size: int) -> tuple[np.ndarray, np.ndarray]:
     """The cheapest cut of every run in two, and where: (intervals left of it, its last value)."""
     best, cut = np.full((size, size), np.inf), np.zeros((size, size, 2), dtype=np.int16)
     for left, a, b in pairs:
@@ -99,7 +102,7 @@ def _joined(pairs: list, size: int) -> tuple[np.ndarray, np.ndarray]:
     return best, cut
 
 
-def _joined_at_the_ends(pairs: list, size: int) -> tuple[np.ndarray, np.ndarray]:
+def _joined_at_the_ends(pairs: list[_Pair], size: int) -> tuple[np.ndarray, np.ndarray]:
     """The same of runs from the first or to the last value, which is all that the root needs."""
     best, cut = np.full((size, size), np.inf), np.zeros((size, size, 2), dtype=np.int16)
     ends = [(0, last) for last in range(1, size)] + [
@@ -114,14 +117,14 @@ def _joined_at_the_ends(pairs: list, size: int) -> tuple[np.ndarray, np.ndarray]
     return best, cut
 
 
-def _assemble(trees: dict, runs: Runs, bits: np.ndarray, k: int) -> Intervals:
+def _assemble(cuts: dict[int, np.ndarray], runs: Runs, bits: np.ndarray, k: int) -> Intervals:
     @cache
-    def parts(k: int, a: int, b: int, depth: int) -> tuple:
+    def parts(k: int, a: int, b: int, depth: int) -> tuple[tuple[int, ...], ...]:
         if k == 1:
             n = bits[a, b]
             step, offset = 1 << int(runs.step[n, a, b]), int(runs.offset[n, a, b])
             return ((a, step, int(n), offset, depth),)
-        left, s = (int(x) for x in trees[k][1][a, b])
+        left, s = (int(x) for x in cuts[k][a, b])
         return parts(left, a, s, depth + 1) + parts(k - left, s + 1, b, depth + 1)
 
     whole = parts(k, 0, len(bits) - 1, 0)

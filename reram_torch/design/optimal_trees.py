@@ -13,6 +13,7 @@ optimal alphabetic tree (Gilbert and Moore, 1959) with leaves that may hold seve
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -40,6 +41,7 @@ class Trees:
     depths: list[list[int]]
 
 
+_Ends: TypeAlias = list[tuple[int, int, int]]  # first run, last run and depth of each leaf
 _FIELDS = "starts", "levels", "depths"
 
 
@@ -104,12 +106,14 @@ def optimal_trees(
     )
 
 
-def _ends_all(leaf: np.ndarray, weight: np.ndarray, depth: int | None) -> list[list[tuple]]:
+def _ends_all(leaf: np.ndarray, weight: np.ndarray, depth: int | None) -> list[_Ends]:
     splits = _splits(leaf, weight, depth)
     return [_ends(splits, t, len(leaf), depth) for t in range(leaf.shape[2])]
 
 
-def _with_leaves(leaf, weight, depth, most: int, ends: list[list[tuple]]) -> list[list[tuple]]:
+def _with_leaves(
+    leaf: np.ndarray, weight: np.ndarray, depth: int | None, most: int, ends: list[_Ends]
+) -> list[_Ends]:
     """The trees of `ends`, those of too many leaves replaced by smaller ones."""
     large = np.array([t for t, found in enumerate(ends) if len(found) > most], dtype=int)
     if not len(large):
@@ -132,7 +136,9 @@ def _with_leaves(leaf, weight, depth, most: int, ends: list[list[tuple]]) -> lis
     return ends
 
 
-def _leaves(errors: np.ndarray, first: np.ndarray, last: np.ndarray):
+def _leaves(
+    errors: np.ndarray, first: np.ndarray, last: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Cost and level of one leaf for each run of values: [runs joined - 1, first run, T]."""
     n, (T, V) = len(first), errors.shape
     exact = np.isinf(errors).any(1)
@@ -181,7 +187,9 @@ def _split_all(leaf: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return splits
 
 
-def _split_once(leaf: np.ndarray, weight: np.ndarray, below: np.ndarray):
+def _split_once(
+    leaf: np.ndarray, weight: np.ndarray, below: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """The best trees whose sides are at most as deep as those of `below`."""
     n = len(leaf)
     best, splits = leaf.copy(), np.zeros(leaf.shape, dtype=np.int16)
@@ -193,7 +201,14 @@ def _split_once(leaf: np.ndarray, weight: np.ndarray, below: np.ndarray):
     return best, splits
 
 
-def _split_runs(best, splits, weight, left, right, length: int) -> None:
+def _split_runs(
+    best: np.ndarray,
+    splits: np.ndarray,
+    weight: np.ndarray,
+    left: np.ndarray,
+    right: np.ndarray,
+    length: int,
+) -> None:
     """Splits the runs of one length where that is better than what they are.
 
     `left` holds what shorter runs cost by length and start, `right` the same by length and end: so
@@ -208,7 +223,7 @@ def _split_runs(best, splits, weight, left, right, length: int) -> None:
     np.copyto(splits[length, runs], at + 1, where=better, casting="unsafe")
 
 
-def _ends(splits: list[np.ndarray], t: int, n: int, depth: int | None):
+def _ends(splits: list[np.ndarray], t: int, n: int, depth: int | None) -> _Ends:
     """(first run, last run, depth) of the leaves of one tree, in order."""
     found, todo = [], [(0, n - 1, 0)]
     while todo:

@@ -47,7 +47,8 @@ def layer_sensitivities(
         signal = y if layer.bias is None else y - layer.bias.view(layer.per_channel)
         power = signal.square().mean().sqrt() * _NOISE**0.5
         generator = generators.setdefault(layer, torch.Generator().manual_seed(seed))
-        return power * torch.randn(y.shape, generator=generator).to(y)
+        found: torch.Tensor = power * torch.randn(y.shape, generator=generator).to(y)
+        return found
 
     generators: dict[CrossbarLayer, torch.Generator] = {}
     found = {n: e / _NOISE for n, e in _effects(net, layers, data, noise).items()}
@@ -95,17 +96,18 @@ def _effects(
     net: nn.Module, layers: dict[str, CrossbarLayer], data: Calibration, disturbance: Disturbance
 ) -> dict[str, float]:
     """The change of the output as a disturbance is added to the results of one layer at a time."""
-    inputs, disturbed = _first(data), [None]
+    inputs = _first(data)
+    disturbed: CrossbarLayer | None = None
 
     def compute(layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
         y = layer.float_forward(x)
-        return y + disturbance(layer, x, y) if layer is disturbed[0] else y
+        return y + disturbance(layer, x, y) if layer is disturbed else y
 
     found = {}
     with torch.no_grad(), evaluating(net), _observed(layers, compute):
         clean = [net(x) for x in inputs]
         for name, layer in layers.items():
-            disturbed[0] = layer
+            disturbed = layer
             effect = [_change(a, net(x)) for a, x in zip(clean, inputs, strict=True)]
             found[name] = sum(effect) / len(effect)
     return found
@@ -174,18 +176,21 @@ def fold_mean_errors(net: nn.Module, layers: dict[str, CrossbarLayer], data: Cal
         layers: those to correct; what they were corrected by before is replaced.
         data: what to measure on.
     """
-    totals = {layer: [0.0, 0] for layer in layers.values()}
+    totals: dict[CrossbarLayer, torch.Tensor] = {}  # by channel
+    results = dict.fromkeys(layers.values(), 0)
 
     def compute(layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
         exact = _uncorrected(layer, x, layer.lossless_tables())
         made = _uncorrected(layer, x, layer.tables())
-        error, total = (exact - made).double(), totals[layer]
+        error = (exact - made).double()
         channels = error.sum(_others(layer, error))
-        total[0] = total[0] + channels
-        total[1] += error.numel() // len(channels)
-        correction = (total[0] / total[1]).to(layer.weight.dtype)
+        total: torch.Tensor = totals.get(layer, 0.0) + channels
+        totals[layer] = total
+        results[layer] += error.numel() // len(channels)
+        correction = (total / results[layer]).to(layer.weight.dtype)
         layer.bank.correction = correction
-        return made + correction.view(layer.per_channel)
+        y: torch.Tensor = made + correction.view(layer.per_channel)
+        return y
 
     with torch.no_grad(), evaluating(net), _observed(layers, compute):
         for x in data.inputs:

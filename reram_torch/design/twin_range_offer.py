@@ -14,7 +14,8 @@ _MOST_BIASES = 256  # that are tried for one step
 def _distance(values: np.ndarray, first: int, step: int, levels: int) -> np.ndarray:
     """Distance of each value to the nearest of `levels` levels from `first` (ties upwards)."""
     code = np.clip((values - first + step // 2) // step, 0, levels - 1)
-    return values - (first + code * step)
+    found: np.ndarray = values - (first + code * step)
+    return found
 
 
 def _grid_start(values: np.ndarray, bits: int, step: int) -> int:
@@ -45,7 +46,7 @@ def twin_range_offer(load: Load) -> Offer:
             biases = np.arange(lowest, lowest + V, max(1 << s, coarsest))
             a = biases - lowest
             b = np.minimum(a + width, V)
-            dense = np.array([_dense_error(load, x, 1 << s, 1 << n1) for x in biases]).T
+            dense = np.array([_dense_error(load, int(x), 1 << s, 1 << n1) for x in biases]).T
             sides = (biases > lowest).astype(int) + (biases + width <= values[-1])
             detections = np.maximum(sides, 1)
             inside = below[b] - below[a]

@@ -44,7 +44,9 @@ class LayerConversions:
 
     def histogram_of(self, design: int) -> np.ndarray:
         """How often each sum was converted by one of the designs, (V,)."""
-        return self.histogram[self.index == design].sum(0)
+        assert self.histogram is not None  # who asks has looked
+        found: np.ndarray = self.histogram[self.index == design].sum(0)
+        return found
 
     def comparisons_of(self, design: int) -> np.ndarray:
         """The comparisons that one of the designs takes for each sum, (V,)."""
@@ -55,7 +57,8 @@ class LayerConversions:
     def longest(self) -> np.ndarray:
         """The most comparisons that a conversion of each cycle can take, (I,)."""
         depths = [self.comparisons_of(k).max() for k in range(len(self.designs))]
-        return np.append(depths, 0)[self.index].max((0, 2))  # -1 reads the last: nothing
+        found: np.ndarray = np.append(depths, 0)[self.index].max((0, 2))  # -1 reads the last: none
+        return found
 
     def by_plain_sar(self) -> LayerConversions:
         """The same sums converted by a plain SAR ADC of full resolution."""
@@ -76,6 +79,7 @@ def _bit_cycle(technology: Technology, layer: LayerConversions) -> float:
 
 def _sar(technology: Technology, layer: LayerConversions) -> float:
     model, counts = technology.adc.sar, layer.counts
+    assert model is not None  # `adc_energy_pj` has looked
     if layer.histogram is None:
         raise ValueError(
             "the model 'sar' needs the bit-line sums of what was counted: "
@@ -123,10 +127,11 @@ def _resolution(technology: Technology, layer: LayerConversions) -> float:
         bits.append(comparisons.max())
     # The ADC of a slice's bit-lines serves all cycles: it is as large as its largest search.
     largest = np.append(bits, 0)[layer.index].max((0, 1))
-    rate, node = technology.adc.resolution.sample_rate_hz, technology.process_nm
+    model, node = technology.adc.resolution, technology.process_nm
+    assert model is not None  # `adc_energy_pj` has looked
     made = layer.counts.conversions.sum(0)
     return sum(
-        int(n) * survey_energy_pj(int(b), rate, node)
+        int(n) * survey_energy_pj(int(b), model.sample_rate_hz, node)
         for n, b in zip(made, largest, strict=True)
         if b
     )

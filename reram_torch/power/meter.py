@@ -100,7 +100,7 @@ class PowerMeter(Watcher):
             )
         seen.counts = seen.counts + counts
         seen.drives = seen.drives + drives
-        if histogram is not None:
+        if histogram is not None and seen.histogram is not None:
             seen.histogram = seen.histogram + histogram
 
     def add_up(self) -> None:
@@ -143,10 +143,9 @@ class PowerMeter(Watcher):
         for name, counted in state["layers"].items():
             layer = self._layers[name]
             device = layer.weight.device
-            self._add(layer, *(
-                None if counted[key] is None else counted[key].to(device)
-                for key in ("counts", "drives", "histogram")
-            ))  # fmt: skip
+            counts, drives = (counted[key].to(device) for key in ("counts", "drives"))
+            histogram = counted["histogram"]
+            self._add(layer, counts, drives, None if histogram is None else histogram.to(device))
         self.inferences += state["inferences"]
 
     def report(

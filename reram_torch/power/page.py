@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from html import escape
 
-from reram_torch.power.pictures import draw_layers, draw_search, draw_share, most_expensive, svg
+from reram_torch.plots.searches import draw_search
+from reram_torch.power.pictures import draw_layers, draw_share, most_expensive, svg
 from reram_torch.power.records import LayerReport, PowerFigures, quantity
 
 _SEARCHES = 6  # pictures of searches at most

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
-from reram_torch.plots.figures import BLUE, GREEN, ORANGE, new_figure
+from reram_torch.plots.figures import BLUE, GREEN, ORANGE, Axes, new_figure
 from reram_torch.plots.searches import SearchView, draw_search
 from reram_torch.power.records import PowerFigures, quantity
 
+_Part = TypeVar("_Part")
 _OTHERS = (BLUE, GREEN, "#9a4fb0", "#00838f", "#c0392b", "#6d4c41", "#b0a030", "#5d6d9e", "#999999")
 
 
@@ -38,7 +41,7 @@ def _unit(largest_pj: float) -> tuple[float, str]:
     return 1.0, "pJ"
 
 
-def draw_layers(axis, report: PowerFigures) -> None:
+def draw_layers(axis: Axes, report: PowerFigures) -> None:
     """Draws energy per layer, stacked by component."""
     names = [layer.name for layer in report.layers]
     scale = 1.0 / (report.inferences or 1)
@@ -55,7 +58,7 @@ def draw_layers(axis, report: PowerFigures) -> None:
     axis.legend(frameon=False, fontsize=8, loc="best")
 
 
-def draw_share(axis, report: PowerFigures) -> None:
+def draw_share(axis: Axes, report: PowerFigures) -> None:
     """Draws the energy with a plain SAR ADC and with this design, and the ADCs' part of each."""
     rows = [("plain SAR", report.plain_sar), ("this design", report.total)]
     scale = 1.0 / (report.inferences or 1)
@@ -103,7 +106,7 @@ def plot_report(report: PowerFigures, path: str | Path) -> None:
     figure.savefig(path)
 
 
-def svg(draw, part, width: float, height: float) -> str:
+def svg(draw: Callable[[Axes, _Part], None], part: _Part, width: float, height: float) -> str:
     """One drawing as an SVG element, for a page: `draw(axis, part)`, in inches."""
     figure, (axis,) = new_figure(width, height)
     draw(axis, part)

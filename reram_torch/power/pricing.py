@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import torch
@@ -70,7 +71,7 @@ def priced(
     )
 
 
-def _config(layer: CrossbarLayer) -> dict:
+def _config(layer: CrossbarLayer) -> dict[str, Any]:
     """Without the search, and the ADC, which `design_adc` or `set_adc` may have replaced."""
     config = layer.config.to_dict()
     return {name: config[name] for name in ("crossbar", "weights", "inputs")}
@@ -108,16 +109,24 @@ def _layer_report(
         counts.arrays,
         counts.utilisation,
         counts.arrays * sum(areas.values()) if known else None,
-        *(tuple(map(tuple, x.tolist())) for x in (
-            counts.conversions, counts.comparisons, counts.skipped, counts.cell_reads
-        )),
+        _rows(counts.conversions),
+        _rows(counts.comparisons),
+        _rows(counts.skipped),
+        _rows(counts.cell_reads),
         tuple(counts.word_line_drives.tolist()),
-    )  # fmt: skip
+    )
 
 
-def _total(rows: list[LayerReport] | tuple[LayerReport, ...], made: dict) -> LayerReport:
+def _rows(counts: np.ndarray) -> tuple[tuple[int, ...], ...]:
+    """Counts by cycle and slice, (I, J), as plain values."""
+    return tuple(map(tuple, counts.tolist()))
+
+
+def _total(
+    rows: list[LayerReport] | tuple[LayerReport, ...], made: dict[str, LayerConversions]
+) -> LayerReport:
     counts = [s.counts for s in made.values()]
-    areas = [r.area_mm2 for r in rows]
+    areas = [r.area_mm2 for r in rows if r.area_mm2 is not None]
     return LayerReport(
         "total",
         {event: sum(r.events[event] for r in rows) for event in rows[0].events},
@@ -128,7 +137,7 @@ def _total(rows: list[LayerReport] | tuple[LayerReport, ...], made: dict) -> Lay
         "",
         sum(r.arrays for r in rows),
         sum(c.cells_used for c in counts) / sum(c.cells for c in counts),
-        None if None in areas else sum(areas),
+        sum(areas) if len(areas) == len(rows) else None,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from reram_torch.plots.searches import SearchView
 from reram_torch.power.latency import Latency
@@ -97,7 +98,7 @@ class LayerReport:
         """The ADCs' part of the energy; NaN if nothing was simulated."""
         return self.adc_energy_pj / self.energy_pj if self.energy_pj else float("nan")
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """All attributes and ratios as plain values; a number that is not finite is None."""
         latency = {f"latency_{k}": v for k, v in vars(self.latency).items()}
         plain = {k: v for k, v in vars(self).items() if k != "latency" and v != ()}
@@ -137,7 +138,7 @@ class PowerFigures:
     layers: tuple[LayerReport, ...]
     total: LayerReport
     plain_sar: LayerReport
-    configs: dict[str, dict]
+    configs: dict[str, dict[str, Any]]
     converted: tuple[SearchView, ...] = ()
 
     # What is asked for most, without `total`.

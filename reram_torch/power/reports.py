@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from reram_torch.power.page import page
 from reram_torch.power.pictures import plot_report
-from reram_torch.power.records import PowerFigures, quantity
+from reram_torch.power.records import LayerReport, PowerFigures, quantity
 
 SCHEMA = "reram_torch.power"
 SCHEMA_VERSION = 1
@@ -34,7 +36,7 @@ class PowerReport(PowerFigures):
 
     # --- output ---
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """The report as plain values.
 
         Keys: `schema` and `version` of this form; `technology`, as its file states it;
@@ -113,6 +115,9 @@ class PowerReport(PowerFigures):
         return comparison_table({"this design": self}, plain=True)
 
 
+_Show: TypeAlias = Callable[[PowerReport, LayerReport], str]  # a cell: a report and its total
+
+
 def comparison_table(reports: dict[str, PowerReport], *, plain: bool = False) -> str:
     """Designs side by side, for one inference each.
 
@@ -134,13 +139,16 @@ def comparison_table(reports: dict[str, PowerReport], *, plain: bool = False) ->
         columns = {"plain SAR": (first, first.plain_sar), **columns}
     wide = max(14, *(len(name) + 2 for name in columns))
 
-    def row(label: str, show) -> str:
+    def row(label: str, show: _Show) -> str:
         return f"{label:26}" + "".join(f"{show(r, t):>{wide}}" for r, t in columns.values())
 
-    def energy(value):
+    def energy(value: Callable[[LayerReport], float]) -> _Show:
         return lambda r, t: quantity(r.per_inference(value(t)), "pJ")
 
-    def latency(kind: str):
+    def component(name: str) -> _Show:
+        return energy(lambda t: t.component_pj[name])
+
+    def latency(kind: str) -> _Show:
         return lambda r, t: quantity(getattr(t.latency, kind), "ns")
 
     lines = [
@@ -149,7 +157,7 @@ def comparison_table(reports: dict[str, PowerReport], *, plain: bool = False) ->
         f"{'of one inference':26}" + "".join(f"{name:>{wide}}" for name in columns),
     ]
     for name in first.total.component_pj:
-        lines.append(row(name, energy(lambda t, name=name: t.component_pj[name])))
+        lines.append(row(name, component(name)))
     lines += [
         row("total energy", energy(lambda t: t.energy_pj)),
         row("share of the ADCs", lambda _, t: f"{t.adc_share:.1%}"),

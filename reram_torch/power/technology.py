@@ -6,14 +6,20 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from reram_torch._support.checks import check_choice
 from reram_torch.config.files import config_folders, read_toml
 from reram_torch.power.counts import EVENTS
 from reram_torch.power.switching import SWITCHINGS
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
-def _check_numbers(where: str, section: object, *, zero: tuple[str, ...] = ()) -> None:
+_Section = TypeVar("_Section", bound="DataclassInstance")
+
+
+def _check_numbers(where: str, section: DataclassInstance, *, zero: tuple[str, ...] = ()) -> None:
     """Raises ValueError unless every number is finite and above 0 (or 0, where it may be)."""
     for field in dataclasses.fields(section):
         value, name = getattr(section, field.name), f"{where}.{field.name}"
@@ -218,13 +224,13 @@ class Technology:
         per_tile = self.array.arrays_per_tile
         return {name: area / per_tile for name, area in areas.items() if area is not None}
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values, in the form of the TOML file."""
 
-        def plain(section) -> dict:
+        def plain(section: DataclassInstance) -> dict[str, Any]:
             pairs = ((f.name, getattr(section, f.name)) for f in dataclasses.fields(section))
             return {
-                k: plain(v) if dataclasses.is_dataclass(v) else v
+                k: plain(v) if dataclasses.is_dataclass(v) and not isinstance(v, type) else v
                 for k, v in pairs
                 if v is not None and k != "components"
             }
@@ -232,7 +238,7 @@ class Technology:
         return {**plain(self), "component": [plain(c) for c in self.components]}
 
     @classmethod
-    def from_dict(cls, values: dict) -> Technology:
+    def from_dict(cls, values: dict[str, Any]) -> Technology:
         """The inverse of `to_dict`.
 
         Raises:
@@ -252,7 +258,7 @@ class Technology:
         return _make(cls, "technology", parts)
 
 
-def _table(where: str, table: object) -> dict:
+def _table(where: str, table: object) -> dict[str, Any]:
     if table is None:
         raise ValueError(f"the table [{where}] is missing")
     if not isinstance(table, dict):
@@ -260,7 +266,7 @@ def _table(where: str, table: object) -> dict:
     return table
 
 
-def _make(kind: type, where: str, table: object):
+def _make(kind: type[_Section], where: str, table: object) -> _Section:
     """A section from a table that has its keys, no other, and all that have no default."""
     table = _table(where, table)
     fields = {f.name: f for f in dataclasses.fields(kind)}
