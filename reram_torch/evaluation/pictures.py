@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from reram_torch.plots.figures import BLUE, GREEN, GREY, ORANGE, new_figure
 
 
-def plot_sweep(rows: list[dict], path: str | Path) -> None:
+def plot_sweep(rows: list[dict[str, Any]], path: str | Path) -> None:
     """Top-1 against reduction of the rows of `scripts/sweep.py`, with the bound of lossless search.
 
     Args:
@@ -32,9 +33,11 @@ def plot_sweep(rows: list[dict], path: str | Path) -> None:
             curves.setdefault(key, []).append((float(row["reduction"]), float(row["top1"])))
     colors = [BLUE, ORANGE, GREEN, "#9a4fb0", "#c0392b", "#00838f", "#6d4c41", "#616161"]
     for k, ((name, granularity, encoding), points) in enumerate(curves.items()):
-        x, y = zip(*sorted(points), strict=True)
+        across, up = zip(*sorted(points), strict=True)
         label = f"{name.replace('_', ' ')}, {granularity.replace('+', ' x ')}, {encoding}"
-        axis.plot(x, y, "osD^vP*X"[k % 8] + "-", color=colors[k % 8], ms=5, lw=1.4, label=label)
+        axis.plot(
+            across, up, "osD^vP*X"[k % 8] + "-", color=colors[k % 8], ms=5, lw=1.4, label=label
+        )
     axis.set_xlabel("reduction of A/D operations over the ISAAC baseline (x)")
     axis.set_ylabel("top-1")
     axis.grid(alpha=0.25)

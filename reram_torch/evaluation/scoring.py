@@ -10,12 +10,14 @@ from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias, TypedDict
 
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from reram_torch._support import processes
+from reram_torch._support.datasets import length
 from reram_torch._support.files import replacing
 from reram_torch._support.interrupts import Interruptible
 from reram_torch._support.modules import evaluating
@@ -72,11 +74,26 @@ class Evaluation:
     def gathered(self) -> Evaluation:
         """The images of all processes, and the time of the slowest."""
         parts = processes.gather(dataclasses.asdict(self))
-        return Evaluation(
-            *(torch.cat([p[key] for p in parts]) for key in ("labels", "ranked", "digests")),
-            max(p["seconds"] for p in parts),
-            sum(p["unreadable"] for p in parts),
-        )
+        seconds = max(p["seconds"] for p in parts)
+        return _whole(parts, seconds, sum(p["unreadable"] for p in parts))
+
+
+_Part: TypeAlias = dict[str, torch.Tensor]  # labels, ranked and digests, as in an Evaluation
+
+
+class Progress(TypedDict):
+    """What an evaluation has found so far, as it is written."""
+
+    batches: int
+    seconds: float
+    parts: list[_Part]
+
+
+def _whole(parts: list[_Part], seconds: float, unreadable: int) -> Evaluation:
+    labels, ranked, digests = (
+        torch.cat([p[key] for p in parts]) for key in ("labels", "ranked", "digests")
+    )
+    return Evaluation(labels, ranked, digests, seconds, unreadable)
 
 
 class Kept:
@@ -89,11 +106,17 @@ class Kept:
         every: seconds between writes.
     """
 
-    def __init__(self, path: Path, key: dict, meter: PowerMeter | None = None, every: float = 60.0):
+    def __init__(
+        self,
+        path: Path,
+        key: dict[str, Any],
+        meter: PowerMeter | None = None,
+        every: float = 60.0,
+    ):
         self.path, self.key, self.meter, self.every = Path(path), key, meter, every
         self._written = time.monotonic()
 
-    def load(self) -> dict | None:
+    def load(self) -> Progress | None:
         """What was found before, counts put back; None if there is nothing that fits."""
         if not self.path.is_file():
             return None
@@ -105,9 +128,10 @@ class Kept:
                 self.meter.load_state_dict(state["meter"])
             except RuntimeError:  # designed otherwise this time
                 return None
-        return state["found"]
+        found: Progress = state["found"]
+        return found
 
-    def save(self, found: dict, *, now: bool = False) -> None:
+    def save(self, found: Progress, *, now: bool = False) -> None:
         """Writes what was found, if it is time."""
         if not now and time.monotonic() - self._written < self.every:
             return
@@ -124,7 +148,7 @@ class Kept:
 @torch.no_grad()
 def evaluate(
     net: nn.Module,
-    batches: Iterable,
+    batches: Iterable[Any],
     *,
     description: str = "evaluate",
     show_progress: bool = True,
@@ -146,7 +170,8 @@ def evaluate(
         KeyboardInterrupt: after what was found is written.
     """
     device = next((p.device for p in net.parameters()), torch.device("cpu"))
-    found = (kept and kept.load()) or {"batches": 0, "seconds": 0.0, "parts": []}
+    nothing: Progress = {"batches": 0, "seconds": 0.0, "parts": []}
+    found = (kept and kept.load()) or nothing
     parts, expected = found["parts"], _images(batches)
     seen = sum(len(p["labels"]) for p in parts)
     right = sum(int((p["ranked"][:, 0] == p["labels"]).sum()) for p in parts)
@@ -169,7 +194,7 @@ def evaluate(
                 right += int((part["ranked"][:, 0] == part["labels"]).sum())
                 bar.update(len(part["labels"]))
                 bar.set_postfix_str(f"top-1 {right / seen:.4f}")
-            if kept:
+            if kept and stop:
                 kept.save(found, now=stop.asked)
                 if stop.asked:
                     raise KeyboardInterrupt
@@ -177,13 +202,12 @@ def evaluate(
         raise ValueError("no batches to evaluate on")
     if kept:
         kept.save(found, now=True)
-    whole = (torch.cat([p[key] for p in parts]) for key in ("labels", "ranked", "digests"))
-    return Evaluation(*whole, found["seconds"], 0 if expected is None else expected - seen)
+    return _whole(parts, found["seconds"], 0 if expected is None else expected - seen)
 
 
 def score(
     net: nn.Module,
-    images: Dataset,
+    images: Dataset[Any],
     *,
     batch_size: int,
     workers: int = 0,
@@ -214,7 +238,9 @@ def score(
     return found
 
 
-def _answers(net: nn.Module, batch: tuple, device: torch.device) -> tuple[dict, float]:
+def _answers(
+    net: nn.Module, batch: tuple[torch.Tensor, torch.Tensor], device: torch.device
+) -> tuple[_Part, float]:
     x, labels = batch
     start = time.perf_counter()
     scores = net(x.to(device, non_blocking=True)).float().cpu()
@@ -236,19 +262,20 @@ def _digests(scores: torch.Tensor) -> torch.Tensor:
     return torch.frombuffer(bytearray(b"".join(found)), dtype=torch.int64)
 
 
-def _images(batches: Iterable) -> int | None:
+def _images(batches: Iterable[Any]) -> int | None:
     """How many images there are, where that is known."""
-    return len(batches.dataset) if hasattr(batches, "dataset") else None
+    return length(batches.dataset) if hasattr(batches, "dataset") else None
 
 
-def _after(batches: Iterable, count: int) -> Iterable:
+def _after(batches: Iterable[Any], count: int) -> Iterable[Any]:
     """The batches but for the first `count`; a DataLoader does not read those."""
     if not count:
         return batches
     if not isinstance(batches, DataLoader):
         return itertools.islice(batches, count, None)
-    done = min(count * batches.batch_size, len(batches.dataset))
+    most = length(batches.dataset)
+    done = min(count * (batches.batch_size or 1), most)
     return DataLoader(
-        Subset(batches.dataset, range(done, len(batches.dataset))), batches.batch_size,
+        Subset(batches.dataset, range(done, most)), batches.batch_size,
         num_workers=batches.num_workers, collate_fn=batches.collate_fn,
     )  # fmt: skip

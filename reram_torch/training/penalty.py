@@ -20,11 +20,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
+from torch.utils.hooks import RemovableHandle
 
 from reram_torch._support.checks import check_number
 from reram_torch.crossbar.geometry import Geometry
@@ -37,6 +38,7 @@ from reram_torch.crossbar.quantization import (
 )
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.networks import crossbar_layers
+from reram_torch.nn.statistics import Statistics
 from reram_torch.power.counts import BASELINE_COMPARISONS, baseline_conversions
 
 INPUT_WINDOW = 1.0
@@ -92,7 +94,7 @@ class ComparisonPenalty:
         self.weight, self._windows = weight, (input_window, weight_window)
         self._net, self._layers = net, crossbar_layers(net)
         self._lines: dict[str, _Lines] = {}
-        self._handles: list = []
+        self._handles: list[RemovableHandle] = []
         self._parts: list[torch.Tensor] = []
         self._baseline = 0
 
@@ -106,13 +108,14 @@ class ComparisonPenalty:
             ValueError: a layer's ADCs go by other activity buckets than its histogram.
         """
         layers = {n: x for n, x in self._layers.items() if x.input_range is not None}
-        missing = [name for name, layer in layers.items() if layer.statistics is None]
+        seen = {n: x.statistics for n, x in layers.items() if x.statistics is not None}
+        missing = [name for name in layers if name not in seen]
         if missing or not layers:
             raise RuntimeError(
                 "a penalty needs bit-line histograms: run reram_torch.calibrate(net, batches) "
                 f"first (missing for {missing or list(self._layers)})"
             )
-        self._set({name: _slopes(name, layer) for name, layer in layers.items()})
+        self._set({name: _slopes(name, layer, seen[name]) for name, layer in layers.items()})
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """The slopes by layer, float64 (I, J)."""
@@ -161,7 +164,7 @@ class ComparisonPenalty:
     def __enter__(self) -> ComparisonPenalty:
         return self.attach()
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.detach()
 
     def take(self) -> torch.Tensor:
@@ -176,8 +179,8 @@ class ComparisonPenalty:
             return torch.zeros((), device=device)
         return torch.stack([p.to(device) for p in parts]).sum() * (self.weight / baseline)
 
-    def _hook(self, name: str) -> Callable[[CrossbarLayer, tuple], None]:
-        def hook(layer: CrossbarLayer, args: tuple) -> None:
+    def _hook(self, name: str) -> Callable[[CrossbarLayer, tuple[Any, ...]], None]:
+        def hook(layer: CrossbarLayer, args: tuple[Any, ...]) -> None:
             watched = self._net.training and torch.is_grad_enabled()
             if watched and not layer.watchers.computing and layer.input_range is not None:
                 self._add(name, layer, args[0])
@@ -199,16 +202,16 @@ class ComparisonPenalty:
         self._baseline += call.baseline
 
 
-def _slopes(name: str, layer: CrossbarLayer) -> torch.Tensor:
+def _slopes(name: str, layer: CrossbarLayer, statistics: Statistics) -> torch.Tensor:
     """Slopes of the least-squares lines through a layer's comparisons, float64 (I, J)."""
-    counts, tables = layer.statistics.by_activity, layer.tables()
+    counts, tables = statistics.by_activity, layer.tables()
     edges = tuple(tables.edges.tolist())
     if edges == (0,):
         counts = counts.sum(0, keepdim=True)
-    elif edges != layer.statistics.edges:
+    elif edges != statistics.edges:
         raise ValueError(
             f"layer {name!r}: its ADCs go by activity buckets from {edges}, its calibration "
-            f"histogram by {layer.statistics.edges}; design ADCs and calibrate in one session"
+            f"histogram by {statistics.edges}; design ADCs and calibrate in one session"
         )
     made = torch.cat([tables.comparisons, torch.zeros_like(tables.comparisons[:1])])  # -1: nothing
     made = made.cpu().double()[tables.index.long().cpu()]  # (B, I, J, V)
@@ -237,7 +240,9 @@ class _Lines(NamedTuple):
     cells: torch.Tensor
 
     @classmethod
-    def of(cls, g: Geometry, slopes: torch.Tensor, input_window: float, weight_window: float):
+    def of(
+        cls, g: Geometry, slopes: torch.Tensor, input_window: float, weight_window: float
+    ) -> _Lines:
         """The derivatives for a geometry and windows as `ComparisonPenalty` takes them."""
         u = torch.arange(2**g.input_bits)
         q = torch.arange(2**g.weight_bits) - 2 ** (g.weight_bits - 1)
@@ -254,12 +259,14 @@ class _Lines(NamedTuple):
 
 def _stored(q: torch.Tensor, g: Geometry) -> torch.Tensor:
     """What the cells of weight codes hold, positive and negative ones together."""
-    return q.short() + 2 ** (g.weight_bits - 1) if g.offset else q.short().abs()
+    stored: torch.Tensor = q.short() + 2 ** (g.weight_bits - 1) if g.offset else q.short().abs()
+    return stored
 
 
 def _part(codes: torch.Tensor, k: int, bits: int) -> torch.Tensor:
     """The k-th group of bits."""
-    return codes >> k * bits & 2**bits - 1
+    part: torch.Tensor = codes >> k * bits & 2**bits - 1
+    return part
 
 
 def _derivatives(values: torch.Tensor, half: torch.Tensor, first: int) -> torch.Tensor:
@@ -320,7 +327,9 @@ class _Penalty(torch.autograd.Function):
     """P of a layer; inputs and weights as (rows, channels of all groups, places)."""
 
     @staticmethod
-    def forward(ctx, x, weight, lines: _Lines, call: _Call):
+    def forward(
+        ctx: Any, x: torch.Tensor, weight: torch.Tensor, lines: _Lines, call: _Call
+    ) -> torch.Tensor:
         g = call.geometry
         u = _rows(input_codes(x, *call.scale, g.input_bits), call.channels)
         q = _grouped(weight_codes(weight, call.weight_scale, g.weight_bits), call.groups)
@@ -336,9 +345,9 @@ class _Penalty(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
-        u, inside, weight, q, pulses, cells, *lines = ctx.saved_tensors
-        lines, call = _Lines(*lines), ctx.call
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        u, inside, weight, q, pulses, cells, *kept_lines = ctx.saved_tensors
+        lines, call = _Lines(*kept_lines), ctx.call
         grad_x = grad_w = None
         if ctx.needs_input_grad[0]:
             table = cells @ lines.slopes.T @ lines.pulses.T * (grad * call.share / call.scale.scale)
@@ -369,7 +378,7 @@ def _grouped(q: torch.Tensor, groups: int) -> torch.Tensor:
 
 def _ungrouped(found: torch.Tensor, shape: torch.Size, groups: int) -> torch.Tensor:
     """The inverse of `_grouped`."""
-    return found.unflatten(1, (groups, -1)).transpose(0, 1).reshape(shape)
+    return torch.unflatten(found, 1, (groups, -1)).transpose(0, 1).reshape(shape)
 
 
 def _totals(codes: torch.Tensor, bits: int, count: int) -> torch.Tensor:

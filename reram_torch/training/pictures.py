@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from reram_torch.plots.figures import BLUE, GREY, ORANGE, new_figure
 
 
-def plot_training(lines: list[dict], path: str | Path) -> None:
+def plot_training(lines: list[dict[str, Any]], path: str | Path) -> None:
     """Loss and top-1 by epoch, and the reductions that ADCs were designed for.
 
     Args:

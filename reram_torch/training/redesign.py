@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from torch import nn
 
@@ -37,7 +38,7 @@ class Redesign:
     def __init__(
         self,
         net: nn.Module,
-        calibration: Sequence,
+        calibration: Sequence[Any],
         search: SearchConfig,
         *,
         start: float | None = None,
@@ -51,15 +52,17 @@ class Redesign:
         start = search.reduction if start is None else start
         check_number("start", start, 0.01, search.reduction)
         self.net, self.calibration, self.search = net, calibration, search
-        self.start, self.epochs, self.penalty = start, epochs, penalty
+        self.start, self.goal = start, search.reduction
+        self.epochs, self.penalty = epochs, penalty
         learned = any(x.log_input_step is not None for x in crossbar_layers(net).values())
         self.ranges = "keep" if learned else ranges
-        self._before: dict = {}  # what was designed before any training, by budget
+        self._before: dict[float, float] = {}  # what was designed before any training, by budget
 
     def budget(self, epoch: int) -> float:
         """The reduction that an epoch's ADCs are designed for."""
         share = min(epoch / (self.epochs - 1), 1.0) if self.epochs > 1 else 1.0
-        return self.start ** (1 - share) * self.search.reduction**share
+        reduction: float = self.start ** (1 - share) * self.goal**share
+        return reduction
 
     def design(self, reduction: float) -> float:
         """Calibrates, designs for a reduction, and returns the one reached."""
@@ -75,11 +78,11 @@ class Redesign:
 
     def before(self) -> float:
         """The ADCs of the last budget on the network as it is; returns the reduction reached."""
-        found = self.design(self.search.reduction)
-        self._before = {self.search.reduction: found}
+        found = self.design(self.goal)
+        self._before = {self.goal: found}
         return found
 
-    def __call__(self, epoch: int) -> dict:
+    def __call__(self, epoch: int) -> dict[str, float]:
         """ADCs for an epoch, as `Fit` calls it; the last ones are kept when no more are due."""
         if epoch >= self.epochs:
             return {}
