@@ -159,7 +159,9 @@ class SearchConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """How a network lies on crossbars, and its ADCs. `Config()` is the ISAAC baseline with 1-bit cells.
+    """How a network lies on crossbars, and its ADCs.
+
+    `Config()` is the ISAAC baseline with 1-bit cells.
 
     Args:
         crossbar: the arrays.

@@ -191,10 +191,11 @@ def test_the_library_holds_code_for_both_generations():
 
 # --- a device -------------------------------------------------------------------------------------
 
-on_device = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+no_device = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 
-@on_device
+@pytest.mark.cuda
+@no_device
 @pytest.mark.parametrize("product", cuda.PRODUCTS)
 @pytest.mark.parametrize("kind", [problems(most=150), convolutions()], ids=["plain", "windows"])
 def test_device_equals_reference(monkeypatch, product, kind):
@@ -208,7 +209,8 @@ def test_device_equals_reference(monkeypatch, product, kind):
     run()
 
 
-@on_device
+@pytest.mark.cuda
+@no_device
 def test_layers_equal_those_of_the_cpu(calibrated, batches):
     x, _ = batches[0]
     kept = []
@@ -220,7 +222,8 @@ def test_layers_equal_those_of_the_cpu(calibrated, batches):
         assert torch.equal(layer.cuda()(inputs.cuda()).cpu(), y)
 
 
-@on_device
+@pytest.mark.cuda
+@no_device
 def test_forward_never_waits_and_replays(calibrated, batches):
     net, (first, _), (second, _) = calibrated.cuda(), *batches
     x = first.cuda()
