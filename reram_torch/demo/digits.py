@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -23,34 +22,28 @@ from reram_torch.data import sets
 from reram_torch.demo import pictures
 from reram_torch.evaluation.scoring import evaluate
 from reram_torch.models.zoo import LeNet5
+from reram_torch.training.loop import Trainer
+from reram_torch.training.recipe import Recipe
 
+_BATCH = 64
 _CURVE = (2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0)
-
-
 _HARSH = 6.0
-
-
 _MAX_DROP = 0.005
 
 
 def train(
     net: nn.Module, batches: DataLoader, epochs: int, rate: float, description: str
 ) -> nn.Module:
-    """Trains with Adam and a cosine schedule; leaves the network in eval mode."""
-    optimizer = torch.optim.Adam(net.parameters(), rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * len(batches))
-    net.train()
+    """Trains with Adam and a rate that falls as a cosine; leaves the network in eval mode."""
+    trainer = Trainer(net, Recipe(epochs=epochs, batch_size=_BATCH, rate=rate))
+    trainer.train_mode()
     total = epochs * len(batches.dataset)
     with progress(description=description, total=total, unit="img") as bar:
-        for _ in range(epochs):
-            for x, y in batches:
-                loss = F.cross_entropy(net(x), y)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                schedule.step()
-                bar.update(len(y))
-                bar.set_postfix_str(f"loss {loss.item():.3f}")
+        for epoch in range(epochs):
+            first, last = epoch * len(batches), epochs * len(batches)
+            for step in trainer.steps(batches, first=first, total=last):
+                bar.update(step.seen)
+                bar.set_postfix_str(f"loss {step.loss:.3f}")
     return net.eval()
 
 
@@ -106,7 +99,7 @@ def run(folder: Path, epochs: int, fine_epochs: int) -> list[dict]:
     start = time.perf_counter()
     torch.manual_seed(0)
     folder.mkdir(parents=True, exist_ok=True)
-    batches = sets.loader(sets.digits(train=True), 64, shuffle=True)
+    batches = sets.loader(sets.digits(train=True), _BATCH, shuffle=True)
     calibration = sets.loader(sets.digits(train=True), 128)
     test = sets.loader(sets.digits(train=False), 120)
 
