@@ -54,8 +54,9 @@ def build() -> float:
 
 def parity_of_kernels(seconds: float) -> int:
     """Random problems against the reference until time is up; how many."""
-    from reram_torch import mapping, native_cuda, reference
     from reram_torch.mapping import AdcTables, Geometry
+
+    from reram_torch import mapping, native_cuda, reference
 
     generator = torch.Generator().manual_seed(0)
     pick = lambda *choices: choices[int(torch.randint(len(choices), (), generator=generator))]  # noqa: E731
