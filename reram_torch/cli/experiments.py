@@ -8,10 +8,10 @@ import functools
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import torch
 from torch import nn
@@ -146,7 +146,7 @@ def settings_of_sweep(args: argparse.Namespace, configs: dict[str, Config]) -> d
         "model", "weights", "data", "calibration_data", "class_list", "calibration_images",
         "skip", "fold_bn", "ranges", "classes", "size", "resize", "mean", "std", "limit", "seed",
     )  # fmt: skip
-    found = {name: str(getattr(args, name)) for name in names}
+    found: dict[str, Any] = {name: str(getattr(args, name)) for name in names}
     for name, config in configs.items():
         sections = config.to_dict()
         for section, keys in _APART.items():
@@ -238,7 +238,7 @@ def load_converted(
 def check_outputs(net: nn.Module, images: Dataset[Any]) -> None:
     """Runs one image, and ends the program if the network's outputs are not the images' classes."""
     classes = sets.class_count(images)
-    readable = (item for k in range(len(images)) if (item := images[k]) is not None)
+    readable = (item for k in range(len(cast(Sized, images))) if (item := images[k]) is not None)
     first = next(readable, None)
     if first is None:
         raise SystemExit("none of the images can be read")
@@ -275,7 +275,7 @@ def load_test(args: argparse.Namespace) -> Dataset[Any]:
 
 
 @plainly
-def load_calibration(args: argparse.Namespace, device: torch.device | str = "cpu") -> list:
+def load_calibration(args: argparse.Namespace, device: torch.device | str = "cpu") -> list[Any]:
     """Batches of (input, label) that calibrate, on a device."""
     found = load_images(args, args.calibration_data or args.data, train=True)
     if args.calibration_data == args.data:

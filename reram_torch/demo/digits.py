@@ -10,7 +10,9 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sized
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -32,12 +34,12 @@ _MAX_DROP = 0.005
 
 
 def train(
-    net: nn.Module, batches: DataLoader, epochs: int, rate: float, description: str
+    net: nn.Module, batches: DataLoader[Any], epochs: int, rate: float, description: str
 ) -> nn.Module:
     """Trains with Adam and a rate that falls as a cosine; leaves the network in eval mode."""
     trainer = Trainer(net, Recipe(epochs=epochs, batch_size=_BATCH, rate=rate))
     trainer.train_mode()
-    total = epochs * len(batches.dataset)
+    total = epochs * len(cast(Sized, batches.dataset))
     with progress(description=description, total=total, unit="img") as bar:
         for epoch in range(epochs):
             first, last = epoch * len(batches), epochs * len(batches)
@@ -47,7 +49,7 @@ def train(
     return net.eval()
 
 
-def set_best_step(net: nn.Module, batches: DataLoader, bits: int) -> int:
+def set_best_step(net: nn.Module, batches: DataLoader[Any], bits: int) -> int:
     """Gives every layer the plain ADC of `bits` bits whose step keeps the most top-1."""
 
     def put(step: int) -> None:
@@ -63,7 +65,9 @@ def set_best_step(net: nn.Module, batches: DataLoader, bits: int) -> int:
     return best
 
 
-def measure(name: str, net: nn.Module, test: DataLoader) -> tuple[dict, rt.PowerReport]:
+def measure(
+    name: str, net: nn.Module, test: DataLoader[Any]
+) -> tuple[dict[str, Any], rt.PowerReport]:
     """Top-1 and counts of a converted network, as a row of the report, and what they came from."""
     with rt.PowerMeter(net) as meter:
         result = evaluate(net, test, description=name)
@@ -79,7 +83,7 @@ def measure(name: str, net: nn.Module, test: DataLoader) -> tuple[dict, rt.Power
     return row, report
 
 
-def table(rows: list[dict], float_top1: float) -> str:
+def table(rows: list[dict[str, Any]], float_top1: float) -> str:
     """The closing table."""
     lines = [
         f"{'network':33} {'top-1':>7} {'comparisons/conversion':>23} {'reduction':>10} "
@@ -94,7 +98,7 @@ def table(rows: list[dict], float_top1: float) -> str:
     return "\n".join(lines)
 
 
-def run(folder: Path, epochs: int, fine_epochs: int) -> list[dict]:
+def run(folder: Path, epochs: int, fine_epochs: int) -> list[dict[str, Any]]:
     """The whole demo; returns the report's rows."""
     start = time.perf_counter()
     torch.manual_seed(0)
@@ -105,9 +109,9 @@ def run(folder: Path, epochs: int, fine_epochs: int) -> list[dict]:
 
     model = train(LeNet5(), batches, epochs, 2e-3, "train float LeNet-5")
     float_top1 = evaluate(model, test, description="float").top1
-    rows: list[dict] = []
+    rows: list[dict[str, Any]] = []
 
-    def add(measured: tuple[dict, rt.PowerReport], **more) -> rt.PowerReport:
+    def add(measured: tuple[dict[str, Any], rt.PowerReport], **more: bool) -> rt.PowerReport:
         rows.append({**measured[0], **more})
         report = {
             "float_top1": float_top1,
@@ -154,6 +158,3 @@ def main() -> None:
     args = parser.parse_args()
     run(args.out, args.epochs, args.fine_epochs)
 
-
-if __name__ == "__main__":
-    main()

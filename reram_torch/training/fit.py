@@ -6,9 +6,9 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -22,12 +22,12 @@ from reram_torch._support.progress import progress
 from reram_torch.data.sets import collate
 from reram_torch.evaluation.scoring import score
 from reram_torch.training.checkpoints import read_checkpoint, write_checkpoint
-from reram_torch.training.loop import Step, Trainer
+from reram_torch.training.loop import Trainer
 from reram_torch.training.losses import Loss
 from reram_torch.training.recipe import Recipe
+from reram_torch.training.totals import Totals
 
 _SAVE, _STOP = 1, 2  # what a step may be followed by
-_TOTALS = "loss", "right", "seen", "unreadable", "seconds"
 
 
 class Seeded(Dataset[Any]):
@@ -42,12 +42,26 @@ class Seeded(Dataset[Any]):
         self.data, self.seed, self.epoch = data, seed, 0
 
     def __len__(self) -> int:
-        return len(self.data)
+        return len(cast(Sized, self.data))
 
     def __getitem__(self, item: int) -> Any:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(hash((self.seed, self.epoch, int(item))) & (1 << 62) - 1)
             return self.data[item]
+
+
+def _batches_left(
+    data: Seeded, epoch: int, recipe: Recipe, done: int, workers: int
+) -> tuple[DataLoader[Any], int, int]:
+    """What is left of an epoch after so many steps, the images in it, and all steps."""
+    data.epoch, size = epoch, recipe.batch_size
+    order: DistributedSampler[Any] = DistributedSampler(
+        data, processes.world(), processes.rank(), seed=recipe.seed
+    )
+    order.set_epoch(epoch)
+    left = list(order)[done * size :]
+    batches = DataLoader(data, size, sampler=left, num_workers=workers, collate_fn=collate)
+    return batches, len(left), math.ceil(len(order) / size)
 
 
 class Fit(Trainer):
@@ -99,7 +113,7 @@ class Fit(Trainer):
         # Of the epoch under way: steps done, what `before_epoch` gave, and sums to log.
         self.step = 0
         self.begun: dict[str, Any] | None = None
-        self.totals = dict.fromkeys(_TOTALS, 0.0)
+        self.totals = Totals()
 
     # --- checkpoints ---
 
@@ -123,13 +137,13 @@ class Fit(Trainer):
         self.epoch, self.best, self.lines = state["epoch"], state["best"], state["log"]
         self.step, self.begun = state["step"], state["begun"]
         if processes.rank() == 0:  # the sums of all processes
-            self.totals = state["totals"]
+            self.totals = Totals(**state["totals"])
             self._write_log()
         return True
 
     def _save(self, *names: str) -> None:
         """Checkpoints of this name, by the first process; all must call."""
-        totals = self._totals_of_all()
+        totals = self.totals.over_processes()
         self._saved = time.monotonic()
         if processes.rank():
             return
@@ -141,17 +155,12 @@ class Fit(Trainer):
             "epoch": self.epoch,
             "step": self.step,
             "begun": self.begun,
-            "totals": totals,
+            "totals": dataclasses.asdict(totals),
             "best": self.best,
             "log": self.lines,
         }
         for name in names:
             write_checkpoint(self.folder / name, state)
-
-    def _totals_of_all(self) -> dict[str, float]:
-        """The epoch's sums over all processes."""
-        sums = torch.tensor(list(self.totals.values()), dtype=torch.float64)
-        return dict(zip(self.totals, processes.add_up(sums).tolist(), strict=True))
 
     def _write_log(self) -> None:
         text = "".join(json.dumps(line) + "\n" for line in self.lines)
@@ -182,9 +191,7 @@ class Fit(Trainer):
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self._saved = time.monotonic()
-        wrapped = self.net
-        if processes.world() > 1:
-            wrapped = DistributedDataParallel(self.net)
+        wrapped = DistributedDataParallel(self.net) if processes.world() > 1 else self.net
         while self.epoch < self.recipe.epochs:
             if self.begun is None:
                 self.begun = self.before_epoch(self.epoch)
@@ -201,18 +208,9 @@ class Fit(Trainer):
             self.net, self.test_data, batch_size=self.recipe.batch_size, workers=self.workers,
             description="test", bf16=self.recipe.bf16,
         )  # fmt: skip
-        total = self._totals_of_all()
-        seconds = total["seconds"] / processes.world()
-        line = {
-            "epoch": self.epoch + 1,
-            "loss": total["loss"] / total["seen"],
-            "train_top1": total["right"] / total["seen"],
-            "seconds": round(seconds, 2),
-            "images_per_second": round(total["seen"] / max(seconds, 1e-9), 1),
-            **begun,
-            "top1": found.top1,
-        }
-        for name, count in (("train", total["unreadable"]), ("test", found.unreadable)):
+        total = self.totals.over_processes()
+        line = {"epoch": self.epoch + 1, **total.line(), **begun, "top1": found.top1}
+        for name, count in (("train", total.unreadable), ("test", found.unreadable)):
             if count:
                 line[f"unreadable_{name}_images"] = int(count)
         self.epoch += 1
@@ -220,25 +218,11 @@ class Fit(Trainer):
         better = found.top1 > self.best
         self.best = max(self.best, found.top1)
         self.step, self.begun = 0, None
-        self.totals = dict.fromkeys(self.totals, 0.0)
+        self.totals = Totals()
         self._save("last.pt", *(["best.pt"] if better else []))
         if processes.rank() == 0:
             self._write_log()
             self.report(line)
-
-    def _batches(self) -> tuple[DataLoader[Any], int, int]:
-        """What is left of the epoch, how many images that is, and its steps in all."""
-        self.train_data.epoch = self.epoch
-        order: DistributedSampler[Any] = DistributedSampler(
-            self.train_data, processes.world(), processes.rank(), seed=self.recipe.seed
-        )
-        order.set_epoch(self.epoch)
-        size = self.recipe.batch_size
-        left = list(order)[self.step * size :]
-        batches = DataLoader(
-            self.train_data, size, sampler=left, num_workers=self.workers, collate_fn=collate
-        )
-        return batches, len(left), math.ceil(len(order) / size)
 
     def _seed_step(self, number: int) -> None:
         """Gives dropout numbers that follow from the run's seed and the step."""
@@ -246,7 +230,10 @@ class Fit(Trainer):
         torch.manual_seed(key & (1 << 62) - 1)
 
     def _train_epoch(self, wrapped: nn.Module) -> None:
-        recipe, (batches, left, steps) = self.recipe, self._batches()
+        recipe = self.recipe
+        batches, left, steps = _batches_left(
+            self.train_data, self.epoch, recipe, self.step, self.workers
+        )
         self.train_mode()
         done = self.step * recipe.batch_size
         with (
@@ -262,28 +249,17 @@ class Fit(Trainer):
             ):  # fmt: skip
                 wanted = min(recipe.batch_size, left)
                 left -= wanted
-                self._add(step, wanted)
+                self.step += 1
+                self.totals.add(step, wanted)
                 bar.update(wanted)
-                bar.set_postfix_str(
-                    f"loss {self.totals['loss'] / self.totals['seen']:.3f}, "
-                    f"top-1 {self.totals['right'] / self.totals['seen']:.3f}"
-                )
+                bar.set_postfix_str(str(self.totals))
                 self._save_if_due(stop.asked)
-
-    def _add(self, step: Step, wanted: int) -> None:
-        """Adds a step on a batch of so many images, some of which may have been unreadable."""
-        self.step += 1
-        self.totals["loss"] += step.loss * step.seen
-        self.totals["right"] += step.right
-        self.totals["seen"] += step.seen
-        self.totals["unreadable"] += wanted - step.seen
-        self.totals["seconds"] += step.seconds
 
     def _save_if_due(self, asked: bool) -> None:
         """A checkpoint if it is time, or if any process was asked to stop, which all then do."""
         due = time.monotonic() - self._saved > self.save_every
-        todo = _STOP if asked else _SAVE if due else 0
-        todo = int(processes.highest(torch.tensor(todo)))
+        wanted = _STOP if asked else _SAVE if due else 0
+        todo = int(processes.highest(torch.tensor(wanted)))
         if todo:
             self._save("last.pt")
         if todo == _STOP:

@@ -106,7 +106,7 @@ class Trainer:
         if not math.isfinite(value):
             raise self.failure(f"the loss is {value}", f": lower the rate ({recipe.rate})")
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         if recipe.clip:
             nn.utils.clip_grad_norm_(self.net.parameters(), recipe.clip)
         self.optimizer.step()
