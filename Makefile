@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 SETUP  := $(VENV)/.installed
+NATIVE := $(wildcard csrc/*/*.h csrc/*/*.cpp csrc/*/*.cu)
 
-.PHONY: demo test lint format sanitize clean
+.PHONY: demo test quick lint format docs sanitize wheel clean
 
 demo: $(SETUP)
 	$(BIN)/python -m reram_torch.demo
@@ -16,12 +17,15 @@ test: lint
 lint: $(SETUP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run -Werror csrc/*.cpp csrc/*.cu csrc/*.h
+	$(BIN)/clang-format --dry-run -Werror $(NATIVE)
 
 format: $(SETUP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i csrc/*.cpp csrc/*.cu csrc/*.h
+	$(BIN)/clang-format -i $(NATIVE)
+
+docs: $(SETUP)
+	$(BIN)/python -m sphinx -W --keep-going -b html docs build/docs
 
 # The parity tests on a build that stops at the first bad access or undefined operation.
 SANITIZE := build/sanitize
@@ -32,13 +36,21 @@ sanitize: $(SETUP)
 	ASAN_OPTIONS=detect_leaks=0 RERAM_TORCH_FEWER=6 RERAM_TORCH_LIBRARY=$(SANITIZE)/libreram_crossbar.so \
 	$(BIN)/python -m pytest tests/test_contract.py tests/test_forward.py tests/test_native.py
 
+# One wheel for every Python and torch, tagged with the oldest Linux that it runs on, and the sources
+# that it was built from.
+wheel: $(SETUP)
+	rm -rf dist build/dist
+	$(BIN)/python -m build --outdir build/dist
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist build/dist/*.whl
+	mv build/dist/*.tar.gz dist
+
 # Reinstalls when the build's inputs change; Python files are used from the source tree.
-$(SETUP): pyproject.toml $(wildcard csrc/*)
+$(SETUP): pyproject.toml $(NATIVE) csrc/CMakeLists.txt $(wildcard csrc/*/*.cmake csrc/*/*.map)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[data,plot,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[data,plot,dev,docs]'
 	$(BIN)/python -m reram_torch
 	touch $@
 
 clean:
-	rm -rf $(VENV) build .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis

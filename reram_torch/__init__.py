@@ -1,7 +1,16 @@
 """PyTorch networks on simulated ReRAM crossbars, and the cheapest A/D search they can live with."""
 
 from reram_torch._support.version import package_version
-from reram_torch.adc import Intervals, SearchTree, TwinRange, UniformSAR
+from reram_torch.adc import (
+    AdcDesign,
+    Intervals,
+    Leaf,
+    Node,
+    SearchTree,
+    TwinRange,
+    UniformSAR,
+    register_adc,
+)
 from reram_torch.calibration.calibrating import calibrate
 from reram_torch.config.files import config_names, load_config
 from reram_torch.config.sections import (
@@ -11,10 +20,10 @@ from reram_torch.config.sections import (
     SearchConfig,
     WeightConfig,
 )
-from reram_torch.conversion.converting import Conversion, convert, revert
+from reram_torch.conversion.converting import MappingReport, convert, revert
 from reram_torch.crossbar.tables import lossless_adc
 from reram_torch.design.bounds import Bound, adc_bound, bound_table
-from reram_torch.design.designing import AdcSearch, design_adc
+from reram_torch.design.designing import AdcDesigns, design_adc
 from reram_torch.hardware.description import Hardware, describe_adc
 from reram_torch.native.library import NativeError
 from reram_torch.nn.layers import ReRAMConv2d, ReRAMLinear
@@ -28,16 +37,19 @@ from reram_torch.power.technology import Technology, load_technology, technology
 __version__ = package_version()
 
 __all__ = [
-    "AdcSearch",
+    "AdcDesign",
+    "AdcDesigns",
     "Bound",
     "Config",
-    "Conversion",
     "CrossbarConfig",
     "Hardware",
     "InputConfig",
     "Intervals",
     "LayerReport",
+    "Leaf",
+    "MappingReport",
     "NativeError",
+    "Node",
     "PowerMeter",
     "PowerReport",
     "ReRAMConv2d",
@@ -61,6 +73,7 @@ __all__ = [
     "load_config",
     "load_technology",
     "lossless_adc",
+    "register_adc",
     "revert",
     "technology_names",
 ]

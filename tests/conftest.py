@@ -1,5 +1,6 @@
 import os
 
+import emulation
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
@@ -24,6 +25,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each worker
 @pytest.fixture(autouse=True)
 def seed():
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def emulated(tmp_path_factory):
+    """The CUDA kernels on the CPU."""
+    return emulation.build(tmp_path_factory.mktemp("emulation"))
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ _TARGETS: dict[type, type] = {nn.Conv2d: ReRAMConv2d, nn.Linear: ReRAMLinear}
 
 
 @dataclass(frozen=True)
-class Conversion:
+class MappingReport:
     """What `convert` did, by qualified name.
 
     Attributes:
@@ -91,7 +91,7 @@ def convert(
 
     Subclasses of the two (attention projections, parametrized layers) and layers whose weight a
     hook computes are left alone. Modules used in several places stay shared, tied parameters stay
-    tied. What was done is in `net.conversion`, and in the log of `reram_torch`.
+    tied. What was done is in `net.mapping_report`, and in the log of `reram_torch`.
 
     Args:
         model: the float network.
@@ -100,7 +100,7 @@ def convert(
         skip: qualified names of layers to leave in float, or a predicate (name, module) -> bool.
         fold_bn: fold batch norms into the convolutions that they directly follow. The network must
             be in eval mode and traceable by torch.fx. Where the graph makes folding wrong the
-            batch norm stays, and `net.conversion.not_folded` says why.
+            batch norm stays, and `net.mapping_report.not_folded` says why.
 
     Returns:
         the network with crossbar layers; run `calibrate` next.
@@ -134,7 +134,7 @@ def convert(
             layer = net.get_submodule(name)
             made[id(layer)] = type(made[id(layer)]).from_float(layer, config)
     net = replace_modules(net, made)
-    net.conversion = Conversion(
+    net.mapping_report = MappingReport(
         tuple(wanted), tuple(skipped), left_alone, fold.folded, fold.not_folded
     )
     for name, why in left_alone.items():
@@ -156,7 +156,7 @@ def revert(net: nn.Module, *, inplace: bool = False) -> nn.Module:
     net = net if inplace else copy.deepcopy(net)
     made = _make(net, names, lambda layer: layer.to_float())
     net = replace_modules(net, made)
-    for name in ("conversion", "calibration"):
+    for name in ("mapping_report", "calibration"):
         net.__dict__.pop(name, None)
     return net
 

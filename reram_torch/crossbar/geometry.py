@@ -114,10 +114,10 @@ class Geometry:
         """What a level of a cycle and a slice counts for in the shift-add."""
         return 1 << (cycle * self.dac_bits + part * self.cell_bits)
 
-    def significances(self) -> torch.Tensor:
+    def significances(self, device: torch.device | str = "cpu") -> torch.Tensor:
         """The same for all, int64 (I, J)."""
         rows = [[self.significance(i, j) for j in range(self.slices)] for i in range(self.cycles)]
-        return torch.tensor(rows)
+        return torch.tensor(rows, device=device)
 
     def tiles(self, depth: int) -> int:
         """T, the tiles that `depth` word-lines take."""

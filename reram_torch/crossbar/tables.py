@@ -93,7 +93,7 @@ def check_accumulator(geometry: Geometry, depth: int, tables: AdcTables) -> None
     zero = torch.zeros(1, dtype=torch.int32, device=tables.levels.device)  # what -1 decodes to
     low = torch.cat([tables.levels.amin(1), zero])[tables.index.long()]  # (B, I, J)
     high = torch.cat([tables.levels.amax(1), zero])[tables.index.long()]
-    significance = geometry.significances().to(low.device)
+    significance = geometry.significances(low.device)
     least = most = 0
     for sign in geometry.signs:
         a, b = (sign * low.long(), sign * high.long())

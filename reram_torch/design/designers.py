@@ -71,7 +71,7 @@ class Chooser(Designer):
 
     def __init__(self, loads: LayerLoads, search: SearchConfig, geometry: Geometry):
         super().__init__(loads, search, geometry)
-        self._choices: list[Choices] = [_choices(search.design, load) for load in loads.loads]
+        self._choices: list[Choices] = [choices_of(search.design, load) for load in loads.loads]
 
     def at(self, price: float) -> Found:
         """See `Designer`."""
@@ -87,7 +87,8 @@ class Chooser(Designer):
 _OFFERS: dict[str, Callable[[Load], Offer]] = {"twin_range": twin_range_offer}
 
 
-def _choices(kind: str, load: Load) -> Choices:
+def choices_of(kind: str, load: Load) -> Choices:
+    """The designs of a kind that are worth choosing from on a load."""
     special = _OFFERS.get(kind)
     return candidates(offer_of(kind, load) if special is None else special(load))
 

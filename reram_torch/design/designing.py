@@ -29,7 +29,7 @@ from reram_torch.design.sensitivity import (
     output_change,
 )
 from reram_torch.nn.base import CrossbarLayer
-from reram_torch.nn.networks import crossbar_layers
+from reram_torch.nn.networks import crossbar_layers, unchanged_on_error
 from reram_torch.power.counts import BASELINE_COMPARISONS, baseline_conversions
 
 _ROUNDS = 3  # of designs for a reduction
@@ -42,13 +42,13 @@ _LEAST_WEIGHT = 0.05  # of a layer, over the largest
 
 
 @dataclass(frozen=True)
-class AdcSearch:
+class AdcDesigns:
     """What `design_adc` found.
 
     Attributes:
         reduction: A/D operations saved over the ISAAC baseline, on the calibration histograms.
-        drop: top-1 lost on the calibration data against lossless crossbars, or None if it was not
-            measured; without targets, the share of predictions that changed.
+        drop: top-1 lost against lossless crossbars on the data that `max_drop` was measured on, or
+            None if it was not measured; without targets, the share of predictions that changed.
         designs: the ADCs of each layer, by qualified name.
     """
 
@@ -71,7 +71,7 @@ def design_adc(
     batches: Iterable | None = None,
     seed: int = 0,
     show_progress: bool = True,
-) -> AdcSearch:
+) -> AdcDesigns:
     """Chooses the ADCs of every layer under one budget, and puts them in place.
 
     Each layer's error is that of its bit-line sums, weighed by their significance squared
@@ -108,24 +108,28 @@ def design_adc(
         RuntimeError: the network was not calibrated in this session, or its weights changed since.
     """
     search = SearchConfig(design, granularity, reduction, max_drop, lossless, leaves, depth, grid)
-    problem = _Problem(net, crossbar_layers(net), search, seed)
-    if max_drop is None:
+    layers = crossbar_layers(net)
+    with unchanged_on_error(layers.values()):
+        problem = _Problem(net, layers, search, seed)
+        drop = None
         if lossless:
             problem.apply(-math.inf)
-        else:
+        elif reduction is not None:
             _meet_reduction(problem, reduction, show_progress)
-        return AdcSearch(problem.reduction, None, problem.designs())
-    seen = problem.data
-    data = (seen and seen.held_back) or seen if batches is None else collect(batches)
-    if data is None or not data.inputs:
-        raise RuntimeError("max_drop needs data: run reram_torch.calibrate, or give batches=")
-    drop = _largest_reduction(problem, data, max_drop, show_progress)
-    return AdcSearch(problem.reduction, drop, problem.designs())
+        else:
+            seen = problem.data
+            data = (seen and seen.held_back) or seen if batches is None else collect(batches)
+            if data is None or not data.inputs:
+                raise RuntimeError(
+                    "max_drop needs data: run reram_torch.calibrate, or give batches="
+                )
+            drop = _largest_reduction(problem, data, search.max_drop, show_progress)
+    return AdcDesigns(problem.reduction, drop, problem.designs())
 
 
 def design_together(
     net: nn.Module, search: SearchConfig, *, show_progress: bool = True
-) -> AdcSearch:
+) -> AdcDesigns:
     """`design_adc` as a configuration has it, by the first process of torch.distributed for all.
 
     Every process must call this, and gets the calibration and the ADCs of the first.
@@ -250,63 +254,54 @@ class _Problem:
 def _meet_reduction(problem: _Problem, reduction: float, show: bool) -> None:
     """Designs, weighs the layers anew by what came of it, and keeps the best of the designs."""
     rounds = 1 if problem.data is None else _ROUNDS
-    best, least, price = None, math.inf, prices.START
-    before = problem.keep()
-    try:
-        for k in progress(range(rounds), description="design_adc", unit="round", show=show):
-            price = problem.price_of(reduction, price if price > -math.inf else prices.START)
-            problem.apply(price)
-            if rounds == 1:
-                return
-            change = output_change(problem.net, problem.layers, problem.data)
-            if change < least:
-                best, least = problem.keep(), change
-            if k < rounds - 1:
-                problem.reweigh()
-    except BaseException:
-        before()
-        raise
+    best, least, price = problem.keep(), math.inf, prices.START
+    for k in progress(range(rounds), description="design_adc", unit="round", show=show):
+        price = problem.price_of(reduction, price if price > -math.inf else prices.START)
+        problem.apply(price)
+        if rounds == 1:
+            return
+        change = output_change(problem.net, problem.layers, problem.data)
+        if change < least:
+            best, least = problem.keep(), change
+        if k < rounds - 1:
+            problem.reweigh()
     best()
 
 
 def _largest_reduction(problem: _Problem, data: Calibration, max_drop: float, show: bool) -> float:
     """Looks for the price, weighs the layers anew there, and looks again; returns the drop."""
-    net, before = problem.net, problem.keep()
+    net = problem.net
     best: tuple[float, float, Callable[[], None]] | None = None  # reduction, drop
     passes = 1 if problem.data is None else 2
     total = (passes * _TRIALS + 2) * sum(len(x) for x in data.inputs)
-    try:
-        with (
-            torch.no_grad(),
-            evaluating(net),
-            progress(description="design_adc", total=total, unit="img", show=show) as bar,
-        ):
-            for layer in problem.layers.values():
-                layer.set_adc([lossless_adc(layer.geometry)])
-            ideal, labels = _margins(net, data, None, bar)
+    with (
+        torch.no_grad(),
+        evaluating(net),
+        progress(description="design_adc", total=total, unit="img", show=show) as bar,
+    ):
+        for layer in problem.layers.values():
+            layer.set_adc([lossless_adc(layer.geometry)])
+        ideal, labels = _margins(net, data, None, bar)
 
-            def excess(price: float) -> float:
-                nonlocal best
-                problem.apply(price)
-                made, _ = _margins(net, data, labels, bar)
-                drop = counted_drop(ideal, made)
-                # Designs are many and images few: the luckiest must not win.
-                worse = max(drop, sum(expected_drop(ideal, made)))
-                bar.set_postfix_str(f"reduction {problem.reduction:.2f}, drop {worse:.4f}")
-                if worse <= max_drop and (best is None or problem.reduction > best[0]):
-                    best = problem.reduction, drop, problem.keep()
-                return 1.0 if worse > max_drop else -1.0
+        def excess(price: float) -> float:
+            nonlocal best
+            problem.apply(price)
+            made, _ = _margins(net, data, labels, bar)
+            drop = counted_drop(ideal, made)
+            # Designs are many and images few: the luckiest must not win.
+            worse = max(drop, sum(expected_drop(ideal, made)))
+            bar.set_postfix_str(f"reduction {problem.reduction:.2f}, drop {worse:.4f}")
+            if worse <= max_drop and (best is None or problem.reduction > best[0]):
+                best = problem.reduction, drop, problem.keep()
+            return 1.0 if worse > max_drop else -1.0
 
-            if excess(problem.careful) > 0:
-                raise ValueError(f"max_drop={max_drop} is out of reach of the most careful design")
-            price, _ = prices.crossing(excess, trials=_TRIALS)
-            if passes > 1 and price is not None:
-                problem.apply(price)
-                problem.reweigh()
-                prices.crossing(excess, price, trials=_TRIALS)
-    except BaseException:
-        before()
-        raise
+        if excess(problem.careful) > 0 or best is None:
+            raise ValueError(f"max_drop={max_drop} is out of reach of the most careful design")
+        price, _ = prices.crossing(excess, trials=_TRIALS)
+        if passes > 1 and price is not None:
+            problem.apply(price)
+            problem.reweigh()
+            prices.crossing(excess, price, trials=_TRIALS)
     _, drop, put_back = best
     put_back()
     return drop

@@ -70,6 +70,7 @@ def library() -> ctypes.CDLL:
     loaded.reram_forward.argtypes = [problem, ctypes.POINTER(Layer), *[pointer] * 12]
     loaded.reram_histogram.argtypes = [problem, *[pointer] * 4]
     loaded.reram_program.argtypes = [problem, *[pointer] * 2]
+    loaded.reram_team.argtypes = [ctypes.c_int32]
     loaded.reram_fingerprint.argtypes = [pointer, ctypes.c_int64]
     loaded.reram_fingerprint.restype = ctypes.c_uint64
     return loaded

@@ -53,6 +53,8 @@ def load(path: Path) -> ctypes.CDLL:
     check_version(path, loaded.reram_cuda_abi_version())
     pointer, problem = ctypes.c_void_p, ctypes.POINTER(Problem)
     loaded.reram_cuda_status_text.restype = ctypes.c_char_p
+    loaded.reram_cuda_fitness.argtypes = []
+    loaded.reram_cuda_fitness.restype = ctypes.c_int32
     loaded.reram_cuda_workspace.argtypes = [problem]
     loaded.reram_cuda_workspace.restype = ctypes.c_int64
     loaded.reram_cuda_crossbar.argtypes = [problem, ctypes.c_int32, *[pointer] * 11]
@@ -81,8 +83,12 @@ def available() -> bool:
 
 @cache
 def unfitness() -> str | None:
-    """Why the device cannot run the library, or None if it can."""
-    return None
+    """Why the current device cannot run the library, or None if it can.
+
+    Asked once: neither driver nor devices change while a process runs.
+    """
+    status = library().reram_cuda_fitness()
+    return status_text(status) if status else None
 
 
 def product() -> str:
@@ -105,10 +111,11 @@ def _call(name: str, device: torch.device, *arguments: Any) -> None:
     else:  # the emulation of the tests
         status = getattr(library(), name)(*arguments, None)
     if status:
-        raise NativeError(f"CUDA crossbar kernel: {_status_text(status)}")
+        raise NativeError(f"CUDA crossbar kernel: {status_text(status)}")
 
 
-def _status_text(status: int) -> str:
+def status_text(status: int) -> str:
+    """A status of the library in words."""
     text: bytes = library().reram_cuda_status_text(status)
     return text.decode()
 

@@ -1,4 +1,4 @@
-"""What the crossbar layers share; each of its parts has one job."""
+"""What surrounds a layer's arithmetic: its ADCs, checks, watchers, saved state."""
 
 from __future__ import annotations
 
@@ -10,78 +10,32 @@ import numpy as np
 import torch
 from torch import nn
 
-import reram_torch.ops.registration  # noqa: F401 - the operators
 from reram_torch.adc.base import AdcDesign
 from reram_torch.config.sections import Config
-from reram_torch.crossbar.cells import CrossbarWeights
-from reram_torch.crossbar.geometry import Geometry, sizes
-from reram_torch.crossbar.quantization import InputScale, weight_scale
-from reram_torch.crossbar.tables import AdcTables, lossless_tables
-from reram_torch.crossbar.windows import Window
+from reram_torch.crossbar.quantization import weight_scale
 from reram_torch.nn import state
-from reram_torch.nn.bank import AdcBank
-from reram_torch.nn.programmed import ProgrammedWeights
-from reram_torch.nn.quantizer import InputQuantizer
+from reram_torch.nn.simulation import SimulatedLayer
 from reram_torch.nn.statistics import Statistics
 from reram_torch.nn.watchers import WatcherStack
-from reram_torch.ops.arguments import LayerArguments
 
-# From so many outputs in a group the kernels read a position's channels, not a channel's positions.
-_WIDE_OUTPUTS = 40
 _Layer = TypeVar("_Layer", bound="CrossbarLayer")
 
 
-class CrossbarLayer(nn.Module):
+class CrossbarLayer(SimulatedLayer):
     """A layer of torch's on simulated crossbars: what all of them share.
 
     Attributes:
-        config: what the layer was made with.
-        geometry: its numbers.
-        quantizer: of the inputs.
-        programmed: the weights on crossbars.
-        bank: the ADCs.
         watchers: who watches the layer.
         statistics: what its bit-lines did during calibration, or None.
-        log_input_step: logarithm of the input scale where it is learned (`learn_scales`), or None.
-        log_weight_step: of each output's weight scale, likewise.
     """
-
-    weight: nn.Parameter
-    bias: nn.Parameter | None
-    log_input_step: nn.Parameter | None
-    log_weight_step: nn.Parameter | None
-    channels_first = False  # outputs are (B, C, H, W)
-    groups = 1
 
     def _setup(self, config: Config | None) -> None:
         config = Config() if config is None else config
         if not isinstance(config, Config):
             raise TypeError(f"config must be a reram_torch.Config, not {config!r}")
-        self.config, self.geometry = config, Geometry.of(config)
-        for name in state.STEPS:
-            self.register_parameter(name, None)
-        self.quantizer = InputQuantizer(config.inputs.bits)
-        self.programmed = ProgrammedWeights(self.geometry, self.groups)
-        self.bank = AdcBank(self.geometry, self.depth, config.adc)
+        self._set_parts(config)
         self.watchers = WatcherStack()
         self.statistics: Statistics | None = None
-
-    # --- sizes ---
-
-    @property
-    def depth(self) -> int:
-        """K, the reduction length of one output."""
-        return self.weight[0].numel()
-
-    @property
-    def outputs(self) -> int:
-        """Output channels of all groups."""
-        return self.weight.shape[0]
-
-    @property
-    def per_channel(self) -> tuple[int, ...]:
-        """Shape of a per-channel tensor against the layer's output."""
-        return (-1, 1, 1) if self.channels_first else (-1,)
 
     # --- ADCs ---
 
@@ -117,25 +71,7 @@ class CrossbarLayer(nn.Module):
         """
         self.bank.set(designs, edges, index)
 
-    def tables(self) -> AdcTables:
-        """The look-up tables in use, on the device of the weights."""
-        return self.bank.tables(self.weight.device)
-
-    def lossless_tables(self) -> AdcTables:
-        """Tables that convert every bit-line sum to itself, and count nothing."""
-        return lossless_tables(self.geometry, self.weight.device)
-
-    # --- inputs ---
-
-    @property
-    def input_range(self) -> tuple[float, float] | None:
-        """Calibrated (minimum, maximum) of the input, or None before calibration."""
-        return self.quantizer.range
-
-    @property
-    def input_scale(self) -> InputScale:
-        """s_x and z of input codes."""
-        return self.quantizer.scale(self.log_input_step)
+    # --- scales ---
 
     def set_input_range(self, low: float, high: float) -> None:
         """Sets the range that input codes cover; it is widened to hold zero.
@@ -168,16 +104,6 @@ class CrossbarLayer(nn.Module):
             scale = weight_scale(self.weight.detach(), self.config.weights.bits)
             self.log_weight_step = nn.Parameter(scale.log())
 
-    # --- weights ---
-
-    def encoded(self) -> CrossbarWeights:
-        """The weights on crossbars as they are now."""
-        return self.programmed.encoded(self.weight, self.log_weight_step)
-
-    def fingerprint(self) -> tuple[int | None, ...] | None:
-        """A hash of what the crossbars hold, or None where that would cost more than encoding."""
-        return self.programmed.fingerprint(self.weight, self.log_weight_step)
-
     # --- forward ---
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -193,59 +119,6 @@ class CrossbarLayer(nn.Module):
             x = x.to(self.weight.dtype)  # codes are exact; autocast is for the float layers
         self.check_input(x)
         return self.watchers.run(self, x)
-
-    def on_crossbars(
-        self, x: torch.Tensor, *, count: bool = False
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Output, counts (3, I, J) and drives (I,) with the ADCs in place; zeros unless `count`."""
-        if self.input_range is None:
-            raise RuntimeError(
-                f"this {type(self).__name__} has no input range yet: run "
-                "reram_torch.calibrate(net, batches) on a few batches, or load a state_dict "
-                "saved after calibration"
-            )
-        held = self.quantizer.on_grid(x, self.log_input_step)
-        y, counts, drives = self.simulate(held, self.tables(), count=count)
-        return y.to(x.dtype), counts, drives
-
-    def simulate(
-        self, x: torch.Tensor, tables: AdcTables, *, count: bool = False, corrected: bool = True
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The same with any tables, and with or without the correction of the ADCs in place."""
-        bias = self.bank.corrected(self.bias, self.weight) if corrected else self.bias
-        padded, window = self.windowed(x)
-        arguments = LayerArguments(self.encoded(), tables, self.input_scale, self.geometry, window)
-        weight = self.programmed.on_grid(self.weight, self.log_weight_step)
-        y, counts, drives = torch.ops.reram_torch.layer(
-            padded, weight, bias, *arguments.flatten(), count
-        )
-        return (y if y.dim() == x.dim() else y.squeeze(0)), counts, drives
-
-    def codes(self, x: torch.Tensor) -> torch.Tensor:
-        """Input codes as word-lines see them, uint8: (M, G, K), or windows in seven dimensions."""
-        padded, window = self.windowed(x)
-        u = self.quantizer.codes(padded, self.log_input_step)
-        if window is None:
-            return u.reshape(-1, 1, self.depth)
-        if self.outputs // self.groups >= _WIDE_OUTPUTS:
-            u = u.contiguous(memory_format=torch.channels_last)
-        return window.over(u, self.quantizer.calibrated.zero)
-
-    def bit_line_histogram(self, u: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
-        """How often each bit-line sum occurs with input codes `u`, as `reference.histogram`."""
-        numbers = [self.outputs // sizes(u)[1], *self.geometry.as_list()]
-        found: torch.Tensor = torch.ops.reram_torch.histogram(
-            u, self.encoded().cells, edges, numbers
-        )
-        return found
-
-    def windowed(self, x: torch.Tensor) -> tuple[torch.Tensor, Window | None]:
-        """The input as the operator takes it, and its windows; None for a linear layer."""
-        raise NotImplementedError
-
-    def float_forward(self, x: torch.Tensor) -> torch.Tensor:
-        """What torch's own layer gives."""
-        raise NotImplementedError
 
     def to_float(self) -> nn.Module:
         """Torch's own layer, sharing the parameters as they are now, and the hooks."""

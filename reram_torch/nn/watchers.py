@@ -48,6 +48,9 @@ class WatcherStack:
     def __init__(self) -> None:
         self._watchers: list[Watcher] = []
 
+    def __len__(self) -> int:
+        return len(self._watchers)
+
     def push(self, watcher: Watcher) -> None:
         """Adds a watcher inside all others."""
         self._watchers.append(watcher)

@@ -110,8 +110,9 @@ def crossbar_native(
     if library is None:
         return crossbar_reference(u, tensors, integers, count)
     a = ArrayArguments.rebuild(tensors, integers)
-    g, (M, G, K) = a.geometry, sizes(u)
+    g = a.geometry
     _check(u, a.cells, a.outputs, g)
+    M, G, K = sizes(u)
     # The values: the CPU's library checks them; for a device, whoever made the tables did.
     check_table_shapes(g, a.tables)
     acc = torch.empty(M, G, a.outputs, dtype=torch.int32, device=u.device)

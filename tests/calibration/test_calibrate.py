@@ -66,7 +66,7 @@ def test_histograms_are_those_of_the_reference(encoding):
     data = torch.randn(12, 30)
     rt.calibrate(net, [data[:5], data[5:]], show_progress=False)
     codes = weight_codes(net.weight, weight_scale(net.weight, 8), 8).detach().unsqueeze(0)
-    u = net._codes(data)
+    u = net.codes(data)
     expected = reference.histogram(u, codes, torch.zeros(1, dtype=torch.int32), net.geometry)[0]
     assert torch.equal(net.statistics.histogram, expected)
     product = torch.einsum("mgk,gnk->mgn", u.double(), codes.double())
@@ -121,7 +121,7 @@ def test_what_it_refuses(lenet, batches):
         rt.calibrate(net, [batches[0], batches[1][0]])
     with pytest.raises(ValueError, match="saw any input"):
         rt.calibrate(net, [torch.empty(0, 1, 32, 32)])
-    assert all(m._observer is None for m in rt.crossbar_layers(net).values())
+    assert not any(len(m.watchers) for m in rt.crossbar_layers(net).values())
 
 
 def test_layers_that_see_nothing_are_named():

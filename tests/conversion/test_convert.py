@@ -17,7 +17,7 @@ def test_lenet_and_back(lenet, batches):
     assert type(net.fc3) is rt.ReRAMLinear
     assert type(lenet.conv1) is nn.Conv2d
     assert isinstance(net.conv1, nn.Conv2d)
-    assert net.conversion.converted == ("conv1", "conv2", "fc1", "fc2", "fc3")
+    assert net.mapping_report.converted == ("conv1", "conv2", "fc1", "fc2", "fc3")
     back = rt.revert(net)
     assert not any(isinstance(m, rt.ReRAMConv2d | rt.ReRAMLinear) for m in back.modules())
     assert torch.equal(back(x), lenet(x))
@@ -48,9 +48,9 @@ def test_the_network_may_be_one_layer():
 def test_skip_by_name_and_by_predicate(lenet):
     net = rt.convert(lenet, skip=["conv1", "fc3"])
     assert type(net.conv1) is nn.Conv2d
-    assert net.conversion.skipped == ("conv1", "fc3")
+    assert net.mapping_report.skipped == ("conv1", "fc3")
     net = rt.convert(lenet, skip=lambda name, module: isinstance(module, nn.Linear))
-    assert net.conversion.converted == ("conv1", "conv2")
+    assert net.mapping_report.converted == ("conv1", "conv2")
     with pytest.raises(ValueError, match="no Conv2d or Linear named 'conv7'"):
         rt.convert(lenet, skip=["conv7"])
     with pytest.raises(ValueError, match="nothing left to convert"):
@@ -65,7 +65,7 @@ def test_shared_modules_and_tied_parameters_stay_so():
     made = rt.convert(net)
     assert made[0] is made[2][0] is made.again
     assert made[3].weight is made[0].weight
-    assert made.conversion.converted == ("0", "3")
+    assert made.mapping_report.converted == ("0", "3")
     back = rt.revert(made)
     assert back[0] is back[2][0] is back.again
     assert back[3].weight is back[0].weight
@@ -85,10 +85,10 @@ def test_what_cannot_be_converted_is_left_alone_and_listed(caplog):
         }
     )
     made = rt.convert(net)
-    assert made.conversion.converted == ("plain",)
-    assert set(made.conversion.left_alone) == {"mine", "attention.out_proj", "normed"}
+    assert made.mapping_report.converted == ("plain",)
+    assert set(made.mapping_report.left_alone) == {"mine", "attention.out_proj", "normed"}
     assert type(made["mine"]) is MyConv
-    assert "MyConv" in made.conversion.left_alone["mine"]
+    assert "MyConv" in made.mapping_report.left_alone["mine"]
     assert "mine stays in float" in caplog.text
 
 
@@ -96,7 +96,7 @@ def test_what_cannot_be_converted_is_left_alone_and_listed(caplog):
 def test_weights_computed_by_a_hook_are_left_alone():
     net = nn.Sequential(nn.utils.weight_norm(nn.Linear(3, 3)), nn.Linear(3, 3))
     made = rt.convert(net, inplace=True)  # torch itself cannot copy such a network
-    assert made.conversion.left_alone == {"0": "its weight is computed by a hook"}
+    assert made.mapping_report.left_alone == {"0": "its weight is computed by a hook"}
 
 
 def test_hooks_mode_and_requires_grad_are_kept(batches):
@@ -151,12 +151,12 @@ def test_batch_norm_is_folded(small_net):
     trained_norm(small_net[1])
     x = torch.randn(4, 3, 8, 8)
     net = rt.convert(small_net, fold_bn=True)
-    assert net.conversion.folded == {"0": "1"}
+    assert net.mapping_report.folded == {"0": "1"}
     assert isinstance(net[1], nn.Identity)
     assert net[0].bias is not None
     torch.testing.assert_close(rt.revert(net)(x), small_net(x))
     assert isinstance(small_net[1], nn.BatchNorm2d)
-    assert rt.convert(small_net).conversion.folded == {}
+    assert rt.convert(small_net).mapping_report.folded == {}
 
 
 class Graph(nn.Module):
@@ -211,8 +211,8 @@ def test_folding_is_refused_where_the_graph_makes_it_wrong(use, why, caplog):
     model = Graph(use).eval()
     x = torch.randn(2, 3, 4, 4)
     net = rt.convert(model, fold_bn=True)
-    assert not net.conversion.folded
-    assert why in net.conversion.not_folded["norm"]
+    assert not net.mapping_report.folded
+    assert why in net.mapping_report.not_folded["norm"]
     assert "norm is not folded" in caplog.text
     torch.testing.assert_close(rt.revert(net)(x), model(x))
 
@@ -223,21 +223,21 @@ def test_folding_is_refused_for_other_norms_and_shared_parameters():
         (Untracked(), "subclass"),
     ):
         net = rt.convert(Graph(straight, norm).eval(), fold_bn=True)
-        assert why in net.conversion.not_folded["norm"]
+        assert why in net.mapping_report.not_folded["norm"]
     model = Graph(straight)
     model.other = nn.Conv2d(3, 3, 1)
     model.other.weight = model.conv.weight
     net = rt.convert(model.eval(), fold_bn=True)
-    assert "shared" in net.conversion.not_folded["norm"]
+    assert "shared" in net.mapping_report.not_folded["norm"]
     model = Graph(straight).eval()
     model.conv.register_forward_hook(lambda *_: None)
-    assert "hook" in rt.convert(model, fold_bn=True).conversion.not_folded["norm"]
+    assert "hook" in rt.convert(model, fold_bn=True).mapping_report.not_folded["norm"]
 
 
 def test_skipped_convolutions_keep_their_norm(small_net):
     net = rt.convert(small_net, fold_bn=True, skip=["0"])
     assert isinstance(net[1], nn.BatchNorm2d)
-    assert net.conversion.folded == {}
+    assert net.mapping_report.folded == {}
 
 
 def branching(net, x):
@@ -276,7 +276,7 @@ def test_shared_layers_may_be_skipped_by_any_name():
     net = Alias()
     net.head = nn.Linear(3, 2)
     made = rt.convert(net, skip=["stem.0"])
-    assert made.conversion.skipped == ("conv",)
+    assert made.mapping_report.skipped == ("conv",)
     assert type(made.conv) is nn.Conv2d
 
 
@@ -292,15 +292,15 @@ def test_a_refusal_changes_nothing():
 def test_layers_that_torch_bypasses_are_left_alone():
     net = nn.Sequential(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), nn.Linear(8, 4))
     made = rt.convert(net.eval())
-    assert made.conversion.converted == ("1",)
-    assert "fused path" in made.conversion.left_alone["0.linear1"]
+    assert made.mapping_report.converted == ("1",)
+    assert "fused path" in made.mapping_report.left_alone["0.linear1"]
 
 
 def test_computed_biases_are_left_alone():
     net = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
     prune.l1_unstructured(net[0], "bias", 1)
     made = rt.convert(net, inplace=True)
-    assert made.conversion.left_alone == {"0": "its bias is computed by a hook"}
+    assert made.mapping_report.left_alone == {"0": "its bias is computed by a hook"}
 
 
 def test_backward_hooks_are_kept():

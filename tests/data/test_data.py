@@ -16,7 +16,7 @@ from reram_torch.data import sets
 from reram_torch.evaluation.scoring import evaluate
 from reram_torch.models import zoo
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data"
 
 

@@ -9,7 +9,8 @@ from torch import nn
 
 import reram_torch as rt
 from reram_torch.adc.base import compile_tables
-from reram_torch.design.candidates import Choices, Load, candidates, choose
+from reram_torch.design.candidates import Choices, Load, choose
+from reram_torch.design.designers import choices_of
 
 
 @st.composite
@@ -37,7 +38,7 @@ def measure(design, load):
 @settings(max_examples=40)
 @given(loads(), st.sampled_from(["uniform", "twin_range"]))
 def test_candidates_are_priced_as_their_tables_say(load, kind):
-    found = candidates(kind, load)
+    found = choices_of(kind, load)
     for k, design in enumerate(found.designs):
         made = found.comparisons[k], found.square[k], found.mean[k]
         assert made == pytest.approx(measure(design, load), rel=1e-9, abs=1e-6)
@@ -47,7 +48,7 @@ def test_candidates_are_priced_as_their_tables_say(load, kind):
 @given(loads(), st.floats(1e-6, 1e6))
 def test_no_twin_range_is_better_than_the_one_chosen(load, price):
     """Against every TwinRange that there is, tried one by one."""
-    found = candidates("twin_range", load)
+    found = choices_of("twin_range", load)
     [k] = choose([found], price)
     chosen = found.square[k] + found.mean[k] ** 2 + price * found.comparisons[k]
     values = load.values
@@ -77,7 +78,7 @@ def test_a_histogram_that_saw_one_value():
         counts = np.zeros(13 if lowest == 0 else 25)
         counts[at] = 5.0
         for kind in ("uniform", "twin_range"):
-            found = candidates(kind, Load(lowest, counts, counts, counts))
+            found = choices_of(kind, Load(lowest, counts, counts, counts))
             [k] = choose([found], 1e-9)
             assert measure(found.designs[k], Load(lowest, counts, counts, counts))[1] == 0
             [k] = choose([found], 1e9)

@@ -128,7 +128,7 @@ def test_layers_that_matter_more_weigh_more(lenet, batches):
     assert found.keys() == layers.keys()
     assert all(value > 0 for value in found.values())
     assert found == layer_sensitivities(net, layers, net.calibration)
-    assert all(layer._observer is None for layer in layers.values())
+    assert not any(len(layer.watchers) for layer in layers.values())
     # A layer whose outputs nothing reads has no effect.
     with torch.no_grad():
         net.fc2.weight.zero_()
@@ -152,7 +152,7 @@ def test_effects_of_the_adcs_in_place(lenet, batches):
     assert output_change(net, layers, data) < coarse
     net.conv2.set_adc([rt.UniformSAR(2, step=16)])
     assert output_change(net, layers, data) > coarse
-    assert all(layer._observer is None for layer in layers.values())
+    assert not any(len(layer.watchers) for layer in layers.values())
 
 
 def test_of_the_designs_made_the_best_stays(calibrated, monkeypatch):
@@ -225,7 +225,7 @@ def test_no_search_beats_its_bound(small_net):
 def test_what_is_in_place_is_counted_as_the_meter_counts(calibrated, batches):
     rt.design_adc(calibrated, "search_tree", reduction=3.0, granularity="slice+activity")
     for layer in rt.crossbar_layers(calibrated).values():
-        layer.correction = None
+        layer.bank.correction = None
     first = adc_bound(calibrated)[0]
     with rt.PowerMeter(calibrated) as meter:
         for x in calibrated.calibration.inputs:

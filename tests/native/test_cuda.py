@@ -4,11 +4,7 @@ The emulation compiles the kernels' own code with the C++ compiler; only the ins
 device (ballots, tensor-core products, barriers) are stood in for, after NVIDIA's documentation.
 """
 
-import ctypes
-import os
 import shutil
-import subprocess
-from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -16,19 +12,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import Kernels, Problem, assert_same, problems
-from test_native import BAD, GOOD, structure
 
 import reram_torch as rt
 from reram_torch.crossbar.cells import program
 from reram_torch.crossbar.geometry import Geometry, sizes
 from reram_torch.crossbar.tables import AdcTables
 from reram_torch.crossbar.windows import Window
-from reram_torch.native import cuda, library, structures
+from reram_torch.native import cuda
+from reram_torch.native.library import NativeError
 from reram_torch.ops import reference
 
 KERNELS = Kernels(cuda)
-CSRC = Path(__file__).parents[2] / "csrc"
-COMPILER = shutil.which(os.environ.get("CXX", "c++"))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -40,30 +34,10 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-class Emulation:
-    """The emulated library, and the machine that it pretends to be."""
-
-    def __init__(self, path):
-        self.library = cuda.load(path)
-        self._shared = ctypes.c_int32.in_dll(self.library, "reram_emulated_shared_memory")
-        self._processors = ctypes.c_int32.in_dll(self.library, "reram_emulated_processors")
-
-    def pretend(self, shared_memory=227 << 10, processors=4):
-        self._shared.value, self._processors.value = shared_memory, processors
-
-
 @pytest.fixture(scope="module")
-def emulation(tmp_path_factory):
-    if not (CSRC / "cuda_emulation.cpp").is_file():
-        pytest.skip("the sources are not at hand")
-    if COMPILER is None:
-        pytest.skip("no C++ compiler")
-    path = tmp_path_factory.mktemp("emulation") / "libemulation.so"
-    command = [COMPILER, "-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-    subprocess.run([*command, str(CSRC / "cuda_emulation.cpp"), "-o", str(path)], check=True)
-    made = Emulation(path)
-    with mock.patch.object(cuda, "library", return_value=made.library):
-        yield made
+def emulation(emulated):
+    with mock.patch.object(cuda, "library", return_value=emulated.library):
+        yield emulated
 
 
 def check(p, device="cpu"):
@@ -168,7 +142,7 @@ def test_the_smallest_machine_is_refused(emulation):
     u = torch.zeros(1, 1, 4096, dtype=torch.uint8)
     cells = program(torch.zeros(1, 1, 4096, dtype=torch.int8), g)
     emulation.pretend(shared_memory=48 << 10)
-    with pytest.raises(library.NativeError):
+    with pytest.raises(NativeError):
         KERNELS.histogram(u, cells, torch.zeros(1, dtype=torch.int32), 1, g)
 
 
@@ -178,40 +152,6 @@ def test_nothing_to_do(emulation):
     cells = program(torch.ones(1, 3, 10, dtype=torch.int8), p)
     bins = KERNELS.histogram(u, cells, torch.zeros(1, dtype=torch.int32), 3, p)
     assert not bins.any()
-
-
-@given(st.data())
-def test_bad_sizes_are_refused(emulation, data):
-    fields = data.draw(st.lists(st.sampled_from(sorted(BAD)), min_size=1, unique=True))
-    values = {f: data.draw(st.sampled_from(BAD[f])) for f in fields if f != "threads"}
-    if not values:
-        return
-    problem = structure(structures.Problem, {**GOOD, **values})
-    room, library = torch.full((4096,), 7, dtype=torch.uint8), emulation.library
-    at = room.data_ptr()
-    assert library.reram_cuda_workspace(problem) == 0 or "tables" in values
-    assert library.reram_cuda_crossbar(problem, 0, *[at] * 10, None) == 1
-    assert library.reram_cuda_histogram(problem, 0, *[at] * 5, None) == 1
-    assert library.reram_cuda_program(problem, at, at, None) == 1
-    assert bool((room == 7).all())
-
-
-def test_missing_arrays_and_unknown_products_are_refused(emulation):
-    problem, library = structure(structures.Problem, GOOD), emulation.library
-    at = torch.zeros(4096, dtype=torch.uint8).data_ptr()
-    crossbar, histogram = [at] * 10, [at] * 5
-    for missing in range(10):  # counts and drives may only be missing together
-        arrays = [None if k == missing else at for k in range(10)]
-        assert library.reram_cuda_crossbar(problem, 0, *arrays, None) == 1
-    for missing in range(5):
-        arrays = [None if k == missing else at for k in range(5)]
-        assert library.reram_cuda_histogram(problem, 0, *arrays, None) == 1
-    for product in (-1, 2):
-        assert library.reram_cuda_crossbar(problem, product, *crossbar, None) == 1
-        assert library.reram_cuda_histogram(problem, product, *histogram, None) == 1
-    assert library.reram_cuda_crossbar(None, 0, *crossbar, None) == 1
-    assert library.reram_cuda_program(None, at, at, None) == 1
-    assert library.reram_cuda_workspace(None) == 0
 
 
 # --- the library that nvcc builds -----------------------------------------------------------------

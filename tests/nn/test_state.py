@@ -61,7 +61,7 @@ def test_a_checkpoint_of_another_design_is_named(lenet, calibrated):
     other = rt.convert(lenet, rt.Config(rt.CrossbarConfig(rows=64)))
     with pytest.raises(
         RuntimeError,
-        match=r"conv1: a checkpoint of another design: crossbar.rows was 128 there and is 64 here",
+        match="conv1: a checkpoint of another configuration: crossbar.rows was 128 there",
     ):
         other.load_state_dict(calibrated.state_dict())
     state = calibrated.state_dict()
@@ -105,7 +105,7 @@ def test_results_do_not_depend_on_threads(calibrated):
     assert counts == counts_of_two
     parts = list(x.split(4))
     expected = [calibrated(part) for part in parts]
-    calibrated.conv1._encoded = None
+    calibrated.conv1.programmed._kept = None
     found = {}
 
     def work(worker):
@@ -125,7 +125,7 @@ def test_results_do_not_depend_on_threads(calibrated):
 def test_a_refused_checkpoint_touches_no_weights(lenet, calibrated):
     other = rt.convert(LeNet5(), rt.Config(rt.CrossbarConfig(rows=64)))
     before = {k: v.clone() for k, v in lenet.state_dict().items()}
-    with pytest.raises(RuntimeError, match="fc3: a checkpoint of another design"):
+    with pytest.raises(RuntimeError, match="fc3: a checkpoint of another configuration"):
         calibrated.load_state_dict(other.state_dict())
     assert all(torch.equal(calibrated.state_dict()[k], v) for k, v in before.items())
 

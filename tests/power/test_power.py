@@ -83,7 +83,7 @@ def test_every_event_is_counted(encoding, cell_bits, dac_bits, input_bits, group
     layer.set_input_range(-0.3, 0.9)  # padding holds a code other than 0
     x = torch.rand(2, 6, 7, 5) - 0.2
     report = metered(layer, x)
-    u = layer._codes(x)
+    u = layer.codes(x)
     expected = by_hand(layer, u.reshape(-1, groups, u[0, 0, 0, 0].numel()))
     assert report.total.events == expected
     [row] = report.layers
@@ -207,18 +207,20 @@ def test_nothing_is_counted_outside_the_block(calibrated):
     assert not any(c.any() for c in counts)
     with pytest.raises(ZeroDivisionError), rt.PowerMeter(calibrated):
         _ = 1 / 0
-    assert calibrated.conv1._meter is None
+    assert not len(calibrated.conv1.watchers)
 
 
-def test_meters_of_one_network_do_not_nest(calibrated):
-    with (
-        rt.PowerMeter(calibrated),
-        pytest.raises(RuntimeError, match="another PowerMeter"),
-        rt.PowerMeter(calibrated),
-    ):
-        pass
-    with rt.PowerMeter(calibrated):
-        pass
+def test_meters_nest(calibrated):
+    x = torch.rand(2, 1, 32, 32)
+    with rt.PowerMeter(calibrated) as outer:
+        calibrated(x)
+        with rt.PowerMeter(calibrated) as inner:
+            calibrated(x)
+        with pytest.raises(RuntimeError, match="counting already"), outer:
+            pass
+        calibrated(x)
+    assert inner.report().conversions * 3 == outer.report().conversions > 0
+    assert (inner.inferences, outer.inferences) == (2, 6)
 
 
 def test_a_report_without_passes_is_empty(calibrated, tmp_path):

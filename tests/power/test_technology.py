@@ -256,7 +256,7 @@ def test_sar_is_the_sum_over_every_conversion(design, encoding, isaac):
 
     codes = read_back(layer.encoded().cells, g, 3, 50)
     expected = 0.0
-    for i, j, _, driven, sums in bit_line_sums(layer._codes(x), codes, g):
+    for i, j, _, driven, sums in bit_line_sums(layer.codes(x), codes, g):
         for active, row in zip(
             driven.flatten().tolist(), sums.reshape(-1, 3).tolist(), strict=True
         ):

@@ -13,7 +13,7 @@ import reram_torch as rt
 from reram_torch._support import processes
 from reram_torch.models.zoo import LeNet5
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(
     not torch.distributed.is_available(), reason="torch without distributed"
 )

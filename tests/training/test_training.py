@@ -14,7 +14,7 @@ from reram_torch.training.fit import Fit, Seeded
 from reram_torch.training.losses import distillation_loss, entropy_loss
 from reram_torch.training.recipe import Recipe, rate_at
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 class Noisy(torch.utils.data.Dataset):

@@ -1,0 +1,123 @@
+/* C interface of the crossbar kernels.
+ *
+ * Plain C: no libtorch, no exceptions across the boundary, no global state. Every function may be
+ * called from several threads at once. Pointers are borrowed for the call; sizes are in elements.
+ *
+ * Arrays, row-major, for a problem with G groups, M positions, K word-lines in all (the depth),
+ * N bit-lines (outputs) per group, I cycles, J slices and T = ceil(K / rows) tiles. M and K are
+ * each the product of three sizes, so that the windows of a convolution need no copy (no im2col):
+ *
+ *   u       uint8  [M, G, K]                 input codes, any strides (u_stride_*), may overlap
+ *   codes   int8   [G, N, K]                 signed weight codes, contiguous
+ *   cells   uint64 [G, T, B, P, R + 1, 8]    programmed cells (reram_program), B = ceil(N / 64)
+ *                                            blocks of 64 bit-lines. Word-line r of slice j is word
+ *                                            [r, j], bit n for bit-line n; word-line R is empty,
+ *                                            R = min(rows, K). P planes: the bits of a cell, and
+ *                                            those of the negative cells (differential, dual)
+ *   levels  int32  [tables, V]               decoded level of each bit-line sum, from `lowest`
+ *   comparisons uint8 [tables, V]            A/D operations of each bit-line sum
+ *   edges   int32  [buckets]                 fewest driven word-lines of each activity bucket,
+ *                                            rising from 0
+ *   index   int32  [buckets, I, J]           which table converts, by activity, cycle and slice;
+ *                                            -1, in a bucket of no driven word-line only: nothing
+ *                                            is converted, the level is 0
+ *   acc     int32  [M, G, N]                 shift-add result, the encoding's offset subtracted
+ *   counts  int64 [2, I, J]                  comparisons made and conversions skipped, by cycle and
+ *                                            slice, or NULL: no counting
+ *   drives  int64 [I]                        word-lines driven in each cycle: those of a position's
+ *                                            tile once, whatever its bit-lines; NULL with `counts`
+ *   histogram int64 [buckets, I, J, V]       how often each bit-line sum occurred
+ */
+#ifndef RERAM_CROSSBAR_H
+#define RERAM_CROSSBAR_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define RERAM_ABI_VERSION 7
+
+#if defined(_WIN32)
+#define RERAM_API __declspec(dllexport)
+#else
+#define RERAM_API __attribute__((visibility("default")))
+#endif
+
+enum reram_encoding { RERAM_OFFSET = 0, RERAM_DIFFERENTIAL = 1, RERAM_DUAL = 2 };
+enum reram_isa { RERAM_PORTABLE = 0, RERAM_AVX2 = 1, RERAM_AVX512 = 2, RERAM_ISA_COUNT = 3 };
+enum reram_status {
+  RERAM_OK = 0,
+  RERAM_BAD_ARGUMENT = 1, /* a null pointer, a negative size, a geometry out of range */
+  RERAM_BAD_ISA = 2,      /* this machine or this build lacks the instruction set */
+  RERAM_OVERFLOW = 3,     /* the tables could overflow the 32-bit accumulator at this depth */
+  RERAM_NO_MEMORY = 4,
+  RERAM_NOT_FINITE = 5 /* an input is NaN or infinite */
+};
+
+typedef struct reram_problem {
+  int64_t positions[3]; /* M: images, rows and columns of a convolution's output; or M, 1, 1 */
+  int64_t groups;
+  int64_t depth[3]; /* K: channels of a group, rows and columns of the kernel; or K, 1, 1 */
+  int64_t outputs;
+  int64_t u_stride_position[3], u_stride_group, u_stride_depth[3];
+  int32_t rows, cell_bits, dac_bits, weight_bits, input_bits;
+  int32_t encoding; /* enum reram_encoding */
+  int32_t tables, buckets;
+  int32_t isa;     /* enum reram_isa */
+  int32_t threads; /* at most this many, >= 1 */
+} reram_problem;
+
+/* What a layer adds to a problem: float images in, float images out. `problem` holds the sizes of
+ * the windows; its u_strides are not used. A linear layer is a convolution of M images of one
+ * pixel. */
+typedef struct reram_layer {
+  int64_t image_rows, image_columns;
+  int64_t x_strides[4], y_strides[4]; /* image, channel, row, column; x is contiguous along its
+                                         channels or along its columns */
+  int32_t stride[2], padding[2], dilation[2]; /* of rows and of columns */
+  float input_scale;                          /* codes are clamp(round(x / scale) + zero, 0, .) */
+  int32_t input_zero;
+} reram_layer;
+
+RERAM_API int32_t reram_abi_version(void);
+
+/* The widest instruction set that both this build and this processor have. */
+RERAM_API int32_t reram_best_isa(void);
+
+/* On how many threads a call with this many really runs: 1 where the process has no OpenMP runtime.
+ * On Linux the library brings none: it takes the one that torch has loaded. */
+RERAM_API int32_t reram_team(int32_t threads);
+
+/* Bit-line sums, conversion through the tables, shift-add and counts, in one pass. */
+RERAM_API int32_t reram_crossbar(const reram_problem* problem, const uint8_t* u,
+                                 const uint64_t* cells, const int32_t* levels,
+                                 const uint8_t* comparisons, const int32_t* edges,
+                                 const int32_t* index, int32_t* acc, int64_t* counts,
+                                 int64_t* drives);
+
+/* A whole layer in one pass: quantize, pad with the code of zero, convert, and
+ * y = input_scale * scale * (acc - input_zero * code_sums) + bias, with the weights' scale, the
+ * sums of their codes, and bias (or NULL) of shape [G, N]. */
+RERAM_API int32_t reram_forward(const reram_problem* problem, const reram_layer* layer,
+                                const float* x, const uint64_t* cells, const int32_t* levels,
+                                const uint8_t* comparisons, const int32_t* edges,
+                                const int32_t* index, const float* scale, const int32_t* code_sums,
+                                const float* bias, float* y, int64_t* counts, int64_t* drives);
+
+/* Adds the bit-line sums of this input to `histogram`. */
+RERAM_API int32_t reram_histogram(const reram_problem* problem, const uint8_t* u,
+                                  const uint64_t* cells, const int32_t* edges, int64_t* histogram);
+
+/* Encodes weight codes into the bit planes of their cells. */
+RERAM_API int32_t reram_program(const reram_problem* problem, const int8_t* codes, uint64_t* cells);
+
+/* A 64-bit hash of `bytes` bytes; equal content gives equal hashes on one machine. */
+RERAM_API uint64_t reram_fingerprint(const void* data, int64_t bytes);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,38 @@
+// What a problem may be: the one check before anything reads it, whatever the backend.
+#pragma once
+
+#include "api/reram_crossbar.h"
+#include "common/integers.h"
+
+namespace reram {
+
+// Beyond these a problem is a mistake, not a layer. They keep products of any two sizes within 64
+// bits, and a layer's cells within what a machine can address.
+constexpr int64_t kMostPositions = int64_t(1) << 31;
+constexpr int64_t kMostDepth = 1 << 22, kMostOutputs = 1 << 22, kMostGroups = 1 << 20;
+constexpr int64_t kMostRows = 4096;  // word-lines of an array: sums stay below 2^20
+constexpr int64_t kMostBits = 4;     // of a cell and of a DAC
+constexpr int64_t kMostCodeBits = 8;
+constexpr int64_t kMostTables = 1 << 16;
+constexpr int64_t kMostBuckets = 255;  // a bucket's number is a byte
+
+// Whether three sizes and their product are from `low` to `high`, at most 2^31.
+inline bool product_within(const int64_t (&sizes)[3], int64_t low, int64_t high) {
+  for (int64_t size : sizes)
+    if (!within(size, low, high)) return false;
+  const int64_t two = sizes[0] * sizes[1];
+  return two <= high && within(two * sizes[2], low, high);
+}
+
+// Whether sizes and geometry are in range; strides may be anything. `isa` and `threads` are the
+// CPU's own, and checked there.
+inline bool valid(const reram_problem& p) {
+  return product_within(p.positions, 0, kMostPositions) && within(p.groups, 1, kMostGroups) &&
+         product_within(p.depth, 1, kMostDepth) && within(p.outputs, 1, kMostOutputs) &&
+         within(p.rows, 1, kMostRows) && within(p.cell_bits, 1, kMostBits) &&
+         within(p.dac_bits, 1, kMostBits) && within(p.weight_bits, 1, kMostCodeBits) &&
+         within(p.input_bits, 1, kMostCodeBits) && within(p.encoding, RERAM_OFFSET, RERAM_DUAL) &&
+         within(p.tables, 1, kMostTables) && within(p.buckets, 1, kMostBuckets);
+}
+
+}  // namespace reram

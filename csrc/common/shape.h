@@ -1,0 +1,40 @@
+// Sizes that follow from a problem, the same for every backend.
+#pragma once
+
+#include "api/reram_crossbar.h"
+#include "common/integers.h"
+
+namespace reram {
+
+constexpr int kColumns = 64;  // bit-lines of one block: the bits of a word
+constexpr int kSlices = 8;    // words of a word-line: one for each slice
+constexpr int kCycles = 8;    // input bits that a code can have
+
+struct Shape {
+  explicit Shape(const reram_problem& p)
+      : positions(p.positions[0] * p.positions[1] * p.positions[2]),
+        depth(p.depth[0] * p.depth[1] * p.depth[2]),
+        tiles(up(depth, p.rows)),
+        blocks(up(p.outputs, kColumns)),
+        height(depth < p.rows ? depth : p.rows),
+        slices(int(up(p.weight_bits, p.cell_bits))),
+        cycles(int(up(p.input_bits, p.dac_bits))),
+        signs(p.encoding == RERAM_OFFSET ? 1 : 2),
+        sheets(signs * p.cell_bits),
+        words(int(up(height, 64))),
+        highest(p.rows * ((1 << p.cell_bits) - 1) * ((1 << p.dac_bits) - 1)),
+        lowest(p.encoding == RERAM_DIFFERENTIAL ? -highest : 0) {}
+
+  RERAM_ALWAYS int64_t values() const { return int64_t(highest) - lowest + 1; }
+  // One bit of all cells of one sign of a block: [R + 1, 8], the last word-line empty.
+  RERAM_ALWAYS int64_t sheet_words() const { return (height + 1) * kSlices; }
+  RERAM_ALWAYS int64_t block_words() const { return sheets * sheet_words(); }
+  RERAM_ALWAYS int64_t group_words() const { return tiles * blocks * block_words(); }
+
+  int64_t positions, depth;       // M and K
+  int64_t tiles, blocks, height;  // height: word-lines of the tallest tile
+  int slices, cycles, signs, sheets, words;
+  int32_t highest, lowest;  // of the bit-line sum
+};
+
+}  // namespace reram

@@ -1,0 +1,51 @@
+// What the functions of the C interface share.
+#pragma once
+
+#include <numeric>
+
+#include "common/arguments.h"
+#include "cpu/schedule.h"
+#include "cpu/tables.h"
+#include "cpu/windows.h"
+
+namespace reram::cpu {
+
+constexpr int64_t kMostThreads = 1 << 12;  // more than any machine has
+
+// Whether there is a problem in range, with a number of threads that may be asked for.
+inline bool valid_call(const reram_problem* p) {
+  return p && valid(*p) && within(p->threads, 1, kMostThreads);
+}
+
+// Null if this machine or this build lacks the instruction set.
+const Kernels* kernels_of(int isa);
+
+// Adds what one thread counted to the caller's counts.
+inline void add_counts(const Job& job, const Scratch& from, int64_t* counts, int64_t* drives) {
+  const int cycles = job.shape.cycles, slices = job.shape.slices;
+  for (int i = 0; i < cycles; ++i) {
+    drives[i] += from.drives[i];
+    for (int j = 0; j < slices; ++j) {
+      const int64_t* lanes =
+          from.counts + (job.is_narrow() ? j * kCycles + i : i * kSlices + j) * kCountLanes;
+      counts[i * slices + j] = std::accumulate(lanes, lanes + kCountLanes, counts[i * slices + j]);
+      counts[(cycles + i) * slices + j] += from.skipped[i * kSlices + j];
+    }
+  }
+}
+
+// Prepares the pieces of the input, then converts every bit-line; adds up the counts, if wanted.
+template <class Prepare>
+void convert_all(const Job& job, const Kernels& kernels, int64_t pieces, const Prepare& prepare,
+                 int32_t* acc, int64_t* counts, int64_t* drives) {
+  const auto work = job.is_narrow() ? kernels.convert_narrow : kernels.convert;
+  const auto spaces =
+      run(job, counts, false, pieces, prepare,
+          [&](const Task& task, const Scratch& scratch) { work(job, task, scratch, acc); });
+  if (!counts) return;
+  std::fill_n(counts, 2 * job.shape.cycles * job.shape.slices, 0);
+  std::fill_n(drives, job.shape.cycles, 0);
+  for (const Workspace& space : spaces) add_counts(job, space.scratch, counts, drives);
+}
+
+}  // namespace reram::cpu

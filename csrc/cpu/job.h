@@ -1,0 +1,204 @@
+// What the dispatcher and the kernels of the instruction sets share.
+//
+// Plain pointers, and functions that are always inlined: a standard container, or any inline
+// function, that a file compiled for AVX-512 instantiates could be merged by the linker with the
+// portable one and run on machines without it. Kernels do not include C++'s library at all.
+#pragma once
+
+#include <cstdint>
+
+#include "common/shape.h"
+
+namespace reram::cpu {
+
+constexpr int kMaxBits = 4;  // of a cell and of a DAC
+constexpr int kMaxPasses = 2;
+constexpr int kCountLanes = 8;         // parts of a count that are added up at the end
+constexpr int kSquare = 16;            // accumulators of as many positions whose order is exchanged
+constexpr int kNarrowPositions = 512;  // of a task of a narrow layer
+
+// Consecutive codes of a position in one tile: those that one copy gathers.
+struct Segment {
+  int64_t offset;       // of the first from the position's first code
+  uint16_t at, length;  // where they go
+};
+
+// How the inputs of a position become those of a tile. Codes are gathered in the order of their
+// addresses; which word-line each drives is told apart.
+struct Gather {
+  const int64_t* offsets;   // [K] of each word-line's code from the position's first
+  const Segment* segments;  // of all tiles
+  const int64_t* first;     // [T + 1] first segment of each tile
+  const uint16_t* lines;    // [T, stride] words before the word-line of each gathered code
+  int64_t stride;           // of lines: the height, rounded up to words
+};
+
+// Integers to a layer's outputs: y = scale * (acc - correction) + bias.
+struct Finish {
+  float* y;
+  const int64_t* strides;     // image, channel, row, column
+  const float *scale, *bias;  // [G, N]; the bias may be null
+  const int32_t* correction;  // [G, N]
+};
+
+// Float inputs to codes: clamp(round(x / scale) + zero, 0, most).
+struct Quantizer {
+  float scale, zero, most;
+};
+
+// One conversion of every bit-line in every cycle.
+struct Pass {
+  int plus, minus;  // sign of the cells; minus < 0: nothing is subtracted before the conversion
+  int sign;         // of the level in the shift-add
+};
+
+// A slice's tables for the vector path, by the low 8, 7, 6 and 4 bits of the sum.
+struct alignas(64) ByteTables {
+  int8_t level8[256], level7[128], level6[64], level4[64];  // sign * level - base; level4 is
+                                                            // repeated
+  uint8_t comparisons8[256], comparisons7[128], comparisons6[64], comparisons4[64];
+};
+
+// Activity buckets of a narrow layer whose tables share the 256 values of a byte: the sums of each
+// have a place among them. At 0 lies what other bands convert: level 0 and no comparisons.
+struct alignas(64) Band {
+  uint8_t place[256];   // of the sum 0, by driven word-lines; repeated every 16 if fewer can be
+  uint8_t inside[256];  // 255 if the band converts, else 0; likewise
+  int fewest;           // driven word-lines
+  int bits;             // of its values: 6, 7 or 8
+  const ByteTables* const* tables[kMaxPasses];  // [J][8] of the cycles for each pass
+};
+
+struct Input {
+  const uint8_t* u;
+  Gather gather = {};
+};
+
+// The tables as the caller gives them.
+struct GivenTables {
+  const int32_t* levels = nullptr;
+  const uint8_t* comparisons = nullptr;
+  const int32_t* index = nullptr;
+  const uint8_t* bucket_of = nullptr;  // [R + 1] by driven word-lines
+  // What a cycle of weight one adds to every output of a position with no driven word-line, [I].
+  const uint32_t* empty_acc = nullptr;
+};
+
+// The tables as bytes, for the vector path.
+struct VectorTables {
+  // [sets][8] tables of the slices for each pass; null: the levels of this set need the general
+  // path.
+  const ByteTables* const* tables[kMaxPasses] = {};
+  const uint32_t* acc = nullptr;  // [sets] what undoes their base, as for `empty_acc`
+  // Sums (in size) that fit the vector path, with 4, 6 and 7 bits, and at all.
+  int most4, most6, most7, most;
+  // Significances of two slices side by side, as bytes: those of slices without cells are 0.
+  uint16_t weights[kSlices / 2] = {};
+  int addends = 1;  // so many conversions' comparisons add up to a byte at most
+};
+
+// For few bit-lines and many positions the roles change: 64 positions are the bits of a word, a
+// word-line has a word for each cycle, and a slice of a bit-line is a unit.
+struct NarrowTables {
+  // [J][8] tables of the cycles for each pass; null: not this way.
+  const ByteTables* const* tables[kMaxPasses] = {};
+  // Of a layer with differential cells or several activity buckets, and of any histogram; null: not
+  // this way.
+  const Band* bands = nullptr;
+  int band_count = 0;
+  uint32_t acc = 0;  // what a tile adds to every output to undo the base of the byte tables
+};
+
+// A problem with everything that the kernels look up.
+struct Job {
+  Job(const reram_problem& p, const uint8_t* u, const uint64_t* cells);
+  // The tables of one activity bucket in one cycle.
+  RERAM_ALWAYS int set(int bucket, int cycle) const { return bucket * shape.cycles + cycle; }
+  // Where the sum 0 lies in the tables; negative: not converted.
+  RERAM_ALWAYS int64_t table(int set, int slice) const {
+    const int32_t table = tables.index[set * shape.slices + slice];
+    return table < 0 ? -1 : table * shape.values() - shape.lowest;
+  }
+  RERAM_ALWAYS bool is_narrow() const { return narrow.tables[0] || narrow.bands; }
+
+  const reram_problem& p;
+  Shape shape;
+  Pass passes[kMaxPasses];
+  int pass_count = 0;
+  const uint64_t* cells;
+  Input input;
+  GivenTables tables;
+  VectorTables vector;
+  NarrowTables narrow;
+  const Finish* finish = nullptr;  // null: integers are wanted
+};
+
+// A part of the work: positions [m0, m1) and blocks [b0, b1) of one group.
+struct Task {
+  int64_t group, m0, m1, b0, b1;
+};
+
+// How a unit is worked out: in as many planes as hold any of its sums.
+enum Path { kWide, kFour, kSix, kSeven, kEight, kPaths };
+
+// One cycle of one position in one tile, with at least one driven word-line.
+struct Unit {
+  int32_t position;
+  int32_t reach;              // the most that one of its sums can be
+  uint16_t set, shift;        // its significance is 2^shift
+  uint16_t counts[kMaxBits];  // of the word-lines that each bit of the cycle drives, padded to
+                              // multiples of four, in `lines` one after the other
+  int32_t start;              // of its sums: less the word-lines that a narrow unit subtracts
+  const uint16_t* lines;      // each by the words of its block before it
+};
+
+// One thread's memory, allocated by the dispatcher. C = positions of a task at most. A narrow layer
+// uses `inputs` as [signs, R + 1, 8], `units` as [J, N], `sums` as [strips of 64 positions, N, 64],
+// and `bins` as [bands, J, 256, 8].
+struct Scratch {
+  const uint8_t** codes;  // [C] first input code of each position
+  int64_t* places;        // [C] where its first output lies in `Finish::y`
+  uint8_t* row;           // [64 W] codes of one position in one tile
+  uint64_t* inputs;       // [C, 8, W] bit planes of one tile's inputs
+  uint16_t* active;       // [C, 8] word-lines that each plane drives
+  Unit* units;            // [kPaths, C * I] of one tile, by path
+  uint16_t* lines;        // [C * I * D * (R + 4) + 128] their driven word-lines
+  uint64_t* cells;        // of one block in the order of Vec::arrange; or `inputs`
+  uint32_t* constant;     // [C] what is added to every output of a position
+  uint32_t* sums;         // [blocks of a task, C, 64] accumulators, in the order of Vec::column
+  // Null without counting.
+  int64_t* counts;   // [8, 8, lanes] comparisons by cycle and slice; of a narrow layer by slice and
+                     // cycle: what a sweep adds to lies together
+  uint8_t* made;     // [8, 8, 64] comparisons not yet added to them, by bit-line
+  int* pending;      // [8] so many units' are
+  int64_t* skipped;  // [8, 8] conversions by cycle and slice
+  int64_t* drives;   // [8] driven word-lines by cycle
+  int64_t* histogram;  // [sets, J, V], or null
+  int64_t* bins;       // [sets, 256, 8] by set, low byte of the sum, and slice, or null
+};
+
+void program(const reram_problem& p, const int8_t* codes, uint64_t* cells);
+uint64_t fingerprint(const unsigned char* data, int64_t bytes);
+
+struct Kernels {
+  void (*convert)(const Job&, const Task&, const Scratch&, int32_t* acc);
+  void (*convert_narrow)(const Job&, const Task&, const Scratch&, int32_t* acc);
+  void (*histogram)(const Job&, const Task&, const Scratch&);
+  void (*histogram_narrow)(const Job&, const Task&, const Scratch&);
+  // False if a number is NaN or infinite.
+  bool (*quantize)(const float* x, int64_t count, const Quantizer&, uint8_t* codes);
+};
+
+namespace portable {
+extern const Kernels kKernels;
+}
+#ifdef RERAM_X86
+namespace avx2 {
+extern const Kernels kKernels;
+}
+namespace avx512 {
+extern const Kernels kKernels;
+}
+#endif
+
+}  // namespace reram::cpu

@@ -1,0 +1,280 @@
+// The body of every kernel. An instruction set supplies `Vec` (see portable.cpp for what it
+// must have), names itself by RERAM_ISA, and includes this file. All names here lie in a namespace
+// of the instruction set, which profilers and tests see, and have internal linkage for the reason
+// in job.h.
+//
+// Work is proportional to the driven word-lines. The cells of a word-line are kept as 8 words, one
+// for each slice, with a bit for each of 64 bit-lines, so that one vector addition in carry-save
+// form counts a word-line into 512 bit-line sums at once.
+#pragma once
+
+#include "cpu/pack.h"
+#include "cpu/wide.h"
+
+namespace reram::cpu::RERAM_ISA {
+namespace {
+
+// For instruction sets that keep bit-lines in their order.
+struct InOrder {
+  // Which bit-line of a block the k-th accumulator belongs to.
+  static int column(int k) { return k; }
+
+  // Accumulators in the order of their bit-lines: at `room`, or as they are.
+  static const uint32_t* in_order(const uint32_t* sums, uint32_t*) { return sums; }
+
+  // Comparisons that were not yet added to the counts: none are kept.
+  static void settle(const Scratch&) {}
+
+  // Cells in the order in which `convert` wants them: at `to`, or as they are.
+  static const uint64_t* arrange(const uint64_t* from, int64_t, uint64_t*) { return from; }
+
+  // Exchanges positions and accumulators of a square; its rows lie a block apart.
+  static void turn(const uint32_t* sums, int positions, uint32_t (*turned)[kSquare]) {
+    for (int c = 0; c < kSquare; ++c)
+      for (int p = 0; p < positions; ++p) turned[c][p] = sums[p * kColumns + c];
+  }
+
+  // One code of each position, as 64 bytes.
+  static void load_codes(const uint8_t* const* from, int64_t offset, const Runs& runs,
+                         uint8_t* codes) {
+    RERAM_ISA::load_codes(from, offset, runs, codes);
+  }
+};
+
+inline int block_columns(const reram_problem& p, int64_t block) {
+  const int64_t left = p.outputs - block * kColumns;
+  return left < kColumns ? int(left) : kColumns;
+}
+
+inline const uint64_t* block_of(const Job& job, const Task& task, int64_t t, int64_t b) {
+  return job.cells + task.group * job.shape.group_words() +
+         (t * job.shape.blocks + b) * job.shape.block_words();
+}
+
+// Calls `work(path, sweep)` for the units of each path in each cycle. `block`: what the vector
+// paths read.
+template <class Work>
+inline void each_path(const Job& job, const Task& task, const Scratch& s, const Tile& tile,
+                      const Pass& pass, const uint64_t* programmed, const uint64_t* block,
+                      int columns, uint32_t* sums, const Work& work) {
+  const int64_t room = (task.m1 - task.m0) * job.shape.cycles;
+  const int64_t sign_words = job.p.cell_bits * job.shape.sheet_words();
+  for (int path = kWide; path < kPaths; ++path) {
+    const uint64_t* cells = path == kWide ? programmed : block;
+    for (int i = 0; i < job.shape.cycles; ++i) {
+      const int first = tile.ends[i][path], count = tile.ends[i + 1][path] - first;
+      if (!count) continue;
+      Sweep w = {cells + pass.plus * sign_words,
+                 pass.minus < 0 ? nullptr : cells + pass.minus * sign_words,
+                 job.shape.sheet_words(),
+                 job.p.cell_bits,
+                 job.p.dac_bits,
+                 s.units + path * room + first,
+                 count,
+                 job.vector.weights,
+                 job.vector.tables[&pass - job.passes],
+                 first_bits(columns),
+                 job.vector.addends,
+                 sums,
+                 s.bins};
+      w.count_into(s, i, false);
+      work(path, w);
+    }
+  }
+}
+
+template <class Vec, bool Signed, bool Count>
+void convert_path(int path, const Sweep& w) {
+  if (path == kFour)
+    Vec::template convert<4, 4, Signed, false, Count>(w);
+  else if (path == kSix)
+    Vec::template convert<6, 6, Signed, false, Count>(w);
+  else if (path == kSeven)
+    Vec::template convert<7, 7, Signed, false, Count>(w);
+  else
+    Vec::template convert<8, 8, Signed, false, Count>(w);
+}
+
+template <class Vec>
+void store_block(const Job& job, const Task& task, int64_t b, const uint32_t* sums, int32_t* acc) {
+  const int columns = block_columns(job.p, b);
+  for (int64_t m = task.m0; m < task.m1; ++m, sums += kColumns) {
+    int32_t* out = acc + (m * job.p.groups + task.group) * job.p.outputs + b * kColumns;
+    for (int k = 0; k < kColumns; ++k)
+      if (Vec::column(k) < columns) out[Vec::column(k)] = int32_t(sums[k]);
+  }
+}
+
+// Outputs of the positions of a task, in place of their sums.
+template <class Vec>
+void finish_block(const Job& job, const Task& task, const Scratch& s, int64_t b, uint32_t* sums) {
+  const Finish& f = *job.finish;
+  const int columns = block_columns(job.p, b);
+  const int64_t first = task.group * job.p.outputs + b * kColumns, count = task.m1 - task.m0;
+  float scale[kColumns] = {}, bias[kColumns] = {};
+  uint32_t correction[kColumns] = {};
+  for (int k = 0; k < kColumns; ++k) {
+    const int n = Vec::column(k);
+    if (n >= columns) continue;
+    scale[k] = f.scale[first + n];
+    if (f.bias) bias[k] = f.bias[first + n];
+    correction[k] = uint32_t(f.correction[first + n]);
+  }
+  for (int64_t m = 0; m < count; ++m)
+    for (int k = 0; k < kColumns; ++k) {
+      uint32_t& sum = sums[m * kColumns + k];
+      const float y = float(int32_t(sum - correction[k])) * scale[k] + bias[k];
+      std::memcpy(&sum, &y, sizeof y);
+    }
+  for (int64_t m = 0; m < count; m += kSquare) {
+    const int positions = count - m < kSquare ? int(count - m) : kSquare;
+    const int64_t* places = s.places + m;
+    const bool together = places[positions - 1] - places[0] == positions - 1;
+    for (int k = 0; k < kColumns; k += kSquare) {
+      alignas(64) uint32_t turned[kSquare][kSquare];
+      Vec::turn(sums + m * kColumns + k, positions, turned);
+      for (int c = 0; c < kSquare; ++c) {
+        const int n = Vec::column(k + c);
+        if (n >= columns) continue;
+        float* y = f.y + (first + n) * f.strides[1];
+        if (together)
+          std::memcpy(y + places[0], turned[c], size_t(positions) * 4);
+        else
+          for (int p = 0; p < positions; ++p) std::memcpy(y + places[p], &turned[c][p], 4);
+      }
+    }
+  }
+}
+
+template <class Vec>
+void convert(const Job& job, const Task& task, const Scratch& s, int32_t* acc) {
+  const reram_problem& p = job.p;
+  const Shape& shape = job.shape;
+  const int64_t count = task.m1 - task.m0, block_sums = count * kColumns;
+  std::memset(s.sums, 0, size_t((task.b1 - task.b0) * block_sums) * sizeof(uint32_t));
+  std::memset(s.constant, 0, size_t(count) * sizeof(uint32_t));
+  locate(job, task, s);
+  for (int64_t t = 0; t < shape.tiles; ++t) {
+    const Tile tile = pack_tile<Vec>(job, task, s, t);
+    for (int64_t b = task.b0; b < task.b1; ++b) {
+      const int columns = block_columns(p, b);
+      const uint64_t* programmed = block_of(job, task, t, b);
+      const uint64_t* block = Vec::arrange(programmed, shape.block_words(), s.cells);
+      uint32_t* sums = s.sums + (b - task.b0) * block_sums;
+      for (int q = 0; q < job.pass_count; ++q) {
+        const Pass& pass = job.passes[q];
+        each_path(job, task, s, tile, pass, programmed, block, columns, sums,
+                  [&](int path, const Sweep& w) {
+                    if (path == kWide)
+                      convert_wide<Vec>(job, pass, columns, w);
+                    else if (w.minus)
+                      w.counts ? convert_path<Vec, true, true>(path, w)
+                               : convert_path<Vec, true, false>(path, w);
+                    else
+                      w.counts ? convert_path<Vec, false, true>(path, w)
+                               : convert_path<Vec, false, false>(path, w);
+                  });
+      }
+      for (int i = 0; i < shape.cycles && s.counts; ++i) {
+        const int64_t empty = tile.empty[i] * columns * job.pass_count;
+        for (int j = 0; j < shape.slices; ++j) {
+          const int64_t table = job.table(job.set(0, i), j);
+          const int at = i * kSlices + j;
+          if (table < 0)
+            s.skipped[at] += empty;
+          else
+            s.counts[at * kCountLanes] += empty * job.tables.comparisons[table];
+        }
+      }
+    }
+  }
+  for (int64_t b = task.b0; b < task.b1; ++b) {
+    uint32_t* sums = s.sums + (b - task.b0) * block_sums;
+    for (int64_t m = 0; m < count; ++m)
+      for (int k = 0; k < kColumns; ++k) sums[m * kColumns + k] += s.constant[m];
+    job.finish ? finish_block<Vec>(job, task, s, b, sums)
+               : store_block<Vec>(job, task, b, sums, acc);
+  }
+}
+
+// Adding and subtracting 1.5 * 2^23 rounds to the nearest whole number, halves to even, as torch
+// does; codes end far below it.
+template <class Vec>
+bool quantize(const float* x, int64_t count, const Quantizer& q, uint8_t* codes) {
+  constexpr float kRound = 12582912, kFar = 1024, kLargest = 3.40282347e38f;
+  constexpr int kBlock = 32;  // the last one is filled up: a loop over the rest would take longer
+  int bad = 0;
+  const auto block = [&](const float* from, uint8_t* to) {
+    for (int k = 0; k < kBlock; ++k) {
+      bad |= !(from[k] <= kLargest) | !(from[k] >= -kLargest);
+      float v = from[k] / q.scale;
+      v = v > -kFar ? v : -kFar;
+      v = v < kFar ? v : kFar;
+      v = (v + kRound) - kRound + q.zero;
+      v = v > 0 ? v : 0;
+      v = v < q.most ? v : q.most;
+      to[k] = uint8_t(int(v));
+    }
+  };
+  int64_t k = 0;
+  for (; k + kBlock <= count; k += kBlock) block(x + k, codes + k);
+  if (k < count) {
+    const size_t left = size_t(count - k);
+    float from[kBlock] = {};
+    uint8_t to[kBlock];
+    std::memcpy(from, x + k, left * sizeof(float));
+    block(from, to);
+    std::memcpy(codes + k, to, left);
+  }
+  return !bad;
+}
+
+template <class Vec, bool Signed>
+void histogram_path(int path, const Sweep& w) {
+  if (path == kFour)
+    Vec::template histogram<4, Signed>(w);
+  else if (path == kSix)
+    Vec::template histogram<6, Signed>(w);
+  else
+    Vec::template histogram<8, Signed>(w);
+}
+
+template <class Vec>
+void histogram(const Job& job, const Task& task, const Scratch& s) {
+  const Shape& shape = job.shape;
+  const int64_t values = shape.values();
+  locate(job, task, s);
+  for (int64_t t = 0; t < shape.tiles; ++t) {
+    const Tile tile = pack_tile<Vec>(job, task, s, t);
+    for (int64_t b = task.b0; b < task.b1; ++b) {
+      const int columns = block_columns(job.p, b);
+      const uint64_t* block = block_of(job, task, t, b);
+      auto bins = [&](int set, int j) {
+        return s.histogram + (set * shape.slices + j) * values - shape.lowest;
+      };
+      for (int i = 0; i < shape.cycles; ++i)
+        for (int j = 0; j < shape.slices; ++j)
+          *bins(job.set(0, i), j) += tile.empty[i] * columns * job.pass_count;
+      for (int q = 0; q < job.pass_count; ++q) {
+        const Pass& pass = job.passes[q];
+        each_path(job, task, s, tile, pass, block, block, columns, nullptr,
+                  [&](int path, const Sweep& w) {
+                    if (path != kWide) {
+                      w.minus ? histogram_path<Vec, true>(path, w)
+                              : histogram_path<Vec, false>(path, w);
+                      return;
+                    }
+                    int32_t sums[kSlices][kColumns];
+                    for (int k = 0; k < w.count; ++k) {
+                      wide_sums<Vec>(w, w.units[k], sums);
+                      for (int j = 0; j < shape.slices; ++j)
+                        for (int n = 0; n < columns; ++n) ++bins(w.units[k].set, j)[sums[j][n]];
+                    }
+                  });
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace reram::cpu::RERAM_ISA

@@ -1,0 +1,228 @@
+// The tables of a problem in the forms that the kernels look up.
+#pragma once
+
+#include <algorithm>
+#include <deque>
+#include <utility>
+#include <vector>
+
+#include "cpu/bands.h"
+
+namespace reram::cpu {
+
+// Fills in a job's tables, and owns the memory behind them.
+class Tables {
+ public:
+  // Histograms need the buckets only.
+  Tables(Job& job, const int32_t* edges) : job_(job), sets_(job.p.buckets * job.shape.cycles) {
+    bucket_of_.resize(size_t(job.shape.height) + 1);
+    for (int64_t active = 0, bucket = 0; active <= job.shape.height; ++active) {
+      while (bucket + 1 < job.p.buckets && edges[bucket + 1] <= active) ++bucket;
+      bucket_of_[size_t(active)] = uint8_t(bucket);
+    }
+    job.tables.bucket_of = bucket_of_.data();
+  }
+
+  // False if the tables could overflow the accumulator.
+  bool set(const int32_t* levels, const uint8_t* comparisons, const int32_t* edges,
+           const int32_t* index) {
+    job_.tables.levels = levels;
+    job_.tables.comparisons = comparisons;
+    job_.tables.index = index;
+    if (!fits()) return false;
+    const uint8_t* last = comparisons + job_.p.tables * job_.shape.values();
+    job_.vector.addends = 255 / std::max<int>(1, *std::max_element(comparisons, last));
+    empty_acc_.assign(size_t(job_.shape.cycles), 0);
+    for (int i = 0; i < job_.shape.cycles; ++i)
+      for (int q = 0; q < job_.pass_count; ++q)
+        for (int j = 0; j < job_.shape.slices; ++j) {
+          const int64_t table = job_.table(job_.set(0, i), j);
+          if (table >= 0)
+            empty_acc_[size_t(i)] += uint32_t(job_.passes[q].sign) * uint32_t(levels[table])
+                                     << (j * job_.p.cell_bits);
+        }
+    job_.tables.empty_acc = empty_acc_.data();
+    const bool banded = job_.p.buckets > 1 || job_.shape.lowest < 0;
+    if (banded && narrow_pays(true) && bands_.plan(job_, edges) && bands_.fill(job_))
+      bands_.serve(job_);
+    else
+      pack(edges);
+    return true;
+  }
+
+  // Prepares a histogram instead.
+  void set_histogram(const int32_t* edges) {
+    if (narrow_pays(true) && bands_.plan(job_, edges)) bands_.serve(job_);
+  }
+  void add_bins(const int64_t* bins, int64_t* histogram) const {
+    bands_.add_bins(job_, bins, histogram);
+  }
+
+ private:
+  // The least and the most that acc can be. Intermediate sums may wrap: they are unsigned, so only
+  // the final value has to fit.
+  bool fits() const {
+    const reram_problem& p = job_.p;
+    const Shape& shape = job_.shape;
+    std::vector<std::pair<int64_t, int64_t>> ranges(static_cast<size_t>(p.tables));
+    for (int k = 0; k < p.tables; ++k) {
+      const int32_t* first = job_.tables.levels + k * shape.values();
+      const auto range = std::minmax_element(first, first + shape.values());
+      ranges[size_t(k)] = {*range.first, *range.second};
+    }
+    double least = 0, most = 0;  // exact: far fewer than 2^53
+    for (int q = 0; q < job_.pass_count; ++q)
+      for (int i = 0; i < shape.cycles; ++i)
+        for (int j = 0; j < shape.slices; ++j) {
+          int64_t low = INT64_MAX, high = INT64_MIN;
+          for (int b = 0; b < p.buckets; ++b) {
+            const int32_t table = job_.tables.index[job_.set(b, i) * shape.slices + j];
+            const auto range = table < 0 ? std::pair<int64_t, int64_t>() : ranges[size_t(table)];
+            const int64_t x = job_.passes[q].sign * range.first;
+            const int64_t y = job_.passes[q].sign * range.second;
+            low = std::min({low, x, y});
+            high = std::max({high, x, y});
+          }
+          const double weight = double(int64_t(1) << (i * p.dac_bits + j * p.cell_bits));
+          least += double(low) * weight;
+          most += double(high) * weight;
+        }
+    const double ones = double((int64_t(1) << p.input_bits) - 1);
+    const double offset = p.encoding == RERAM_OFFSET
+                              ? double(shape.depth) * ones * double(1 << (p.weight_bits - 1))
+                              : 0;
+    const double tiles = double(shape.tiles);
+    return least * tiles - offset >= INT32_MIN && most * tiles <= INT32_MAX;
+  }
+
+  // Byte tables for the vector path, each over the sums that its bucket can have.
+  void pack(const int32_t* edges) {
+    const Shape& shape = job_.shape;
+    const ByteTables& none = bytes_.emplace_back();  // no cells, or no conversion: all zero
+    const int32_t each = ((1 << job_.p.cell_bits) - 1) * ((1 << job_.p.dac_bits) - 1);
+    vector_acc_.assign(size_t(sets_), 0);
+    for (int q = 0; q < job_.pass_count; ++q) {
+      pointers_[q].assign(size_t(sets_) * kSlices, &none);
+      for (int bucket = 0; bucket < job_.p.buckets; ++bucket) {
+        const int32_t last = bucket + 1 < job_.p.buckets ? edges[bucket + 1] - 1 : shape.highest;
+        const int32_t reach =
+            std::min(std::min(last, shape.highest / each) * each, job_.vector.most);
+        packed_.assign(size_t(job_.p.tables), {});
+        for (int i = 0; i < shape.cycles; ++i) pack_set(q, job_.set(bucket, i), reach);
+      }
+      job_.vector.tables[q] = pointers_[q].data();
+    }
+    if (job_.p.buckets == 1 && shape.lowest == 0 && shape.height <= job_.vector.most &&
+        narrow_pays(false))
+      pack_narrow();
+    // A set that one pass cannot serve is refused by the first pointer of the first pass.
+    job_.vector.acc = vector_acc_.data();
+  }
+
+  void pack_set(int q, int set, int32_t reach) {
+    for (int j = 0; j < job_.shape.slices; ++j) {
+      const int32_t table = job_.tables.index[set * job_.shape.slices + j];
+      if (table < 0) continue;
+      Packed& packed = packed_[size_t(table)];
+      if (!packed.tried) packed = fill(job_.passes[q].sign, job_.table(set, j), reach);
+      if (!packed.bytes) {
+        pointers_[0][size_t(set * kSlices)] = nullptr;
+        return;
+      }
+      pointers_[q][size_t(set * kSlices + j)] = packed.bytes;
+      vector_acc_[size_t(set)] += uint32_t(packed.base) << (j * job_.p.cell_bits);
+    }
+  }
+
+  // Whether exchanging positions and bit-lines saves work. A bit-line joins about half of all
+  // word-lines, more than inputs usually drive: its unit takes longer.
+  bool narrow_pays(bool banded) const {
+    const reram_problem& p = job_.p;
+    const Shape& shape = job_.shape;
+    if (p.cell_bits > 1 || p.dac_bits > 1 || p.outputs > kColumns) return false;
+    const int64_t units = (shape.positions + kColumns - 1) / kColumns * p.outputs * shape.slices;
+    constexpr double kUnitCost = 1.6, kBandedUnitCost = 2;  // of an ordinary unit
+    return (banded ? kBandedUnitCost : kUnitCost) * double(units) <
+           double(shape.positions * shape.cycles);
+  }
+
+  void pack_narrow() {
+    for (int set = 0; set < sets_; ++set)
+      if (!pointers_[0][size_t(set * kSlices)]) return;
+    for (int i = 0; i < job_.shape.cycles; ++i) job_.narrow.acc += vector_acc_[size_t(i)] << i;
+    for (int q = 0; q < job_.pass_count; ++q) {
+      narrow_[q].assign(size_t(job_.shape.slices) * kSlices, &bytes_.front());
+      for (int i = 0; i < job_.shape.cycles; ++i)
+        for (int j = 0; j < job_.shape.slices; ++j)
+          narrow_[q][size_t(j * kSlices + i)] = pointers_[q][size_t(i * kSlices + j)];
+      job_.narrow.tables[q] = narrow_[q].data();
+    }
+  }
+
+  // A table as bytes, for one bucket. Its levels may be too far apart: then there are none.
+  struct Packed {
+    bool tried = false;
+    const ByteTables* bytes = nullptr;
+    int64_t base = 0;
+  };
+
+  Packed fill(int sign, int64_t table, int32_t reach) {
+    const int32_t from = job_.shape.lowest < 0 ? -reach : 0;
+    auto level = [&](int32_t v) { return int64_t(sign) * job_.tables.levels[table + v]; };
+    int64_t low = INT64_MAX, high = INT64_MIN;
+    for (int32_t v = from; v <= reach; ++v) {
+      low = std::min(low, level(v));
+      high = std::max(high, level(v));
+    }
+    if (high - low > 255) return {true, nullptr, 0};
+    const int64_t base = low + 128;
+    ByteTables& to = bytes_.emplace_back();
+    for (int32_t v = from; v <= reach; ++v) {
+      to.level8[uint8_t(v)] = int8_t(level(v) - base);
+      to.comparisons8[uint8_t(v)] = job_.tables.comparisons[table + v];
+    }
+    auto narrow = [&](int bits, int8_t* levels, uint8_t* made) {
+      const int half = from < 0 ? 1 << (bits - 1) : 0;
+      for (int v = -half; v < (1 << bits) - half; ++v) {
+        levels[v & ((1 << bits) - 1)] = to.level8[uint8_t(v)];
+        made[v & ((1 << bits) - 1)] = to.comparisons8[uint8_t(v)];
+      }
+    };
+    narrow(7, to.level7, to.comparisons7);
+    narrow(6, to.level6, to.comparisons6);
+    narrow(4, to.level4, to.comparisons4);
+    for (int k = 16; k < 64; ++k) {
+      to.level4[k] = to.level4[k - 16];
+      to.comparisons4[k] = to.comparisons4[k - 16];
+    }
+    return {true, &to, base};
+  }
+
+  Job& job_;
+  const int sets_;
+  std::vector<uint8_t> bucket_of_;
+  std::vector<uint32_t> empty_acc_, vector_acc_;
+  std::deque<ByteTables> bytes_;
+  std::vector<Packed> packed_;  // of one pass and bucket, by table
+  std::vector<const ByteTables*> pointers_[kMaxPasses], narrow_[kMaxPasses];
+  Bands bands_;
+};
+
+inline bool valid_edges(const reram_problem& p, const int32_t* edges) {
+  if (!edges || edges[0] != 0) return false;
+  for (int b = 1; b < p.buckets; ++b)
+    if (edges[b] <= edges[b - 1]) return false;
+  return true;
+}
+
+inline bool valid_index(const reram_problem& p, const Shape& shape, const int32_t* edges,
+                        const int32_t* index) {
+  if (!index) return false;
+  const int64_t each = int64_t(shape.cycles) * shape.slices;
+  const bool may_skip = p.buckets > 1 && edges[1] == 1;
+  for (int64_t k = 0; k < p.buckets * each; ++k)
+    if (index[k] >= p.tables || index[k] < (may_skip && k < each ? -1 : 0)) return false;
+  return true;
+}
+
+}  // namespace reram::cpu
