@@ -90,7 +90,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--json", type=Path, default=ROOT / "build" / "gpu.json")
     add("--stages", nargs="+", choices=names, metavar="STAGE",
-        help=f"of {', '.join(names)}; default: all. Results of others stay in the file")  # fmt: skip
+        help=f"of {', '.join(names)}; default: all; results of others stay")  # fmt: skip
     add("--resume", action="store_true", help="skip the stages that the file has results of")
     add("--batches", type=int, nargs="+", default=[32, 128])
     add("--parity-seconds", type=float, default=40)

@@ -124,9 +124,10 @@ class Problem:
 def random_geometry(pick: Callable[..., Any]) -> Geometry:
     """A geometry whose bit-line sums an ADC can convert."""
     while True:
-        bits = (1, 1) if pick(True, True, False) else (pick(1, 2, 3, 4), pick(1, 2, 3, 4))
+        several = pick(False, False, True)
+        cell, dac = (pick(1, 2, 3, 4) if several else 1 for _ in range(2))
         rows = pick(1, 5, 64, 127, 128, 128, 128, 129, 300, 1024)
-        g = Geometry(rows, 128, *bits, pick(8, 8, 1, 5), pick(8, 8, 1, 3), pick(0, 1, 2))
+        g = Geometry(rows, 128, cell, dac, pick(8, 8, 1, 5), pick(8, 8, 1, 3), pick(0, 1, 2))
         if g.values <= MOST_VALUES:
             return g
 
@@ -237,7 +238,10 @@ def device_time(call: Callable[..., object], *arguments: object, least: float = 
     torch.cuda.synchronize()
     times: list[float] = []
     while len(times) < 5 or (sum(times) < least and len(times) < 200):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start, end = (
+            torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+            for _ in range(2)
+        )
         start.record()
         call(*arguments)
         end.record()
@@ -270,7 +274,7 @@ def no_waiting() -> Iterator[None]:
 
 def graph_of(net: nn.Module, x: torch.Tensor) -> tuple[torch.cuda.CUDAGraph, torch.Tensor]:
     """A network's forward pass as a CUDA graph, and where it leaves its output."""
-    stream = torch.cuda.Stream()
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         net(x)
@@ -349,8 +353,8 @@ def measure_layers(work: Work) -> list[dict[str, Any]]:
         times, conversions = layer_times(layer, floats[name], x)
         rate = conversions / times["kernel"]
         results.append({
-            "layer": name, "weight": list(layer.weight.shape), "input": list(x.shape), **times,
-            "conversions_per_s": rate,
+            "name": name, "weight": list(layer.weight.shape), "input": list(x.shape),
+            "seconds": times, "conversions_per_s": rate,
         })  # fmt: skip
         parts = "".join(f"{what:>10}{1e3 * value:9.3f}" for what, value in times.items())
         print(f"{name:24}{parts} ms{rate / 1e12:7.2f} T conversions/s")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import ctypes
 import itertools
 import json
 import os
@@ -28,6 +27,7 @@ from reram_torch.config.sections import ENCODINGS
 from reram_torch.crossbar.geometry import sizes
 from reram_torch.models import zoo
 from reram_torch.native.cpu import isa
+from reram_torch.native.memory import release_free_memory
 from reram_torch.native.structures import ISAS
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.ops.arguments import ArrayArguments
@@ -125,9 +125,7 @@ def peak_memory(module: nn.Module, x: torch.Tensor, config: rt.Config | None) ->
     """
     torch.set_num_threads(1)
     nn.Conv2d(8, 8, 3)(torch.rand(1, 8, 8, 8))  # the libraries that torch loads when it needs them
-    release = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if release:
-        release(0)
+    release_free_memory()
     before = memory_of_process("VmRSS")
     net = copy.deepcopy(module)
     if config:
@@ -136,8 +134,7 @@ def peak_memory(module: nn.Module, x: torch.Tensor, config: rt.Config | None) ->
             layer.set_input_range(0.0, 3.0)
     with torch.no_grad():
         net(x[:1])  # weights are encoded, or rearranged by torch, once
-        if release:
-            release(0)
+        release_free_memory()
         Path("/proc/self/clear_refs").write_text("5")  # the peak from here on
         net(x)
     return memory_of_process("VmHWM") - before
