@@ -46,7 +46,9 @@ class Seeded(Dataset[Any]):
 
     def __getitem__(self, item: int) -> Any:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(hash((self.seed, self.epoch, int(item))) & (1 << 62) - 1)
+            # Not that of other devices too, which takes longer than many a transform.
+            key = hash((self.seed, self.epoch, int(item)))
+            torch.default_generator.manual_seed(key & (1 << 62) - 1)
             return self.data[item]
 
 
