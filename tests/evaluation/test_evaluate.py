@@ -144,7 +144,7 @@ def test_a_stopped_script_resumes(tmp_path):
     def options(name):
         return (
             "evaluate", "--model", "lenet5", "--data", "digits", "--batch-size", 4, "--threads", 1,
-            "--calibration-images", 64, "--config", "twin_range", "newton", "--limit", 200,
+            "--calibration-images", 64, "--config", "twin_range", "newton", "--limit", 120,
             "--json", tmp_path / name,
         )  # fmt: skip
 

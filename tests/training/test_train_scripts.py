@@ -55,6 +55,7 @@ def test_fine_tuning_through_crossbars(tmp_path):
         "finetune", "--model", "lenet5", "--weights", tmp_path / "float" / "last.pt", "--data",
         "digits", "--config", "twin_range", "--reduction", 3, "--start", 2, "--epochs", 2,
         "--calibration-images", 64, "--learn-scales", "--penalty", 0.1, "--out", tmp_path / "fine",
+        "--limit", 120,
     )  # fmt: skip
     result = run_command(*command_line)
     assert result.returncode == 0, result.stderr
@@ -70,6 +71,7 @@ def test_fine_tuning_through_crossbars(tmp_path):
     assert json.loads((tmp_path / "fine" / "results.json").read_text())["results"][0] == read[0]
     # The checkpoint brings its scales and its ADCs to an evaluation.
     more = ("--model", "lenet5", "--data", "digits", "--weights", tmp_path / "fine" / "last.pt")
+    more += ("--limit", 120)
     out = tmp_path / "evaluated.json"
     result = run_command("evaluate", *more, "--json", out)
     assert result.returncode == 0, result.stderr
