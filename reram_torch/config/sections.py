@@ -36,6 +36,11 @@ def granularity_parts(granularity: str) -> frozenset[str]:
     return frozenset(parts)
 
 
+def largest_sum(driven: int, cell_bits: int, dac_bits: int) -> int:
+    """The largest bit-line sum of so many driven word-lines."""
+    return driven * (2**cell_bits - 1) * (2**dac_bits - 1)
+
+
 @dataclass(frozen=True)
 class CrossbarConfig:
     """The array and what drives it.
@@ -51,6 +56,11 @@ class CrossbarConfig:
     cols: int = 128
     cell_bits: int = 1
     dac_bits: int = 1
+
+    @property
+    def largest_sum(self) -> int:
+        """The largest bit-line sum that fits the array."""
+        return largest_sum(self.rows, self.cell_bits, self.dac_bits)
 
     def __post_init__(self) -> None:
         check_int("crossbar.rows", self.rows, 1, 4096)
@@ -174,7 +184,7 @@ class Config:
         if not isinstance(self.adc, AdcDesign):
             raise TypeError(f"config.adc must be an ADC design, not {self.adc!r}")
         bar, signed = self.crossbar, self.weights.encoding == "differential"
-        largest = bar.rows * (2**bar.cell_bits - 1) * (2**bar.dac_bits - 1)
+        largest = bar.largest_sum
         if largest >= 2 ** (MAX_BITS - signed):
             raise ValueError(
                 f"bit-line sums of up to {largest} ({bar.rows} rows, {bar.cell_bits}-bit cells, "

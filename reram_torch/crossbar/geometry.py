@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from reram_torch.config.sections import ENCODINGS, Config
+from reram_torch.config.sections import ENCODINGS, Config, largest_sum
 
 COLUMNS = 64  # bit-lines of a block of cells
 
@@ -93,7 +93,11 @@ class Geometry:
     @property
     def highest(self) -> int:
         """R, the largest bit-line sum."""
-        return self.rows * (2**self.cell_bits - 1) * (2**self.dac_bits - 1)
+        return self.largest_sum(self.rows)
+
+    def largest_sum(self, driven: int) -> int:
+        """The largest bit-line sum of so many driven word-lines."""
+        return largest_sum(driven, self.cell_bits, self.dac_bits)
 
     @property
     def lowest(self) -> int:

@@ -62,15 +62,20 @@ def dequantized_input(
     return (clipped - zero).mul_(scale).to(x.dtype), codes == clipped
 
 
+def largest_code(bits: int) -> int:
+    """The largest code of a weight; the smallest is its opposite."""
+    return 2 ** (bits - 1) - 1
+
+
 def weight_scale(weight: torch.Tensor, bits: int) -> torch.Tensor:
     """Per-channel scale s_w, shape (N,): max |W[n]| / (2^(b-1) - 1), 1 for a channel of zeros."""
-    scale = _divide(_computing(weight).abs().flatten(1).amax(1), 2 ** (bits - 1) - 1)
+    scale = _divide(_computing(weight).abs().flatten(1).amax(1), largest_code(bits))
     return torch.where(scale > 0, scale, torch.ones_like(scale))
 
 
 def weight_codes(weight: torch.Tensor, scale: torch.Tensor, bits: int) -> torch.Tensor:
     """Signed codes of weights: int8, shape of `weight`, symmetric about zero."""
-    most = 2 ** (bits - 1) - 1
+    most = largest_code(bits)
     per_channel = scale.view(-1, *[1] * (weight.dim() - 1))
     return (_computing(weight) / per_channel).round_().clamp_(-most, most).to(torch.int8)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from torch import nn
@@ -81,11 +81,6 @@ def bound_table(bounds: list[Bound]) -> str:
         f"{row[0]:{wide}}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in [head, *rows]
     ]
     return "\n".join(lines)
-
-
-def bound_dicts(bounds: list[Bound]) -> list[dict]:
-    """The bounds as plain values, for JSON."""
-    return [{k: v for k, v in asdict(b).items() if v == v} for b in bounds]
 
 
 def _layer_bound(name: str, layer: CrossbarLayer) -> Bound:

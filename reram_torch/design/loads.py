@@ -81,8 +81,8 @@ def layer_loads(
 
 def _reach(g: Geometry, height: int, edges: tuple[int, ...]) -> np.ndarray:
     """The largest sum of each bucket, in tiles of so many word-lines."""
-    each = (2**g.cell_bits - 1) * (2**g.dac_bits - 1)
-    return np.minimum(np.array([*edges[1:], height + 1]) - 1, height) * each
+    driven = np.minimum(np.array([*edges[1:], height + 1]) - 1, height)
+    return driven * g.largest_sum(1)
 
 
 def _prior(seen: np.ndarray, possible: np.ndarray) -> np.ndarray:

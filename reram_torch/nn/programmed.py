@@ -8,6 +8,7 @@ import torch
 
 from reram_torch.crossbar.cells import CrossbarWeights
 from reram_torch.crossbar.geometry import Geometry
+from reram_torch.crossbar.quantization import largest_code
 from reram_torch.nn.scales import on_learned_grid, step_of
 from reram_torch.ops import backends
 
@@ -60,7 +61,7 @@ class ProgrammedWeights:
         """The weights, with the gradient by their scales if those are learned."""
         if log_step is None or not torch.is_grad_enabled():
             return weight
-        most = 2 ** (self.geometry.weight_bits - 1) - 1
+        most = largest_code(self.geometry.weight_bits)
         return on_learned_grid(weight, log_step, 0, -most, most)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -74,8 +74,7 @@ class LayerCounts:
     @property
     def bit_lines(self) -> int:
         """Bit-lines of a group: a column for each slice of each output, and its opposite's."""
-        pair = 1 if self.geometry.offset else 2
-        return self.outputs * self.geometry.slices * pair
+        return self.outputs * self.geometry.slices * self.geometry.bit_lines
 
     @property
     def arrays_across(self) -> int:

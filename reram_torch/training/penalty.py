@@ -32,6 +32,7 @@ from reram_torch.crossbar.quantization import (
     InputScale,
     dequantized_input,
     input_codes,
+    largest_code,
     weight_codes,
 )
 from reram_torch.nn.base import CrossbarLayer
@@ -240,7 +241,7 @@ class _Lines(NamedTuple):
         """The derivatives for a geometry and windows as `ComparisonPenalty` takes them."""
         u = torch.arange(2**g.input_bits)
         q = torch.arange(2**g.weight_bits) - 2 ** (g.weight_bits - 1)
-        most = 2 ** (g.weight_bits - 1) - 1
+        most = largest_code(g.weight_bits)
         pulses = torch.stack([_part(u, i, g.dac_bits) for i in range(g.cycles)], 1)
         cells = torch.stack([_part(_stored(q, g), j, g.cell_bits) for j in range(g.slices)], 1)
         return cls(
@@ -299,26 +300,20 @@ class _Call(NamedTuple):
     @classmethod
     def of(cls, layer: CrossbarLayer, x: torch.Tensor) -> _Call:
         """A call of a layer with an input."""
-        g, outputs = layer.geometry, layer.weight.shape[0]
+        g, outputs = layer.geometry, layer.outputs
         channels = -3 if layer.channels_first else -1
         pixels = x.numel() // x.shape[channels]
         positions, share = pixels, 1.0
-        if layer.channels_first:
-            image, windows = x.shape[-2] * x.shape[-1], _windows(layer, x)
+        padded, window = layer.windowed(x)
+        if window is not None:
+            windows = math.prod(window.output_size(*padded.shape[-2:]))
+            image = x.shape[-2] * x.shape[-1]
             positions, share = pixels // image * windows, windows / image
         sums = g.conversions_per_cycle(layer.depth, positions, outputs) * g.cycles * g.slices
         baseline = baseline_conversions(g, sums) * BASELINE_COMPARISONS
-        groups = getattr(layer, "groups", 1)
+        groups = layer.groups
         scale, weight_scale = layer.input_scale, layer.encoded().scale
         return cls(g, groups, channels, scale, weight_scale, share, baseline)
-
-
-def _windows(layer: CrossbarLayer, x: torch.Tensor) -> int:
-    """Output pixels of one image."""
-    pads = layer._reversed_padding_repeated_twice
-    sizes = x.shape[-2] + pads[2] + pads[3], x.shape[-1] + pads[0] + pads[1]
-    each = zip(sizes, layer.kernel_size, layer.stride, layer.dilation, strict=True)
-    return math.prod((size - d * (k - 1) - 1) // s + 1 for size, k, s, d in each)
 
 
 class _Penalty(torch.autograd.Function):
@@ -353,7 +348,7 @@ class _Penalty(torch.autograd.Function):
             table = (pulses @ lines.slopes @ lines.cells.T * grad).to(scale.dtype)
             found = _look_up(table, q.long() + len(lines.cells) // 2)
             found = _ungrouped(found, weight.shape, call.groups) / scale
-            most = 2 ** (call.geometry.weight_bits - 1) - 1
+            most = largest_code(call.geometry.weight_bits)
             kept = (weight / scale).abs() < most + 0.5  # a learned scale may clip
             grad_w = (found * kept).to(weight.dtype)
         return grad_x, grad_w, None, None

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from problems import examples
 from torch import nn
 
 import reram_torch as rt
@@ -35,7 +36,7 @@ def measure(design, load):
     )
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(loads(), st.sampled_from(["uniform", "twin_range"]))
 def test_candidates_are_priced_as_their_tables_say(load, kind):
     found = choices_of(kind, load)
@@ -44,7 +45,7 @@ def test_candidates_are_priced_as_their_tables_say(load, kind):
         assert made == pytest.approx(measure(design, load), rel=1e-9, abs=1e-6)
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(loads(), st.floats(1e-6, 1e6))
 def test_no_twin_range_is_better_than_the_one_chosen(load, price):
     """Against every TwinRange that there is, tried one by one."""

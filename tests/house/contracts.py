@@ -27,11 +27,14 @@ FOREIGN = {
 
 
 def source_of(module: str) -> ast.Module:
-    """The parsed source of a module, which is not run."""
-    spec = find_spec(module)
+    """The parsed source of a module; nothing is imported, not even its package."""
+    root, *rest = module.split(".")
+    spec = find_spec(root)
     if spec is None or spec.origin is None:
-        raise LookupError(f"no source of {module}")
-    return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+        raise LookupError(f"no source of {root}")
+    path = Path(spec.origin).parent.joinpath(*rest)
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def dotted(node: ast.AST) -> str:

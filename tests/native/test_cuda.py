@@ -10,9 +10,9 @@ from unittest import mock
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from problems import Kernels, Problem, assert_same, problems
+from problems import Kernels, Problem, assert_same, examples, problems
 
 import reram_torch as rt
 from reram_torch.crossbar.cells import program
@@ -97,14 +97,14 @@ def affordable(p):
 machines = st.tuples(st.sampled_from([227 << 10, 48 << 10, 12 << 10]), st.sampled_from([1, 4, 200]))
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(p=problems(most=70).filter(affordable), machine=machines)
 def test_emulation_equals_reference(emulation, p, machine):
     emulation.pretend(*machine)
     check(p)
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(p=convolutions().filter(affordable), machine=machines)
 def test_emulation_of_convolutions(emulation, p, machine):
     emulation.pretend(*machine)
@@ -115,7 +115,7 @@ def test_emulation_of_convolutions(emulation, p, machine):
 def test_both_products_equal_reference(emulation, monkeypatch, product):
     monkeypatch.setenv("RERAM_TORCH_CUDA_PRODUCT", product)
 
-    @settings(max_examples=30)
+    @examples(30)
     @given(p=problems(most=150, one_bit=True).filter(affordable), machine=machines)
     def run(p, machine):
         emulation.pretend(*machine)
@@ -201,7 +201,7 @@ on_device = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA de
 def test_device_equals_reference(monkeypatch, product, kind):
     monkeypatch.setenv("RERAM_TORCH_CUDA_PRODUCT", product)
 
-    @settings(max_examples=150)
+    @examples(150)
     @given(p=kind)
     def run(p):
         check(p, "cuda")

@@ -5,8 +5,9 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from problems import examples
 from torch import nn
 
 import reram_torch as rt
@@ -70,7 +71,7 @@ def convolutions(draw):
     return arguments, config, shape, draw(st.booleans()), draw(st.booleans())
 
 
-@settings(max_examples=80)
+@examples(80)
 @given(convolutions())
 def test_conv2d_is_torchs_on_dequantized_integers(case):
     arguments, config, shape, negative, channels_last = case
