@@ -128,7 +128,7 @@ class Parser(argparse.ArgumentParser):
         Raises:
             SystemExit: bad options, no such experiment, or one with unknown keys.
         """
-        first = argparse.ArgumentParser(add_help=False)
+        first = argparse.ArgumentParser(self.prog, add_help=False)
         first.add_argument("--experiment")
         known, rest = first.parse_known_args(args)
         if known.experiment is not None:

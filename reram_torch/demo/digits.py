@@ -157,4 +157,3 @@ def main() -> None:
     parser.add_argument("--fine-epochs", type=int, default=5, help="of fine-tuning")
     args = parser.parse_args()
     run(args.out, args.epochs, args.fine_epochs)
-

@@ -28,6 +28,7 @@ def test_a_killed_run_resumes_to_the_same_result(tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     result = run_command(*TRAIN, "--epochs", 4, "--out", whole)
     assert result.returncode == 0, result.stderr
+    assert result.stdout == (whole / "log.jsonl").read_text()
     process = subprocess.Popen(
         script_command(*TRAIN, "--epochs", 4, "--out", parts), stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
