@@ -160,7 +160,7 @@ class SearchConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """A design of the accelerator. `Config()` is the ISAAC baseline with 1-bit cells.
+    """How a network lies on crossbars, and its ADCs. `Config()` is the ISAAC baseline with 1-bit cells.
 
     Args:
         crossbar: the arrays.

@@ -137,7 +137,7 @@ def test_missing_technologies(tmp_path):
 
 
 def textbook(scheme, bits):
-    """Mean energy over uniform codes, as DESIGN, section 5, has it."""
+    """Mean energy over uniform codes, in units of C Vref^2, as the literature has it."""
     if scheme == "conventional":
         return sum(2 ** (bits + 1 - 2 * i) * (2**i - 1) for i in range(1, bits + 1))
     if scheme == "monotonic":
