@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from types import TracebackType
+from typing import Any
 
 _SIGNALS = signal.SIGINT, signal.SIGTERM  # from the keyboard; from a cluster that wants its nodes
 
@@ -18,9 +19,9 @@ class Interruptible:
         asked: whether there was one.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.asked = False
-        self._before: dict = {}
+        self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interruptible:
         if threading.current_thread() is threading.main_thread():
