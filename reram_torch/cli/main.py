@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -84,7 +85,11 @@ def main(arguments: list[str] | None = None) -> None:
         top.error(f"a command is needed; known: {list(COMMANDS)}")
     name = arguments[0]
     program = parser_of([name]).prog
-    COMMANDS[name].main(arguments[1:], program)
+    try:
+        COMMANDS[name].main(arguments[1:], program)
+        sys.stdout.flush()
+    except BrokenPipeError:  # a reader such as `head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _top_parser() -> argparse.ArgumentParser:
