@@ -50,15 +50,17 @@ sanitize: $(SETUP)
 # that it was built from.
 wheel: $(SETUP)
 	rm -rf dist build/dist
-	$(BIN)/python -m build --outdir build/dist
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m build --no-isolation --outdir build/dist
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist build/dist/*.whl
 	mv build/dist/*.tar.gz dist
 
-# Reinstalls when the build's inputs change; Python files are used from the source tree.
+# Reinstalls when the build's inputs change; Python files are used from the source tree. Built with
+# tools of the environment, so that a wheel is built from the same objects.
 $(SETUP): pyproject.toml $(NATIVE) csrc/CMakeLists.txt $(wildcard csrc/*/*.cmake csrc/*/*.map)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[data,plot,dev,docs]'
+	$(BIN)/python -m pip install --quiet 'scikit-build-core>=0.10' 'ninja>=1.11' $$(command -v cmake >/dev/null || echo cmake)
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[data,plot,dev,docs]'
 	$(BIN)/python -m reram_torch
 	touch $@
 

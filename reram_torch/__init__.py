@@ -1,7 +1,6 @@
 """PyTorch networks on simulated ReRAM crossbars, and the cheapest A/D search they can live with."""
 
-from importlib.metadata import version
-
+from reram_torch._support.version import package_version
 from reram_torch.adc import (
     AdcDesign,
     Intervals,
@@ -35,7 +34,7 @@ from reram_torch.power.records import LayerReport
 from reram_torch.power.reports import PowerReport, comparison_table
 from reram_torch.power.technology import Technology, load_technology, technology_names
 
-__version__ = version("reram_torch")
+__version__ = package_version()
 
 __all__ = [
     "AdcDesign",

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 import numpy as np
 
 from reram_torch._support.checks import check_choice, check_int
+from reram_torch._support.names import check_keys
 from reram_torch.adc.trees import Leaf, Tables, Tree
 
 MAX_BITS = 16
@@ -128,9 +129,7 @@ def design_from_dict(values: dict[str, Any], where: str = "adc") -> AdcDesign:
     kind = values.pop("kind", None)
     check_choice(f"{where}.kind", kind, tuple(sorted(DESIGNS)))
     known = [field.name for field in dataclasses.fields(DESIGNS[kind])]
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        raise ValueError(f"{where}: unknown key {unknown[0]!r} for kind {kind!r}; known: {known}")
+    check_keys(f"{where} of kind {kind!r}", values, known)
     return DESIGNS[kind](**values)
 
 

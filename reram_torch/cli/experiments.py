@@ -1,47 +1,64 @@
-"""What the scripts share: networks, data and runs as their options name them."""
+"""What the commands share: networks, data and runs as their options name them."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import functools
+import json
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sized
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, cast
 
 import torch
 from torch import nn
+from torch.utils.data import Dataset
 
+from reram_torch.config.files import load_config
 from reram_torch.config.sections import Config, SearchConfig
 from reram_torch.conversion.converting import convert
 from reram_torch.data import sets
 from reram_torch.evaluation.results import Results
 from reram_torch.models import zoo
+from reram_torch.power import technology
 from reram_torch.training.fit import Fit
 from reram_torch.training.recipe import Recipe
 from reram_torch.training.redesign import Redesign
 
+P = ParamSpec("P")
+T = TypeVar("T")
+# What tells rows of a sweep apart, or is replaced in it.
+_APART = {
+    "weights": ("encoding",),
+    "search": ("granularity", "reduction", "max_drop", "lossless"),
+}
 
-def run(main: Callable[[], None]) -> None:
-    """Runs a script; Ctrl-C or SIGTERM end it without a traceback.
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Inside the block Ctrl-C or SIGTERM end the program without a traceback.
 
     Raises:
         SystemExit: with 130, as a shell expects of an interrupted program.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what clusters send
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # what clusters send
     try:
-        main()
+        yield
     except KeyboardInterrupt:
         print("stopped; what was written so far is kept", file=sys.stderr)
         raise SystemExit(130) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
-def _plainly(function: Callable) -> Callable:
+def plainly(function: Callable[P, T]) -> Callable[P, T]:
     """A function whose errors, which tell the user what to do, end the program as its message."""
 
     @functools.wraps(function)
-    def plain(*args, **more):
+    def plain(*args: P.args, **more: P.kwargs) -> T:
         try:
             return function(*args, **more)
         except (FileNotFoundError, ImportError, ValueError) as error:
@@ -50,14 +67,35 @@ def _plainly(function: Callable) -> Callable:
     return plain
 
 
-@_plainly
+load_technology = plainly(technology.load_technology)
+
+
+def print_line(line: dict[str, Any]) -> None:
+    """Prints the line of a training run's epoch, as `Fit` reports it."""
+    print(json.dumps(line), flush=True)
+
+
+@plainly
+def load_configs(names: list[str]) -> dict[str, Config]:
+    """Configurations, given by name or path, under the names that results go by.
+
+    Raises:
+        SystemExit: there is no such configuration, it is bad, or two have the same name.
+    """
+    found = {Path(name).stem: load_config(name) for name in names}
+    if len(found) < len(names):
+        raise ValueError(f"two of {names} have the same name: results would mix")
+    return found
+
+
+@plainly
 def recipe_of(args: argparse.Namespace) -> Recipe:
     """The recipe that the options state."""
     names = [f.name for f in dataclasses.fields(Recipe)]
     return Recipe(**{name: getattr(args, name) for name in names})
 
 
-def load_training_data(args: argparse.Namespace) -> tuple[sets.Dataset, sets.Dataset]:
+def load_training_data(args: argparse.Namespace) -> tuple[Dataset[Any], Dataset[Any]]:
     """Training images, augmented, and test images."""
     name = args.calibration_data or args.data
     if name == args.data and name not in sets.SPLIT:
@@ -67,12 +105,14 @@ def load_training_data(args: argparse.Namespace) -> tuple[sets.Dataset, sets.Dat
     return train, sets.subset(test, args.limit, args.seed)
 
 
-def settings_of_training(args: argparse.Namespace) -> dict:
+def settings_of_training(args: argparse.Namespace) -> dict[str, Any]:
     """What a run must share with the one that it resumes beside its recipe, as plain values."""
     return {name: getattr(args, name) for name in ("model", "size", "resize", "augment")}
 
 
-def settings_of_finetuning(args: argparse.Namespace, config: Config, designs: Redesign) -> dict:
+def settings_of_finetuning(
+    args: argparse.Namespace, config: Config, designs: Redesign
+) -> dict[str, Any]:
     """What a fine-tuning run must share with the one that it resumes, likewise."""
     names = (
         "skip", "fold_bn", "ranges", "calibration_images", "distill", "temperature",
@@ -88,22 +128,46 @@ def settings_of_finetuning(args: argparse.Namespace, config: Config, designs: Re
     }
 
 
-def settings_of_evaluation(args: argparse.Namespace, configs: dict[str, Config]) -> dict:
+def settings_of_evaluation(args: argparse.Namespace, configs: dict[str, Config]) -> dict[str, Any]:
     """What an evaluation must share with the one that it resumes, as plain values."""
     free = "resume", "workers", "threads", "report", "layers", "json", "power"
     options = {k: str(v) for k, v in vars(args).items() if k not in free}
     return {**options, "configs": {k: c.to_dict() for k, c in configs.items()}}
 
 
-@_plainly
+def settings_of_sweep(args: argparse.Namespace, configs: dict[str, Config]) -> dict[str, Any]:
+    """What the rows of a sweep must share, as plain values: all but what tells them apart.
+
+    Args:
+        args: the options.
+        configs: those of this run; rows of others may be there too.
+    """
+    names = (
+        "model", "weights", "data", "calibration_data", "class_list", "calibration_images",
+        "skip", "fold_bn", "ranges", "classes", "size", "resize", "mean", "std", "limit", "seed",
+    )  # fmt: skip
+    found: dict[str, Any] = {name: str(getattr(args, name)) for name in names}
+    for name, config in configs.items():
+        sections = config.to_dict()
+        for section, keys in _APART.items():
+            sections[section] = {k: v for k, v in sections[section].items() if k not in keys}
+        found[f"config {name}"] = sections
+    return found
+
+
+@plainly
 def results_in(
-    args: argparse.Namespace, path: Path | None, settings: dict, images: sets.Dataset, **more
+    args: argparse.Namespace,
+    path: Path | None,
+    settings: dict[str, Any],
+    images: Dataset[Any],
+    **more: Any,
 ) -> Results:
     """Results on a data set with the options' batches, in a file; `more` as `Results` takes it."""
     return Results(path, settings, images, args.batch_size, args.workers, args.bf16, **more)
 
 
-@_plainly
+@plainly
 def start(fit: Fit, args: argparse.Namespace) -> bool:
     """Resumes a run if that is asked for; True if there was one.
 
@@ -125,8 +189,8 @@ def set_up(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
 
 
-@_plainly
-def load_network(args: argparse.Namespace, images: sets.Dataset) -> nn.Module:
+@plainly
+def load_network(args: argparse.Namespace, images: Dataset[Any]) -> nn.Module:
     """The float network that the options name, in eval mode.
 
     Raises:
@@ -138,9 +202,9 @@ def load_network(args: argparse.Namespace, images: sets.Dataset) -> nn.Module:
     return net
 
 
-@_plainly
+@plainly
 def load_converted(
-    args: argparse.Namespace, images: sets.Dataset, config: Config | None
+    args: argparse.Namespace, images: Dataset[Any], config: Config | None
 ) -> nn.Module | None:
     """The converted network of a fine-tuning run's checkpoint; None if `--weights` names another.
 
@@ -171,10 +235,10 @@ def load_converted(
 
 
 @torch.no_grad()
-def check_outputs(net: nn.Module, images: sets.Dataset) -> None:
+def check_outputs(net: nn.Module, images: Dataset[Any]) -> None:
     """Runs one image, and ends the program if the network's outputs are not the images' classes."""
     classes = sets.class_count(images)
-    readable = (item for k in range(len(images)) if (item := images[k]) is not None)
+    readable = (item for k in range(len(cast(Sized, images))) if (item := images[k]) is not None)
     first = next(readable, None)
     if first is None:
         raise SystemExit("none of the images can be read")
@@ -187,10 +251,10 @@ def check_outputs(net: nn.Module, images: sets.Dataset) -> None:
         )
 
 
-@_plainly
+@plainly
 def load_images(
     args: argparse.Namespace, name: str, *, train: bool, augment: str = "none"
-) -> sets.Dataset:
+) -> Dataset[Any]:
     """The data set `name` as the options say."""
     mnist = name == "mnist"
     mean = tuple(args.mean or (sets.MNIST_MEAN if mnist else sets.IMAGENET_MEAN))
@@ -201,8 +265,8 @@ def load_images(
     )  # fmt: skip
 
 
-@_plainly
-def load_test(args: argparse.Namespace) -> sets.Dataset:
+@plainly
+def load_test(args: argparse.Namespace) -> Dataset[Any]:
     """Test images; where they are those that calibrate, the ones that are left."""
     found = load_images(args, args.data, train=False)
     if args.calibration_data == args.data:
@@ -210,8 +274,8 @@ def load_test(args: argparse.Namespace) -> sets.Dataset:
     return sets.subset(found, args.limit, args.seed)
 
 
-@_plainly
-def load_calibration(args: argparse.Namespace, device: torch.device | str = "cpu") -> list:
+@plainly
+def load_calibration(args: argparse.Namespace, device: torch.device | str = "cpu") -> list[Any]:
     """Batches of (input, label) that calibrate, on a device."""
     found = load_images(args, args.calibration_data or args.data, train=True)
     if args.calibration_data == args.data:

@@ -1,12 +1,15 @@
-"""Command-line options that the scripts share, and experiment files that hold them."""
+"""Command-line options that the commands share, and experiment files that hold them."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from reram_torch._support.names import check_keys
 from reram_torch.calibration.calibrating import RANGES
-from reram_torch.config.files import config_folders, config_names, read_toml
+from reram_torch.config.files import config_names, find_toml, read_toml, toml_names
 from reram_torch.data import sets
 from reram_torch.training.recipe import OPTIMIZERS, Recipe
 
@@ -100,64 +103,65 @@ def add_finetuning_arguments(parser: argparse.ArgumentParser) -> None:
     add("--penalty", type=float, default=0.0, help="weight of the expected comparisons")
 
 
-def training_parser(description: str, *, epochs: int, rate: float) -> argparse.ArgumentParser:
-    """A parser with the options of networks, data and training runs."""
-    parser = argparse.ArgumentParser(description=description)
-    add_arguments(parser)
+class Parser(argparse.ArgumentParser):
+    """A parser with the options of networks and data, which an experiment may hold.
+
+    `--experiment` names a TOML file of options, that those on the command line override.
+
+    Args:
+        description: what the command does, in a line.
+        program: what it is called; None: as it was started.
+    """
+
+    def __init__(self, description: str, program: str | None = None):
+        super().__init__(prog=program, description=description)
+        self.add_argument(
+            "--experiment", help=f"of {experiment_names()}, or a TOML file of these options"
+        )
+        add_arguments(self)
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parses arguments after the options of the experiment among them.
+
+        Raises:
+            SystemExit: bad options, no such experiment, or one with unknown keys.
+        """
+        first = argparse.ArgumentParser(self.prog, add_help=False)
+        first.add_argument("--experiment")
+        known, rest = first.parse_known_args(args)
+        if known.experiment is not None:
+            try:
+                file = find_toml("experiment", known.experiment)
+                rest = read_toml(file, self._options_of) + rest
+            except (ValueError, FileNotFoundError) as error:
+                self.error(str(error))
+        return super().parse_known_args(rest, namespace)
+
+    def _options_of(self, values: dict[str, Any]) -> list[str]:
+        """What an experiment file holds, as on a command line."""
+        names = [name for name in self._option_string_actions if name.startswith("--")]
+        check_keys("", values, [name.removeprefix("--").replace("-", "_") for name in names])
+        options: list[str] = []
+        for key, value in values.items():
+            option = f"--{key.replace('_', '-')}"
+            if isinstance(value, bool):
+                options += [option] if value else []
+            else:
+                options += [option, *map(str, value if isinstance(value, list) else [value])]
+        return options
+
+
+def training_parser(
+    description: str, program: str | None = None, *, epochs: int, rate: float
+) -> Parser:
+    """A parser with the options of training runs besides."""
+    parser = Parser(description, program)
     add_training_arguments(parser, epochs=epochs, rate=rate)
     return parser
 
 
-def parse(parser: argparse.ArgumentParser, arguments: list[str] | None = None):
-    """Parses the command line; `--experiment` names a TOML file of options that it overrides.
-
-    Raises:
-        SystemExit: bad options, or an experiment file with unknown keys.
-    """
-    parser.add_argument(
-        "--experiment", help=f"of {experiment_names()}, or a TOML file of these options"
-    )
-    first = argparse.ArgumentParser(add_help=False)
-    first.add_argument("--experiment")
-    known, rest = first.parse_known_args(arguments)
-    if known.experiment is not None:
-        try:
-            rest = (
-                read_toml(experiment_path(known.experiment), lambda v: _as_options(parser, v))
-                + rest
-            )
-        except (ValueError, FileNotFoundError) as error:
-            parser.error(str(error))
-    return parser.parse_args(rest)
-
-
 def experiment_names() -> list[str]:
     """The experiments that come with the package."""
-    folders = (f / "experiments" for f in config_folders())
-    return sorted({p.stem for f in folders for p in f.glob("*.toml")})
-
-
-def experiment_path(name: str) -> Path:
-    """The file of an experiment by name, or the path itself."""
-    if not name.endswith(".toml"):
-        for folder in config_folders():
-            if (path := folder / "experiments" / f"{name}.toml").is_file():
-                return path
-    if not (path := Path(name)).is_file():
-        raise FileNotFoundError(
-            f"no experiment {name!r}: known are {experiment_names()}, or a file"
-        )
-    return path
-
-
-def _as_options(parser: argparse.ArgumentParser, values: dict) -> list[str]:
-    options: list[str] = []
-    for key, value in values.items():
-        option = f"--{key.replace('_', '-')}"
-        if option not in parser._option_string_actions:
-            raise ValueError(f"unknown option {key!r}")
-        if isinstance(value, bool):
-            options += [option] if value else []
-        else:
-            options += [option, *map(str, value if isinstance(value, list) else [value])]
-    return options
+    return toml_names("experiment")

@@ -5,12 +5,16 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from reram_torch._support.files import package_folders
+from reram_torch._support.names import known_names
 from reram_torch.config.sections import Config
 
 T = TypeVar("T")
+# Where files of each kind lie in `configs`, and those that are there to be copied only.
+_KINDS = {"configuration": "", "technology": "technology", "experiment": "experiments"}
+_TEMPLATES = {"template"}
 
 
 def config_folders() -> list[Path]:
@@ -20,7 +24,32 @@ def config_folders() -> list[Path]:
     return [p for p in beside + installed if (p / "isaac.toml").is_file()]
 
 
-def read_toml(path: Path, make: Callable[[dict], T]) -> T:
+def toml_names(kind: str) -> list[str]:
+    """The names that `find_toml` knows of a kind: `configuration`, `technology`, `experiment`."""
+    found = {p.stem for f in config_folders() for p in (f / _KINDS[kind]).glob("*.toml")}
+    return sorted(found - _TEMPLATES)
+
+
+def find_toml(kind: str, name: str | Path) -> Path:
+    """A file of a kind by name (see `toml_names`), or the path of any file itself.
+
+    Raises:
+        FileNotFoundError: neither a known name nor a file.
+    """
+    known, path = toml_names(kind), Path(name)
+    if str(name) in known:
+        files = (f / _KINDS[kind] / f"{name}.toml" for f in config_folders())
+        return next(file for file in files if file.is_file())
+    if path.is_file():
+        return path
+    if path.suffix == ".toml":
+        raise FileNotFoundError(f"no {kind} file {str(name)!r}")
+    raise FileNotFoundError(
+        f"no {kind} named {str(name)!r}, nor a file of this path; {known_names(str(name), known)}"
+    )
+
+
+def read_toml(path: Path, make: Callable[[dict[str, Any]], T]) -> T:
     """What `make` makes of a TOML file; its ValueErrors and TypeErrors name the file.
 
     Raises:
@@ -34,7 +63,7 @@ def read_toml(path: Path, make: Callable[[dict], T]) -> T:
 
 def config_names() -> list[str]:
     """The names that `load_config` knows."""
-    return sorted({p.stem for folder in config_folders() for p in folder.glob("*.toml")})
+    return toml_names("configuration")
 
 
 def load_config(name: str | Path) -> Config:
@@ -44,15 +73,4 @@ def load_config(name: str | Path) -> Config:
         FileNotFoundError: neither a known name nor a file.
         ValueError: the file is not TOML, or has unknown keys or values out of range.
     """
-    path = Path(name)
-    if path.suffix != ".toml":
-        found = [f / f"{name}.toml" for f in config_folders() if (f / f"{name}.toml").is_file()]
-        if not found:
-            raise FileNotFoundError(
-                f"no configuration named {str(name)!r}; known: {config_names()}, "
-                "or give the path of a .toml file"
-            )
-        path = found[0]
-    elif not path.is_file():
-        raise FileNotFoundError(f"no configuration file {str(path)!r}")
-    return read_toml(path, Config.from_dict)
+    return read_toml(find_toml("configuration", name), Config.from_dict)

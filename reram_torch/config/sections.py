@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from reram_torch._support.checks import check_choice, check_int
+from reram_torch._support.names import check_keys
 from reram_torch.adc import AdcDesign, UniformSAR
 from reram_torch.adc.base import DESIGNS, MAX_BITS, design_from_dict, design_to_dict
 
@@ -163,7 +164,9 @@ class SearchConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """A design of the accelerator. `Config()` is the ISAAC baseline with 1-bit cells.
+    """How a network lies on crossbars, and its ADCs.
+
+    `Config()` is the ISAAC baseline with 1-bit cells.
 
     Args:
         crossbar: the arrays.
@@ -213,9 +216,7 @@ class Config:
             ValueError: an unknown section or key, or a value out of range.
         """
         known = [*_SECTIONS, "adc"]
-        unknown = sorted(set(values) - set(known))
-        if unknown:
-            raise ValueError(f"unknown section {unknown[0]!r}; known: {known}")
+        check_keys("", values, known, "section")
         parts: dict[str, Any] = {}
         for name, table in values.items():
             if not isinstance(table, dict):
@@ -224,9 +225,7 @@ class Config:
                 parts[name] = design_from_dict(table)
                 continue
             keys = [f.name for f in dataclasses.fields(_SECTIONS[name])]
-            wrong = sorted(set(table) - set(keys))
-            if wrong:
-                raise ValueError(f"{name}: unknown key {wrong[0]!r}; known: {keys}")
+            check_keys(name, table, keys)
             if name == "search" and "design" not in table:
                 raise ValueError("search: the key 'design' is missing")
             parts[name] = _SECTIONS[name](**table)

@@ -101,7 +101,7 @@ def convert(
 
     Args:
         model: the float network.
-        config: the design, `Config()` if not given.
+        config: arrays, codes and ADC; `Config()` if not given.
         inplace: change `model` itself rather than a copy.
         skip: qualified names of layers to leave in float, or a predicate (name, module) -> bool.
         fold_bn: fold batch norms into the convolutions that they directly follow. The network must

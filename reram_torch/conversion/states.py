@@ -27,7 +27,7 @@ def load_crossbar_states(net: nn.Module, states: dict[str, dict[str, Any]]) -> N
     """The inverse of `crossbar_states`.
 
     Raises:
-        ValueError: the states are of other layers, of another version or of another design.
+        ValueError: the states are of other layers, of another version or of another configuration.
     """
     layers = crossbar_layers(net)
     if set(layers) != set(states):

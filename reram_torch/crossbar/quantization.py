@@ -1,4 +1,4 @@
-"""Float tensors to codes and back (DESIGN, section 2)."""
+"""Float tensors to codes and back (docs/definition.md)."""
 
 from __future__ import annotations
 

@@ -2,4 +2,5 @@
 
 from reram_torch.demo.digits import main
 
-main()
+if __name__ == "__main__":
+    main()

@@ -10,10 +10,11 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sized
 from pathlib import Path
+from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -23,38 +24,32 @@ from reram_torch.data import sets
 from reram_torch.demo import pictures
 from reram_torch.evaluation.scoring import evaluate
 from reram_torch.models.zoo import LeNet5
+from reram_torch.training.loop import Trainer
+from reram_torch.training.recipe import Recipe
 
+_BATCH = 64
 _CURVE = (2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0)
-
-
 _HARSH = 6.0
-
-
 _MAX_DROP = 0.005
 
 
 def train(
-    net: nn.Module, batches: DataLoader, epochs: int, rate: float, description: str
+    net: nn.Module, batches: DataLoader[Any], epochs: int, rate: float, description: str
 ) -> nn.Module:
-    """Trains with Adam and a cosine schedule; leaves the network in eval mode."""
-    optimizer = torch.optim.Adam(net.parameters(), rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * len(batches))
-    net.train()
-    total = epochs * len(batches.dataset)
+    """Trains with Adam and a rate that falls as a cosine; leaves the network in eval mode."""
+    trainer = Trainer(net, Recipe(epochs=epochs, batch_size=_BATCH, rate=rate))
+    trainer.train_mode()
+    total = epochs * len(cast(Sized, batches.dataset))
     with progress(description=description, total=total, unit="img") as bar:
-        for _ in range(epochs):
-            for x, y in batches:
-                loss = F.cross_entropy(net(x), y)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                schedule.step()
-                bar.update(len(y))
-                bar.set_postfix_str(f"loss {loss.item():.3f}")
+        for epoch in range(epochs):
+            first, last = epoch * len(batches), epochs * len(batches)
+            for step in trainer.steps(batches, first=first, total=last):
+                bar.update(step.seen)
+                bar.set_postfix_str(f"loss {step.loss:.3f}")
     return net.eval()
 
 
-def set_best_step(net: nn.Module, batches: DataLoader, bits: int) -> int:
+def set_best_step(net: nn.Module, batches: DataLoader[Any], bits: int) -> int:
     """Gives every layer the plain ADC of `bits` bits whose step keeps the most top-1."""
 
     def put(step: int) -> None:
@@ -70,7 +65,9 @@ def set_best_step(net: nn.Module, batches: DataLoader, bits: int) -> int:
     return best
 
 
-def measure(name: str, net: nn.Module, test: DataLoader) -> tuple[dict, rt.PowerReport]:
+def measure(
+    name: str, net: nn.Module, test: DataLoader[Any]
+) -> tuple[dict[str, Any], rt.PowerReport]:
     """Top-1 and counts of a converted network, as a row of the report, and what they came from."""
     with rt.PowerMeter(net) as meter:
         result = evaluate(net, test, description=name)
@@ -86,7 +83,7 @@ def measure(name: str, net: nn.Module, test: DataLoader) -> tuple[dict, rt.Power
     return row, report
 
 
-def table(rows: list[dict], float_top1: float) -> str:
+def table(rows: list[dict[str, Any]], float_top1: float) -> str:
     """The closing table."""
     lines = [
         f"{'network':33} {'top-1':>7} {'comparisons/conversion':>23} {'reduction':>10} "
@@ -101,20 +98,20 @@ def table(rows: list[dict], float_top1: float) -> str:
     return "\n".join(lines)
 
 
-def run(folder: Path, epochs: int, fine_epochs: int) -> list[dict]:
+def run(folder: Path, epochs: int, fine_epochs: int) -> list[dict[str, Any]]:
     """The whole demo; returns the report's rows."""
     start = time.perf_counter()
     torch.manual_seed(0)
     folder.mkdir(parents=True, exist_ok=True)
-    batches = sets.loader(sets.digits(train=True), 64, shuffle=True)
+    batches = sets.loader(sets.digits(train=True), _BATCH, shuffle=True)
     calibration = sets.loader(sets.digits(train=True), 128)
     test = sets.loader(sets.digits(train=False), 120)
 
     model = train(LeNet5(), batches, epochs, 2e-3, "train float LeNet-5")
     float_top1 = evaluate(model, test, description="float").top1
-    rows: list[dict] = []
+    rows: list[dict[str, Any]] = []
 
-    def add(measured: tuple[dict, rt.PowerReport], **more) -> rt.PowerReport:
+    def add(measured: tuple[dict[str, Any], rt.PowerReport], **more: bool) -> rt.PowerReport:
         rows.append({**measured[0], **more})
         report = {
             "float_top1": float_top1,
@@ -160,7 +157,3 @@ def main() -> None:
     parser.add_argument("--fine-epochs", type=int, default=5, help="of fine-tuning")
     args = parser.parse_args()
     run(args.out, args.epochs, args.fine_epochs)
-
-
-if __name__ == "__main__":
-    main()

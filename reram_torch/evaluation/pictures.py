@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from reram_torch.plots.figures import BLUE, GREEN, GREY, ORANGE, new_figure
 
 
-def plot_sweep(rows: list[dict[str, Any]], path: str | Path) -> None:
-    """Top-1 against reduction of the rows of `scripts/sweep.py`, with the bound of lossless search.
+def plot_sweep(rows: list[dict[str, str]], path: str | Path) -> None:
+    """Top-1 against reduction of the rows of a sweep, with the bound of lossless search.
 
     Args:
-        rows: its CSV rows.
+        rows: as `sweeps.SweepRows` has them.
         path: of the picture.
     """
     figure, (axis,) = new_figure(8.2, 4.8)
@@ -23,10 +22,10 @@ def plot_sweep(rows: list[dict[str, Any]], path: str | Path) -> None:
             axis.axhline(float(row["top1"]), color=GREY, lw=1, ls="--", label="float")
         elif row["config"] == "bound":
             if row["budget"] == "entropy":
-                x = float(row["reduction"])
-                axis.axvline(x, color=GREY, lw=1, ls=":")
+                at = float(row["reduction"])
+                axis.axvline(at, color=GREY, lw=1, ls=":")
                 bounds.append(
-                    (x, f" no lossless search passes this\n (entropy, {row['encoding']})")
+                    (at, f" no lossless search passes this\n (entropy, {row['encoding']})")
                 )
         else:
             key = (row["config"], row["granularity"], row["encoding"])
@@ -41,8 +40,8 @@ def plot_sweep(rows: list[dict[str, Any]], path: str | Path) -> None:
     axis.set_xlabel("reduction of A/D operations over the ISAAC baseline (x)")
     axis.set_ylabel("top-1")
     axis.grid(alpha=0.25)
-    for k, (x, text) in enumerate(sorted(bounds)):  # stacked: bounds of encodings lie close
-        axis.text(x, 0.03 + 0.09 * k, text, transform=axis.get_xaxis_transform(), color="#555",
+    for k, (at, text) in enumerate(sorted(bounds)):  # stacked: bounds of encodings lie close
+        axis.text(at, 0.03 + 0.09 * k, text, transform=axis.get_xaxis_transform(), color="#555",
                   fontsize=8, va="bottom")  # fmt: skip
     figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
     figure.savefig(path)

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from reram_torch._support import processes
 from reram_torch._support.files import replacing, write_atomically
+from reram_torch._support.resuming import check_same_settings, difference
 from reram_torch.conversion.states import crossbar_states, load_crossbar_states
 from reram_torch.evaluation.scoring import Evaluation, Kept, score
 from reram_torch.power.meter import PowerMeter
@@ -70,12 +71,7 @@ class Results:
         if not self.path.is_file():
             return
         read = json.loads(self.path.read_text(encoding="utf-8"))
-        for key, value in self.settings.items():
-            if read["settings"].get(key) != value:
-                raise ValueError(
-                    f"{self.path} was made with {key}={read['settings'].get(key)!r}, not "
-                    f"{value!r}: resume with the same settings, or give another file"
-                )
+        check_same_settings(self.path, read["settings"], self.settings, "file")
         self.rows = read["results"]
 
     def measure(
@@ -140,7 +136,7 @@ class Results:
         if file is None or not file.is_file():
             return None
         state = torch.load(file, weights_only=True)
-        if state["key"] != self._key():
+        if difference(state["key"], self._key()):
             return None
         load_crossbar_states(net, state["states"])
         return state["found"]

@@ -22,6 +22,7 @@ from reram_torch._support.files import replacing
 from reram_torch._support.interrupts import Interruptible
 from reram_torch._support.modules import evaluating
 from reram_torch._support.progress import progress
+from reram_torch._support.resuming import difference
 from reram_torch.data.sets import loader
 from reram_torch.power.meter import PowerMeter
 
@@ -121,7 +122,7 @@ class Kept:
         if not self.path.is_file():
             return None
         state = torch.load(self.path, map_location="cpu", weights_only=True)
-        if state.get("key") != self.key:
+        if difference(state["key"], self.key):
             return None
         if self.meter is not None:
             try:

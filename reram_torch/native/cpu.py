@@ -170,11 +170,9 @@ def forward(
     given = Input(x.shape, x.stride(), y.shape, y.stride(), *quantized)
     run = _run(operands[1].shape[0], operands[3].shape[0])
     problem, layer = layer_problem(arrays, windows, given, run)
-    status = library().reram_forward(
-        problem, layer, *addresses("cpu", x, *operands),
-        *([None] if bias is None else addresses("cpu", bias)), *addresses("cpu", y),
-        *_counters(counted),
-    )  # fmt: skip
+    *at, to = addresses("cpu", x, *operands, y)
+    biased = None if bias is None else addresses("cpu", bias)[0]
+    status = library().reram_forward(problem, layer, *at, biased, to, *_counters(counted))
     if status == _NOT_FINITE:
         check_finite("input", x)
     _check(status, depth_of(problem))

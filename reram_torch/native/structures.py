@@ -175,7 +175,7 @@ def addresses(device: str, *tensors: torch.Tensor) -> list[int]:
         ValueError: one of them is not on this kind of device, whose memory the library reads.
     """
     for tensor in tensors:
-        if tensor.device.type != device:
+        if not (tensor.is_cpu if device == "cpu" else tensor.device.type == device):
             raise ValueError(
                 f"a tensor on {tensor.device} among tensors on {device}: move all to one device"
             )

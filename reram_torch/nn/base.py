@@ -113,7 +113,8 @@ class CrossbarLayer(SimulatedLayer):
             ValueError: `x` has the wrong shape, lies on another device than the weights, or holds
                 NaN or infinity.
         """
-        if isinstance(x, torch.Tensor) and torch.is_autocast_enabled(x.device.type):
+        here = isinstance(x, torch.Tensor) and x.device == self.weight.device
+        if here and torch.is_autocast_enabled(x.device.type):
             x = x.to(self.weight.dtype)  # codes are exact; autocast is for the float layers
         self.check_input(x)
         return self.watchers.run(self, x)

@@ -8,6 +8,7 @@ one more dataclass here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -59,6 +60,13 @@ class ArrayArguments:
         return cls(cells, AdcTables(*tables), Geometry(*geometry), outputs)
 
 
+# Making these takes as long as a small layer.
+@lru_cache(maxsize=1024)
+def _numbers(integers: tuple[int, ...]) -> tuple[Geometry, int, Window | None]:
+    geometry, (zero, *window) = integers[:_GEOMETRY], integers[_GEOMETRY:]
+    return Geometry(*geometry), zero, Window.of_list(window) if window else None
+
+
 @dataclass(frozen=True)
 class LayerArguments:
     """What the operator `layer` needs beside its input and its float parameters.
@@ -91,14 +99,13 @@ class LayerArguments:
         cls, tensors: list[torch.Tensor], integers: list[int], floats: list[float]
     ) -> LayerArguments:
         """The inverse of `flatten`."""
-        geometry, (zero, *window) = integers[:_GEOMETRY], integers[_GEOMETRY:]
-        [scale] = floats
+        geometry, zero, window = _numbers(tuple(integers))
         return cls(
             CrossbarWeights(*tensors[:_WEIGHTS]),
             AdcTables(*tensors[_WEIGHTS : _WEIGHTS + _TABLES]),
-            InputScale(scale, zero),
-            Geometry(*geometry),
-            Window.of_list(window) if window else None,
+            InputScale(floats[0], zero),
+            geometry,
+            window,
         )
 
     def arrays(self, outputs: int) -> ArrayArguments:

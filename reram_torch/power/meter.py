@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from reram_torch._support import processes
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.networks import crossbar_layers
-from reram_torch.nn.watchers import Watcher, watching
+from reram_torch.nn.watchers import Watcher
 from reram_torch.power.pricing import Seen, priced
 from reram_torch.power.reports import PowerReport
 from reram_torch.power.technology import Technology, load_technology
@@ -46,23 +46,23 @@ class PowerMeter(Watcher):
         self._layers = crossbar_layers(net)
         self._histograms = histograms
         self._seen: dict[CrossbarLayer, Seen] = {}
-        self._entered: ExitStack | None = None
+        self._hook: RemovableHandle | None = None
         self.inferences = 0
 
     def __enter__(self) -> PowerMeter:
-        if self._entered is not None:
+        if self._hook is not None:
             raise RuntimeError("this PowerMeter is counting already: make another one")
-        with ExitStack() as stack:
-            stack.enter_context(watching(dict.fromkeys(self._layers.values(), self)))
-            hook = self._net.register_forward_pre_hook(self._count_inputs, with_kwargs=True)
-            stack.callback(hook.remove)
-            self._entered = stack.pop_all()
+        for layer in self._layers.values():
+            layer.watchers.push(self)
+        self._hook = self._net.register_forward_pre_hook(self._count_inputs, with_kwargs=True)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._entered is not None:
-            self._entered.close()
-        self._entered = None
+        if self._hook is not None:
+            self._hook.remove()
+        self._hook = None
+        for layer in self._layers.values():
+            layer.watchers.remove(self)
 
     def _count_inputs(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if any(layer.watchers.hidden_from(self) for layer in self._layers.values()):

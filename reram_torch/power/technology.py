@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from reram_torch._support.checks import check_choice
-from reram_torch.config.files import config_folders, read_toml
+from reram_torch._support.names import check_keys
+from reram_torch.config.files import find_toml, read_toml, toml_names
 from reram_torch.power.counts import EVENTS
 from reram_torch.power.switching import SWITCHINGS
 
@@ -271,9 +272,7 @@ def _make(kind: type[_Section], where: str, table: object) -> _Section:
     table = _table(where, table)
     fields = {f.name: f for f in dataclasses.fields(kind)}
     label = f"{where} {table['name']!r}" if kind is Component and "name" in table else where
-    unknown = sorted(set(table) - set(fields))
-    if unknown:
-        raise ValueError(f"{label}: unknown key {unknown[0]!r}; known: {list(fields)}")
+    check_keys(label, table, fields)
     missing = [n for n, f in fields.items() if f.default is dataclasses.MISSING and n not in table]
     if missing:
         raise ValueError(f"{label}: the key {missing[0]!r} is missing")
@@ -282,26 +281,17 @@ def _make(kind: type[_Section], where: str, table: object) -> _Section:
 
 def technology_names() -> list[str]:
     """The names that `load_technology` knows."""
-    found = {p.stem for f in config_folders() for p in (f / "technology").glob("*.toml")}
-    return sorted(found - {"template"})
+    return toml_names("technology")
 
 
 def load_technology(name: str | Path | Technology) -> Technology:
     """A technology by name (see `technology_names`) or from a TOML file.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: an unknown name; or the file is not TOML, has unknown or missing keys, values
-            out of range, or numbers that are not filled in.
+        FileNotFoundError: neither a known name nor a file.
+        ValueError: the file is not TOML, has unknown or missing keys, values out of range, or
+            numbers that are not filled in.
     """
     if isinstance(name, Technology):
         return name
-    path = Path(name)
-    if path.suffix != ".toml":
-        check_choice("technology", str(name), tuple(technology_names()))
-        path = next(
-            p for f in config_folders() if (p := f / "technology" / f"{name}.toml").is_file()
-        )
-    elif not path.is_file():
-        raise FileNotFoundError(f"no technology file {str(path)!r}")
-    return read_toml(path, Technology.from_dict)
+    return read_toml(find_toml("technology", name), Technology.from_dict)

@@ -143,7 +143,7 @@ def test_the_power_of_two_designs_side_by_side(tmp_path, model):
     read = json.loads((folder / "twin_2.4.json").read_text())
     assert read["adc_model"] == model
     assert read["inferences"] == 20
-    twice = ["isaac", rt.config.config_folders()[0] / "isaac.toml"]
+    twice = ["isaac", ROOT / "configs" / "isaac.toml"]
     result = run_script("--model", "lenet5", "--data", "digits", "--config", *twice)
     assert "have the same name" in result.stderr
     result = run_script("--model", "lenet5", "--data", "digits", "--power", "isac")

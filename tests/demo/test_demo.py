@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-from reram_torch.demo import __main__
+from reram_torch.demo import digits
 
 
 def test_the_demo_tells_its_story(tmp_path, capsys):
     for extra in ("sklearn", "matplotlib", "tqdm"):
         pytest.importorskip(extra)
 
-    rows = __main__.run(tmp_path / "demo", epochs=6, fine_epochs=1)
+    rows = digits.run(tmp_path / "demo", epochs=6, fine_epochs=1)
     report = json.loads((tmp_path / "demo" / "report.json").read_text())
     assert report["results"] == rows
     assert (tmp_path / "demo" / "report.png").stat().st_size > 20_000

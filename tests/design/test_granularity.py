@@ -16,6 +16,8 @@ from reram_torch.design.sensitivity import (
 )
 from reram_torch.evaluation.scoring import evaluate
 
+# Trees over fewer sums, and fewer of them, take a moment.
+LOW = rt.Config(rt.CrossbarConfig(rows=32), rt.WeightConfig(bits=4), rt.InputConfig(bits=4))
 GRANULARITIES = ("layer", "slice", "cycle", "activity", "slice+activity", "cycle+slice+activity")
 
 
@@ -83,14 +85,15 @@ def test_finer_tables_and_freer_trees_need_fewer_comparisons(calibrated):
 @pytest.mark.parametrize("granularity", GRANULARITIES)
 def test_a_reduction_is_met_by_trees(small_net, granularity):
     x = torch.rand(4, 3, 8, 8)
-    net = rt.calibrate(rt.convert(small_net), x, show_progress=False)
-    found = rt.design_adc(net, "search_tree", granularity=granularity, reduction=4.0)
-    assert 4.0 <= found.reduction < (5.0 if granularity in ("layer", "slice") else 4.4)  # steps
+    net = rt.calibrate(rt.convert(small_net, LOW), x, show_progress=False)
+    found = rt.design_adc(net, "search_tree", granularity=granularity, reduction=12.0)
+    steps = 15.0 if granularity in ("layer", "slice") else 13.2
+    assert 12.0 <= found.reduction < steps
     with rt.PowerMeter(net) as meter:
         net(x)
     assert meter.report().reduction == pytest.approx(found.reduction, rel=0.05)
     if "cycle" not in granularity:  # those take long
-        again = rt.design_adc(net, "search_tree", granularity=granularity, reduction=4.0)
+        again = rt.design_adc(net, "search_tree", granularity=granularity, reduction=12.0)
         assert again == found
 
 
@@ -101,7 +104,7 @@ def test_trees_keep_their_limits(calibrated):
             assert len(tree.starts) <= 6
             assert max(tree.depths) <= 4
             assert all(start % 2 == 0 for start in tree.starts[1:])
-    with pytest.raises(ValueError, match="limits of a search_tree, not of 'uniform'"):
+    with pytest.raises(ValueError, match=r"is a limit of \['search_tree'\], not of 'uniform'"):
         rt.design_adc(calibrated, "uniform", reduction=3.0, leaves=6)
     with pytest.raises(ValueError, match="no tree of 2 leaves is free of error"):
         rt.design_adc(calibrated, "search_tree", lossless=True, leaves=2)
@@ -163,7 +166,7 @@ def test_of_the_designs_made_the_best_stays(calibrated, monkeypatch):
         changes.append(output_change(net, layers, data))
         return changes[-1]
 
-    monkeypatch.setattr("reram_torch.design.output_change", change)
+    monkeypatch.setattr("reram_torch.design.designing.output_change", change)
     found = rt.design_adc(calibrated, "search_tree", reduction=5.0, show_progress=False)
     assert len(changes) == 3
     assert len(set(changes)) > 1  # the layers were weighed anew
@@ -181,7 +184,7 @@ def test_mean_errors_are_folded_into_the_bias(calibrated, batches):
     layer = calibrated.conv2
     x = torch.rand(4, 6, 14, 14)
     ideal = layer(x)
-    rt.design_adc(calibrated, "search_tree", reduction=6.0)
+    rt.design_adc(calibrated, "search_tree", reduction=6.0, grid=4)
     assert layer.correction is not None
     layers = rt.crossbar_layers(calibrated)
     data = calibrated.calibration
@@ -189,7 +192,7 @@ def test_mean_errors_are_folded_into_the_bias(calibrated, batches):
     handle = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     scores(calibrated, batches)
     handle.remove()
-    exact = torch.cat([layer._simulate(s, layer.lossless_tables(), False)[0] for s in seen])
+    exact = torch.cat([layer.simulate(s, layer.lossless_tables())[0] for s in seen])
     # `exact` has the correction in its bias, as `layer` has.
     with torch.no_grad():
         made = torch.cat([layer(s) for s in seen])
@@ -208,7 +211,8 @@ def test_mean_errors_are_folded_into_the_bias(calibrated, batches):
 
 
 def test_no_search_beats_its_bound(small_net):
-    net = rt.calibrate(rt.convert(small_net), torch.rand(4, 3, 8, 8), show_progress=False)
+    x = torch.rand(4, 3, 8, 8)
+    net = rt.calibrate(rt.convert(small_net, LOW), x, show_progress=False)
     rt.design_adc(net, "twin_range", reduction=2.0)
     bounds = adc_bound(net)
     assert [b.name for b in bounds] == [*rt.crossbar_layers(net), "total"]

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 import reram_torch as rt
+from reram_torch.cli.main import parser_of
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -86,14 +87,6 @@ def test_the_code_of_a_page_runs(name, tmp_path, monkeypatch, capsys):
     capsys.readouterr()
 
 
-def parser_of(command):
-    """The parser of a command such as `evaluate`.
-
-    TODO-OWNER: return the parser of `reram-torch <command>` from the package `cli`.
-    """
-    pytest.skip(f"the parser of {command!r} cannot be had without running it yet")
-
-
 def command_of(words):
     """The subcommand and the options of a line, or None if it is of another program."""
     if words[0] == "torchrun":
@@ -122,7 +115,7 @@ def test_command_lines_are_found():
 )
 def test_commands_parse(words):
     command, arguments = command_of(words)
-    parser_of(command).parse_args(arguments)
+    parser_of([command]).parse_args(arguments)
 
 
 def test_every_public_name_is_documented():

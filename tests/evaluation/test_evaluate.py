@@ -4,20 +4,17 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
+from programs import run_command, script_command
 from torch.utils.data import DataLoader, TensorDataset
 
 import reram_torch as rt
 from reram_torch.data import sets
 from reram_torch.evaluation.results import Results
 from reram_torch.evaluation.scoring import Kept, evaluate, score
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
@@ -144,17 +141,18 @@ def test_results_are_written_after_each_network(calibrated, lenet, images, tmp_p
 def test_a_stopped_script_resumes(tmp_path):
     pytest.importorskip("sklearn")
 
-    def command(name, *more):
-        return [
-            sys.executable, str(ROOT / "scripts" / "evaluate.py"), "--model", "lenet5", "--data",
-            "digits", "--batch-size", "4", "--threads", "1", "--calibration-images", "64",
-            "--config", "twin_range", "newton", "--limit", "200", "--json",
-            str(tmp_path / name), *more,
-        ]  # fmt: skip
+    def options(name):
+        return (
+            "evaluate", "--model", "lenet5", "--data", "digits", "--batch-size", 4, "--threads", 1,
+            "--calibration-images", 64, "--config", "twin_range", "newton", "--limit", 120,
+            "--json", tmp_path / name,
+        )  # fmt: skip
 
-    assert subprocess.run(command("one.json"), capture_output=True, check=False).returncode == 0
+    whole = run_command(*options("one.json"))
+    assert whole.returncode == 0, whole.stderr
     parts = tmp_path / "two.json.parts"
-    with subprocess.Popen(command("two.json"), stderr=subprocess.PIPE, text=True) as process:
+    command = script_command(*options("two.json"))
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         while not (parts / "twin_range.adcs.pt").is_file() and process.poll() is None:
             time.sleep(0.02)
         process.send_signal(signal.SIGTERM)
@@ -162,9 +160,7 @@ def test_a_stopped_script_resumes(tmp_path):
     assert process.returncode == 130, error
     assert "stopped; what was written so far is kept" in error
     assert (parts / "float.0.pt").is_file()
-    again = subprocess.run(
-        command("two.json", "--resume"), capture_output=True, text=True, check=False
-    )
+    again = run_command(*options("two.json"), "--resume")
     assert again.returncode == 0, again.stderr
     one, two = (json.loads((tmp_path / n).read_text())["results"] for n in ("one.json", "two.json"))
     for a, b in zip(one, two, strict=True):

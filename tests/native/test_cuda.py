@@ -5,6 +5,7 @@ device (ballots, tensor-core products, barriers) are stood in for, after NVIDIA'
 """
 
 import shutil
+import warnings
 from unittest import mock
 
 import pytest
@@ -191,10 +192,11 @@ def test_the_library_holds_code_for_both_generations():
 
 # --- a device -------------------------------------------------------------------------------------
 
-on_device = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+no_device = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 
-@on_device
+@pytest.mark.cuda
+@no_device
 @pytest.mark.parametrize("product", cuda.PRODUCTS)
 @pytest.mark.parametrize("kind", [problems(most=150), convolutions()], ids=["plain", "windows"])
 def test_device_equals_reference(monkeypatch, product, kind):
@@ -208,7 +210,8 @@ def test_device_equals_reference(monkeypatch, product, kind):
     run()
 
 
-@on_device
+@pytest.mark.cuda
+@no_device
 def test_layers_equal_those_of_the_cpu(calibrated, batches):
     x, _ = batches[0]
     kept = []
@@ -220,13 +223,16 @@ def test_layers_equal_those_of_the_cpu(calibrated, batches):
         assert torch.equal(layer.cuda()(inputs.cuda()).cpu(), y)
 
 
-@on_device
+@pytest.mark.cuda
+@no_device
 def test_forward_never_waits_and_replays(calibrated, batches):
     net, (first, _), (second, _) = calibrated.cuda(), *batches
     x = first.cuda()
     with torch.no_grad():
         eager = [net(first.cuda()), net(second.cuda())]
-        torch.cuda.set_sync_debug_mode("error")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch says that this mode is a prototype
+            torch.cuda.set_sync_debug_mode("error")
         try:
             net(x)
         finally:

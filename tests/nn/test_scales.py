@@ -152,7 +152,7 @@ def test_histograms_at_kept_ranges_are_those_of_lossless_crossbars(lenet, batche
     """What the ADCs in place left out on average, and was folded into biases, is not in them."""
     net = rt.calibrate(rt.convert(lenet), batches, show_progress=False)
     wanted = {n: x.statistics for n, x in rt.crossbar_layers(net).items()}
-    rt.design_adc(net, "search_tree", reduction=5, show_progress=False)
+    rt.design_adc(net, "search_tree", reduction=5, grid=8, show_progress=False)
     assert net.conv1.correction is not None
     rt.calibrate(net, batches, ranges="keep", show_progress=False)
     for name, layer in rt.crossbar_layers(net).items():

@@ -92,29 +92,25 @@ print(rt.__file__)
 """
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """The package as it is distributed, built from the sources at hand."""
+def build_wheel(folder):
+    """The package as it is distributed, built from the sources at hand where they were built."""
     if not (ROOT / "csrc").is_dir():
         pytest.skip("the sources are not at hand")
     missing = [tool for tool in ("cmake", "c++") if not shutil.which(tool)]
     missing += [] if importlib.util.find_spec("build") else ["build"]
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}")
-    folder = tmp_path_factory.mktemp("wheel")
     # The backend of this environment, or one of its own from the network.
     known = importlib.util.find_spec("scikit_build_core") is not None
-    command = ["-m", "build", "--wheel", "--outdir", folder, f"-Cbuild-dir={folder / 'build'}"]
-    result = python(*map(str, command), *["--no-isolation"] * known, str(ROOT))
+    command = ["-m", "build", "--wheel", "--outdir", str(folder), *["--no-isolation"] * known]
+    result = python(*command, str(ROOT))
     assert result.returncode == 0, result.stdout + result.stderr
     (built,) = folder.glob("*.whl")
     return built
 
 
-@pytest.fixture(scope="module")
-def clean_python(wheel, tmp_path_factory):
+def clean_python(wheel, folder):
     """The Python of an environment that has the wheel, and sees this one's torch and numpy."""
-    folder = tmp_path_factory.mktemp("clean")
     result = python("-m", "venv", str(folder))
     assert result.returncode == 0, result.stderr
     (site,) = folder.glob("lib/python*/site-packages")
@@ -144,24 +140,21 @@ def run_clean(executable, *command):
     return result.stdout
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="looks for ELF libraries")
-def test_the_wheel_holds_all_and_serves_every_python(wheel):
+def assert_holds_all(wheel):
+    """It serves every Python."""
     assert "-py3-none-" in wheel.name
     names = zipfile.ZipFile(wheel).namelist()
-    assert "reram_torch/libreram_crossbar.so" in names
+    assert {"reram_torch/libreram_crossbar.so", "reram_torch/py.typed"} <= set(names)
     assert "reram_torch/configs/isaac.toml" in names
     assert not [name for name in names if name.split("/")[0] in ("tests", "csrc", "build")]
     if shutil.which("nvcc"):
         assert "reram_torch/libreram_crossbar_cuda.so" in names
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("readelf"), reason="readelf is not installed")
-def test_the_wheels_libraries_need_the_system_only(wheel, tmp_path):
+def assert_needs_the_system_only(wheel, folder):
     """Neither Python, torch, an OpenMP runtime, nor CUDA's driver."""
-    zipfile.ZipFile(wheel).extractall(tmp_path)
-    for library in tmp_path.rglob("*.so"):
+    zipfile.ZipFile(wheel).extractall(folder)
+    for library in folder.rglob("*.so"):
         needed = subprocess.run(
             ["readelf", "-d", library], capture_output=True, text=True, check=True
         )
@@ -171,12 +164,16 @@ def test_the_wheels_libraries_need_the_system_only(wheel, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_wheel_runs_without_a_compiler(clean_python):
-    """In a clean environment, from a folder that has nothing to do with the sources."""
-    where = run_clean(clean_python, clean_python, "-c", SMALL_NETWORK).strip()
-    assert Path(where).is_relative_to(clean_python.parents[1])
-    script = clean_python.with_name("reram-torch")
-    command = [script, "info"] if script.is_file() else [clean_python, "-m", "reram_torch"]
-    told = run_clean(clean_python, *command)
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for ELF libraries")
+def test_the_wheel(tmp_path):
+    """All in it; it runs in a clean environment, without a compiler, from a neutral folder."""
+    wheel = build_wheel(tmp_path)
+    assert_holds_all(wheel)
+    if shutil.which("readelf"):
+        assert_needs_the_system_only(wheel, tmp_path / "unpacked")
+    executable = clean_python(wheel, tmp_path / "clean")
+    where = run_clean(executable, executable, "-c", SMALL_NETWORK).strip()
+    assert Path(where).is_relative_to(tmp_path / "clean")
+    told = run_clean(executable, executable.with_name("reram-torch"), "info")
     assert re.search(r"^backend: +native \(", told, re.M)
-    assert re.search(rf"^library: +{re.escape(str(clean_python.parents[1]))}", told, re.M)
+    assert re.search(rf"^library: +{re.escape(str(tmp_path / 'clean'))}", told, re.M)

@@ -119,7 +119,7 @@ def test_cycles_without_a_driven_word_line_are_counted_as_skipped(calibrated, ba
 
 
 def test_totals_are_the_sums_of_their_parts(calibrated):
-    rt.design_adc(calibrated, "search_tree", granularity="slice+activity", reduction=4.0)
+    rt.design_adc(calibrated, "search_tree", granularity="slice+activity", reduction=4.0, grid=8)
     report = metered(calibrated, torch.rand(3, 1, 32, 32))
     for total in (report.total, report.plain_sar):
         assert total.energy_pj == sum(total.component_pj.values())

@@ -20,7 +20,7 @@ def reports():
     found = {}
     for name in ("isaac", "trees"):
         if name == "trees":
-            rt.design_adc(net, "search_tree", granularity="slice+activity", reduction=4.0)
+            rt.design_adc(net, "search_tree", granularity="slice+activity", reduction=4.0, grid=8)
         with rt.PowerMeter(net) as meter:
             net(torch.rand(2, 1, 32, 32))
         found[name] = meter.report("isaac")

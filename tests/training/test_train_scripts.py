@@ -3,12 +3,11 @@
 import json
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
+from programs import ROOT, run_command, script_command
 
 from reram_torch.cli import options
 from reram_torch.data import sets
@@ -16,18 +15,7 @@ from reram_torch.models import zoo
 from reram_torch.training.fit import Fit, Seeded
 from reram_torch.training.recipe import Recipe
 
-ROOT = Path(__file__).parent.parent
-
-
-def command(script, *arguments):
-    return [sys.executable, str(ROOT / "scripts" / script), *map(str, arguments)]
-
-
-def run(*arguments):
-    return subprocess.run(command(*arguments), capture_output=True, text=True, check=False)
-
-
-TRAIN = ("train.py", "--model", "lenet5", "--data", "digits", "--batch-size", 256, "--threads", 1)
+TRAIN = ("train", "--model", "lenet5", "--data", "digits", "--batch-size", 256, "--threads", 1)
 
 
 def scores(folder):
@@ -38,19 +26,20 @@ def scores(folder):
 def test_a_killed_run_resumes_to_the_same_result(tmp_path):
     pytest.importorskip("sklearn")
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    result = run(*TRAIN, "--epochs", 4, "--out", whole)
+    result = run_command(*TRAIN, "--epochs", 4, "--out", whole)
     assert result.returncode == 0, result.stderr
+    assert result.stdout == (whole / "log.jsonl").read_text()
     process = subprocess.Popen(
-        command(*TRAIN, "--epochs", 4, "--out", parts), stdout=subprocess.DEVNULL,
+        script_command(*TRAIN, "--epochs", 4, "--out", parts), stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
     while not (parts / "log.jsonl").is_file() and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    again = run(*TRAIN, "--epochs", 4, "--out", parts)
+    again = run_command(*TRAIN, "--epochs", 4, "--out", parts)
     assert "holds a run: --resume it" in again.stderr
-    again = run(*TRAIN, "--epochs", 4, "--out", parts, "--resume")
+    again = run_command(*TRAIN, "--epochs", 4, "--out", parts, "--resume")
     assert again.returncode == 0, again.stderr
     assert scores(parts) == scores(whole)
     a, b = (torch.load(f / "last.pt", weights_only=True)["state_dict"] for f in (whole, parts))
@@ -64,11 +53,12 @@ def test_fine_tuning_through_crossbars(tmp_path):
               Recipe(epochs=3, batch_size=64, rate=2e-3), tmp_path / "float")  # fmt: skip
     fit.run()
     command_line = (
-        "finetune.py", "--model", "lenet5", "--weights", tmp_path / "float" / "last.pt", "--data",
+        "finetune", "--model", "lenet5", "--weights", tmp_path / "float" / "last.pt", "--data",
         "digits", "--config", "twin_range", "--reduction", 3, "--start", 2, "--epochs", 2,
         "--calibration-images", 64, "--learn-scales", "--penalty", 0.1, "--out", tmp_path / "fine",
+        "--limit", 120,
     )  # fmt: skip
-    result = run(*command_line)
+    result = run_command(*command_line)
     assert result.returncode == 0, result.stderr
     lines = [json.loads(x) for x in (tmp_path / "fine" / "log.jsonl").read_text().splitlines()]
     assert lines[0]["designed_reduction"] == pytest.approx(2, rel=0.05)
@@ -77,34 +67,31 @@ def test_fine_tuning_through_crossbars(tmp_path):
     assert [row["network"] for row in read] == ["before", "after"]
     assert read[0]["reduction"] == pytest.approx(3, rel=0.1)
     # A resumed run keeps what was measured before.
-    again = run(*command_line, "--resume")
+    again = run_command(*command_line, "--resume")
     assert again.returncode == 0, again.stderr
     assert json.loads((tmp_path / "fine" / "results.json").read_text())["results"][0] == read[0]
     # The checkpoint brings its scales and its ADCs to an evaluation.
     more = ("--model", "lenet5", "--data", "digits", "--weights", tmp_path / "fine" / "last.pt")
+    more += ("--limit", 120)
     out = tmp_path / "evaluated.json"
-    result = run("evaluate.py", *more, "--json", out)
+    result = run_command("evaluate", *more, "--json", out)
     assert result.returncode == 0, result.stderr
     assert "every output of every image is equal" in result.stdout
     found = json.loads(out.read_text())["results"][-1]
     for key in ("top1", "reduction"):
         assert found[key] == read[1][key]
-    result = run("evaluate.py", *more, "--config", "central")
-    assert "a checkpoint of another design: weights.encoding was 'offset' there" in result.stderr
-    result = run("evaluate.py", *more, "--config", "twin_range", "--reduction", 2)
+    result = run_command("evaluate", *more, "--config", "central")
+    assert "another configuration: weights.encoding was 'offset' there" in result.stderr
+    result = run_command("evaluate", *more, "--config", "twin_range", "--reduction", 2)
     assert "brings its own ADCs" in result.stderr
 
 
 def test_experiments_are_options(tmp_path):
-    import argparse
-
     def parse(text, *arguments):
         (tmp_path / "e.toml").write_text(text)
-        parser = argparse.ArgumentParser()
-        options.add_arguments(parser)
-        options.add_training_arguments(parser, epochs=5, rate=1.0)
-        return options.parse(
-            parser, ["--experiment", str(tmp_path / "e.toml"), "--out", "x", *arguments]
+        parser = options.training_parser("", epochs=5, rate=1.0)
+        return parser.parse_args(
+            ["--experiment", str(tmp_path / "e.toml"), "--out", "x", *arguments]
         )
 
     text = 'model = "resnet20"\ndata = "cifar10"\nmean = [0.1, 0.2, 0.3]\nbf16 = true\nrate = 0.1\n'
@@ -121,7 +108,7 @@ def test_experiments_are_options(tmp_path):
     for name in options.experiment_names():  # each is of options that there are
         parser = options.training_parser("", epochs=1, rate=1.0)
         options.add_finetuning_arguments(parser)
-        assert options.parse(parser, ["--experiment", name, "--out", "x"]).model
+        assert parser.parse_args(["--experiment", name, "--out", "x"]).model
 
 
 def test_wrong_data_are_refused_before_work(tmp_path):
@@ -132,10 +119,10 @@ def test_wrong_data_are_refused_before_work(tmp_path):
         from PIL import Image
 
         Image.new("RGB", (8, 8)).save(folder / name / "0.png")
-    base = ("train.py", "--model", "resnet20", "--data", folder, "--out", tmp_path / "out")
-    assert "data is needed" in run(*base).stderr
-    assert "would be trained on and tested on" in run(*base, "--train-data", folder).stderr
-    result = run(*base, "--train-data", str(folder) + "/.", "--classes", 2)
+    base = ("train", "--model", "resnet20", "--data", folder, "--out", tmp_path / "out")
+    assert "data is needed" in run_command(*base).stderr
+    assert "would be trained on and tested on" in run_command(*base, "--train-data", folder).stderr
+    result = run_command(*base, "--train-data", str(folder) + "/.", "--classes", 2)
     assert (
         "the data have 3 classes, but the network gives an image outputs of shape (2,)"
         in result.stderr

@@ -1,0 +1,186 @@
+"""Evaluates a checkpoint on simulated crossbars: top-1, A/D operations, energy, latency, time.
+
+Several configurations are set side by side. A checkpoint of `finetune` brings its own. With several
+processes, as `torchrun` starts them, each evaluates its part of the images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import reram_torch as rt
+from reram_torch._support import processes
+from reram_torch.cli import experiments, options
+from reram_torch.conversion.states import crossbar_states, load_crossbar_states
+from reram_torch.design.designing import design_together
+from reram_torch.evaluation.integers import plain_integer
+from reram_torch.evaluation.results import Results
+from reram_torch.evaluation.scoring import Evaluation
+from reram_torch.power.adc_energy import ADC_MODELS
+
+ABOUT = (
+    "Evaluates a checkpoint on simulated crossbars: top-1, A/D operations, energy, latency, time."
+)
+
+
+def parser(program: str | None = None) -> options.Parser:
+    """The options of an evaluation."""
+    made = options.Parser(ABOUT, program)
+    add = made.add_argument
+    add("--config", nargs="+", help=f"of {rt.config_names()}, or TOML files; default: isaac, or "
+        "that of the checkpoint")  # fmt: skip
+    add("--reduction", type=float, help="overrides the budget of the configs' search")
+    add("--max-drop", type=float, help="overrides the budget of the configs' search")
+    add("--lossless", action="store_true", help="the cheapest search without an error instead")
+    add("--no-verify", action="store_true", help="skip the lossless and plain integer networks")
+    add("--json", type=Path, help="write the results here, after each network")
+    add("--resume", action="store_true", help="go on from what a stopped run with --json left")
+    add("--power", metavar="TECHNOLOGY", help=f"of {rt.technology_names()}, or a TOML file: "
+        "energy of every component, and latency")  # fmt: skip
+    add("--adc-model", choices=tuple(ADC_MODELS), default="bit_cycle", help="energy of the ADCs")
+    add("--report", type=Path, metavar="FOLDER", help="write a page, a picture, JSON and CSV of "
+        "each network's power here")  # fmt: skip
+    add("--layers", action="store_true", help="print the counts of every layer")
+    return made
+
+
+def parse(arguments: list[str] | None, program: str | None) -> argparse.Namespace:
+    """Parses a command line, and ends the program if its options contradict each other."""
+    made = parser(program)
+    args = made.parse_args(arguments)
+    options.check_arguments(made, args)
+    if sum((args.reduction is not None, args.max_drop is not None, args.lossless)) > 1:
+        made.error("give one of --reduction, --max-drop and --lossless")
+    if args.resume and args.json is None:
+        made.error("--resume needs the --json of the run that was stopped")
+    return args
+
+
+def write_report(args: argparse.Namespace, name: str, report: rt.PowerReport) -> None:
+    """The counts of every layer on the console, and the files of `--report`."""
+    if args.layers:
+        print(f"\n{name}\n{report.layer_table()}")
+    if args.report:
+        args.report.mkdir(parents=True, exist_ok=True)
+        base = f"{args.report / name.replace(' ', '_')}"
+        report.to_json(f"{base}.json")
+        report.to_csv(f"{base}.csv")
+        report.plot(f"{base}.png")
+        report.to_html(f"{base}.html")
+
+
+def say(text: str) -> None:
+    """Prints a line, once for all processes."""
+    if processes.rank() == 0:
+        print(text, flush=True)
+
+
+def verify(results: Results, net: torch.nn.Module, label: str) -> Evaluation:
+    """What the lossless crossbar finds, which must be what the plain integer network does."""
+    own = crossbar_states(net)
+    for layer in rt.crossbar_layers(net).values():
+        layer.set_adc([rt.lossless_adc(layer.geometry)])
+    lossless = results.measure(f"lossless crossbar{label}", net)
+    with plain_integer(net):
+        integer = results.measure(f"plain integer{label}", net, metered=False)
+    if not torch.equal(lossless.digests, integer.digests):
+        raise SystemExit("the lossless crossbar differs from the plain integer network")
+    say("lossless crossbar == plain integer network: every output of every image is equal")
+    load_crossbar_states(net, own)
+    return lossless
+
+
+def design(
+    args: argparse.Namespace, net: torch.nn.Module, config: rt.Config, calibration: list[Any]
+) -> dict[str, Any]:
+    """Calibrates a network and designs the ADCs that its configuration wants."""
+    rt.calibrate(net, calibration, ranges=args.ranges, shared=True)
+    if config.search is None:
+        return {}
+    search = experiments.with_budget(
+        config.search, args.reduction, args.max_drop, lossless=args.lossless
+    )
+    found = design_together(net, search)
+    return {"designed_reduction": found.reduction, "drop": found.drop}
+
+
+def compare(
+    args: argparse.Namespace,
+    results: Results,
+    configs: dict[str, rt.Config],
+    device: torch.device,
+) -> None:
+    """Every configuration on the float network."""
+    calibration = experiments.load_calibration(args, device)
+    float_net = experiments.load_network(args, results.images).to(device)
+    results.measure("float", float_net, metered=False)
+    verified: dict[rt.Config, Evaluation] = {}
+    for name, config in configs.items():
+        net = rt.convert(float_net, config, skip=args.skip, fold_bn=args.fold_bn)
+        found = results.restore(name, net)
+        if found is None:
+            found = design(args, net, config, calibration)
+            results.keep(name, net, found)
+        if found:
+            drop = "" if found["drop"] is None else f", top-1 lost {found['drop']:.4f}"
+            say(
+                f"{name}: reduction {found['designed_reduction']:.3f} on the calibration data{drop}"
+            )
+        plain = dataclasses.replace(config, adc=rt.UniformSAR(), search=None)
+        if not args.no_verify and plain not in verified:
+            verified[plain] = verify(results, net, f" ({name})" if verified else "")
+        exact = verified.get(plain)
+        made = results.measure(name, net, exact=exact)
+        if exact is not None and args.lossless and config.search is not None:
+            if not torch.equal(made.digests, exact.digests):
+                raise SystemExit("the lossless search differs from the lossless crossbar")
+            say("lossless search == lossless crossbar: every output of every image is equal")
+
+
+@experiments.interruptible()
+def main(arguments: list[str] | None = None, program: str | None = None) -> None:
+    """Command line."""
+    args = parse(arguments, program)
+    experiments.set_up(args)
+    configs = experiments.load_configs(args.config or ["isaac"])
+    technology = experiments.load_technology(args.power or "isaac")
+    budget = args.reduction is not None or args.max_drop is not None or args.lossless
+    if budget and not any(config.search for config in configs.values()):
+        raise SystemExit(f"no [search] section in any of {args.config} to give a budget to")
+    with processes.processes(args.device) as device:
+        test = experiments.load_test(args)
+        settings = experiments.settings_of_evaluation(args, configs)
+        results = experiments.results_in(
+            args, args.json, settings, test, technology=technology, adc_model=args.adc_model,
+            resume=args.resume,
+        )  # fmt: skip
+        given = None if args.config is None else configs[Path(args.config[0]).stem]
+        tuned = experiments.load_converted(args, test, given)
+        if tuned is None:
+            compare(args, results, configs, device)
+        elif budget or len(configs) > 1:
+            raise SystemExit(f"{args.weights} brings its own ADCs: no budget, and one --config")
+        else:
+            exact = None if args.no_verify else verify(results, tuned.to(device), "")
+            results.measure(Path(args.weights).stem, tuned.to(device), exact=exact)
+        if processes.rank() == 0:
+            show(args, results, device)
+        results.finish()
+
+
+def show(args: argparse.Namespace, results: Results, device: torch.device) -> None:
+    """All networks as a table, their power side by side, and the files of `--report`."""
+    for name, report in results.reports.items():
+        write_report(args, name, report)
+    print(f"\n{results.table()}")
+    several = f"{processes.world()} processes of " if processes.world() > 1 else ""
+    print(f"backend {rt.backend(device.type)}, {several}{torch.get_num_threads()} threads")
+    if args.power:
+        print(f"\n{rt.comparison_table(results.reports)}")
+    if args.report:
+        print(f"wrote the power of each network to {args.report}")

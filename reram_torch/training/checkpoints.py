@@ -1,0 +1,33 @@
+"""Checkpoints of training runs: plain values and tensors in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from reram_torch._support.files import replacing
+from reram_torch._support.resuming import check_same_settings
+
+_VERSION = 2
+
+
+def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Writes a checkpoint; a reader, or a kill, finds either the old one or the new one."""
+    with replacing(path) as new:
+        torch.save({"version": _VERSION, **state}, new)
+
+
+def read_checkpoint(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A checkpoint of a run with these settings.
+
+    Raises:
+        ValueError: the file is of another version, or of a run with other settings.
+    """
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(state, dict) or state.get("version") != _VERSION:
+        raise ValueError(f"{path} is not a checkpoint of this version")
+    check_same_settings(path, state["settings"], settings, "folder")
+    return state
