@@ -16,7 +16,6 @@ from reram_torch.adc.base import DESIGNS, MAX_BITS, design_from_dict, design_to_
 
 ENCODINGS = ("offset", "differential", "dual")
 
-
 # What tables can depend on, joined by "+"; `layer`: on none of it.
 GRANULARITIES = ("cycle", "slice", "activity")
 

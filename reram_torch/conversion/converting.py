@@ -18,11 +18,7 @@ from reram_torch.nn.layers import ReRAMConv2d, ReRAMLinear
 from reram_torch.nn.networks import crossbar_layers
 
 logger = logging.getLogger("reram_torch")
-
-
 Skip = Iterable[str] | Callable[[str, nn.Module], bool]
-
-
 _TARGETS: dict[type[nn.Module], Callable[[Any, Config | None], CrossbarLayer]] = {
     nn.Conv2d: ReRAMConv2d.from_float,
     nn.Linear: ReRAMLinear.from_float,

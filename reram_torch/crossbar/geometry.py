@@ -10,8 +10,6 @@ import torch
 from reram_torch.config.sections import ENCODINGS, Config, largest_sum
 
 COLUMNS = 64  # bit-lines of a block of cells
-
-
 LANES = 8  # words of a word-line, one for each slice
 
 

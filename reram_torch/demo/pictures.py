@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from reram_torch.plots.figures import BLUE, GREEN, GREY, ORANGE, new_figure
 from reram_torch.plots.searches import SearchView, draw_search
 
 
-def draw_accuracy(axis, rows: list[dict], float_top1: float) -> None:
+def draw_accuracy(axis: Any, rows: list[dict[str, Any]], float_top1: float) -> None:
     """Draws top-1 against reduction.
 
     Args:
@@ -35,7 +36,9 @@ def draw_accuracy(axis, rows: list[dict], float_top1: float) -> None:
     axis.legend(frameon=False, fontsize=8, loc="best")
 
 
-def plot_demo(path: str | Path, part: SearchView, rows: list[dict], float_top1: float) -> None:
+def plot_demo(
+    path: str | Path, part: SearchView, rows: list[dict[str, Any]], float_top1: float
+) -> None:
     """The demo's picture: a histogram with its search, and accuracy against reduction."""
     figure, (left, right) = new_figure(11.5, 4.6, 2)
     draw_search(left, part)

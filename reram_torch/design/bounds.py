@@ -15,8 +15,6 @@ from reram_torch.nn.networks import crossbar_layers
 from reram_torch.nn.statistics import Statistics
 
 _FINEST = "cycle+slice+activity"
-
-
 _HALVINGS = 30
 
 

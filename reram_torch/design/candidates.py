@@ -16,7 +16,6 @@ from reram_torch.adc.base import DESIGNS, AdcDesign, compile_tables
 
 _ROUNDS = 8  # over the tables of a layer
 
-
 # Mean errors left by other tables, relative to the layer's signal, that candidates are kept for.
 _LEFT = tuple(sign * size for size in (0.0, 0.003, 0.01, 0.03, 0.1, 0.3) for sign in (1, -1))
 

@@ -33,11 +33,7 @@ from reram_torch.nn.networks import crossbar_layers, unchanged_on_error
 from reram_torch.power.counts import BASELINE_COMPARISONS, baseline_conversions
 
 _ROUNDS = 3  # of designs for a reduction
-
-
 _TRIALS = 12  # of prices for max_drop, twice
-
-
 _LEAST_WEIGHT = 0.05  # of a layer, over the largest
 
 

@@ -18,11 +18,7 @@ from typing import TypeAlias
 import numpy as np
 
 _MOST_VALUES = 520  # that thresholds may lie between; more are joined in steps, if errors may be
-
-
 _MOST_RUNS = 4 << 20  # of all tables that are solved at once
-
-
 _HALVINGS = 24  # of the price of a leaf
 
 

@@ -6,14 +6,8 @@ import math
 from collections.abc import Callable
 
 LOWEST, HIGHEST = -40.0, 30.0  # log2 of the price of all comparisons of the baseline
-
-
 START = -3.0
-
-
 _STEP = 1.0  # out from the start at first, then twice as far each time
-
-
 _WIDTH = 0.01  # prices closer than this are one
 
 

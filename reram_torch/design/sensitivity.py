@@ -19,8 +19,6 @@ Compute = Callable[[CrossbarLayer, torch.Tensor], torch.Tensor]
 Disturbance = Callable[[CrossbarLayer, torch.Tensor, torch.Tensor], torch.Tensor]
 
 _IMAGES = 32  # that sensitivities are measured on
-
-
 _NOISE = 0.01  # of the signal's power, small enough for the effect to be in proportion
 
 

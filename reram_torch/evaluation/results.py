@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -44,15 +45,15 @@ class Results:
     """
 
     path: Path | None
-    settings: dict
-    images: Dataset
+    settings: dict[str, Any]
+    images: Dataset[Any]
     batch_size: int
     workers: int = 0
     bf16: bool = False
     technology: str | Technology = "isaac"
     adc_model: str = "bit_cycle"
     resume: bool = False
-    rows: list[dict] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
     reports: dict[str, PowerReport] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -60,18 +61,18 @@ class Results:
         self.settings = json.loads(json.dumps(self.settings))  # as it is read back
         self._parts = None if self.path is None else self.path.with_name(self.path.name + ".parts")
         if self.path is not None and self.resume:
-            self._read()
+            self._read(self.path)
         elif self._parts is not None:
             if processes.rank() == 0:
                 shutil.rmtree(self._parts, ignore_errors=True)
             processes.broadcast(None)  # no one writes before that
 
-    def _read(self) -> None:
+    def _read(self, path: Path) -> None:
         """Takes the rows of the run that is resumed."""
-        if not self.path.is_file():
+        if not path.is_file():
             return
-        read = json.loads(self.path.read_text(encoding="utf-8"))
-        check_same_settings(self.path, read["settings"], self.settings, "file")
+        read = json.loads(path.read_text(encoding="utf-8"))
+        check_same_settings(path, read["settings"], self.settings, "file")
         self.rows = read["results"]
 
     def measure(
@@ -85,7 +86,7 @@ class Results:
             metered: count what its crossbars do.
             exact: what the lossless crossbar found, to count the answers that differ.
         """
-        row: dict = {"network": name}
+        row: dict[str, Any] = {"network": name}
         if metered:
             with PowerMeter(net, histograms=self.adc_model == "sar") as meter:
                 result = self._score(name, net, meter)
@@ -110,7 +111,7 @@ class Results:
         self.add(row)
         return result
 
-    def add(self, row: dict) -> None:
+    def add(self, row: dict[str, Any]) -> None:
         """Adds a row, in the place of one of the same network, and writes all."""
         self.rows = [r for r in self.rows if r["network"] != row["network"]] + [row]
         if self.path is not None and processes.rank() == 0:
@@ -127,10 +128,10 @@ class Results:
             bf16=self.bf16, meter=meter, kept=kept,
         )  # fmt: skip
 
-    def _key(self) -> dict:
+    def _key(self) -> dict[str, Any]:
         return {**self.settings, "processes": processes.world(), "batch_size": self.batch_size}
 
-    def restore(self, name: str, net: nn.Module) -> dict | None:
+    def restore(self, name: str, net: nn.Module) -> dict[str, Any] | None:
         """Gives a network the calibration and ADCs that `keep` kept; None if there are none."""
         file = None if self._parts is None else self._parts / f"{name}.adcs.pt"
         if file is None or not file.is_file():
@@ -139,9 +140,10 @@ class Results:
         if difference(state["key"], self._key()):
             return None
         load_crossbar_states(net, state["states"])
-        return state["found"]
+        found: dict[str, Any] = state["found"]
+        return found
 
-    def keep(self, name: str, net: nn.Module, found: dict) -> None:
+    def keep(self, name: str, net: nn.Module, found: dict[str, Any]) -> None:
         """Keeps a network's calibration and ADCs, and plain values, for `restore`."""
         if self._parts is not None and processes.rank() == 0:
             with replacing(self._parts / f"{name}.adcs.pt") as new:

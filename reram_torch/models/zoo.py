@@ -136,8 +136,6 @@ ZOO: dict[str, Callable[..., nn.Module]] = {
     "resnet32": lambda classes=10: CifarResNet(5, classes),
     "resnet56": lambda classes=10: CifarResNet(9, classes),
 }
-
-
 _CROSSBAR_KEYS = ("_extra_state", "log_input_step", "log_weight_step")
 
 

@@ -10,10 +10,7 @@ from reram_torch.crossbar.geometry import Geometry, ceil_div
 
 # ISAAC's ADC makes eight comparisons for every conversion, with 8 cycles of 8 slices.
 BASELINE_COMPARISONS = 8
-
-
 _BASELINE_SLICES_AND_CYCLES = 8 * 8
-
 
 # What a component can be charged by.
 EVENTS = {

@@ -10,16 +10,12 @@ from reram_torch.power.pictures import draw_layers, draw_share, most_expensive, 
 from reram_torch.power.records import LayerReport, PowerFigures, quantity
 
 _SEARCHES = 6  # pictures of searches at most
-
-
 _MODELS = {
     "bit_cycle": "so much energy for each comparison",
     "sar": "comparator and logic for each comparison, and the charge that the capacitors take "
     "along the path of each search",
     "resolution": "an ADC of so many bits that always finishes, from a survey of published ADCs",
 }
-
-
 _STYLE = """
 :root { color-scheme: light; }
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; margin: 2rem auto;

@@ -15,8 +15,6 @@ from reram_torch.power.records import PowerFigures, quantity
 
 _Part = TypeVar("_Part")
 _OTHERS = (BLUE, GREEN, "#9a4fb0", "#00838f", "#c0392b", "#6d4c41", "#b0a030", "#5d6d9e", "#999999")
-
-
 _FEW = 0.015  # components below this share of the energy are drawn together
 
 

@@ -42,8 +42,6 @@ from reram_torch.nn.statistics import Statistics
 from reram_torch.power.counts import BASELINE_COMPARISONS, baseline_conversions
 
 INPUT_WINDOW = 1.0
-
-
 WEIGHT_WINDOW = 1 / 16
 
 
