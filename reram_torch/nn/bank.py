@@ -43,10 +43,12 @@ class AdcBank:
         self,
         designs: Sequence[AdcDesign],
         edges: Sequence[int] = (0,),
-        index: Sequence[Any] | np.ndarray | None = None,
+        index: Sequence[Any] | np.ndarray | torch.Tensor | None = None,
     ) -> None:
         """Puts designs in place, as `CrossbarLayer.set_adc` says."""
         designs, g = tuple(designs), self._geometry
+        if isinstance(index, torch.Tensor):
+            index = index.tolist()
         if index is None:
             if len(designs) not in (1, g.slices):
                 raise ValueError(

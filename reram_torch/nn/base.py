@@ -52,7 +52,7 @@ class CrossbarLayer(SimulatedLayer):
         designs: Sequence[AdcDesign],
         *,
         edges: Sequence[int] = (0,),
-        index: Sequence[Any] | np.ndarray | None = None,
+        index: Sequence[Any] | np.ndarray | torch.Tensor | None = None,
     ) -> None:
         """Gives the layer its ADCs.
 

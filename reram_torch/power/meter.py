@@ -131,7 +131,8 @@ class PowerMeter(Watcher):
         """Adds what `state_dict` gave to what was counted.
 
         Raises:
-            RuntimeError: it is of other layers, or of other ADCs than these.
+            RuntimeError: it is of other layers, of other ADCs than these, or lacks histograms that
+                this meter keeps.
         """
         unknown = sorted(set(state["layers"]) - set(self._layers))
         if unknown:
@@ -140,6 +141,10 @@ class PowerMeter(Watcher):
             own = zip(counted["adcs"], self._layers[name].bank.tables(), strict=True)
             if not all(torch.equal(a, b.cpu()) for a, b in own):
                 raise RuntimeError(f"counts of other ADCs than those of layer {name!r}")
+            if self._histograms and counted["histogram"] is None:
+                raise RuntimeError(
+                    f"counts of layer {name!r} without histograms, which are kept here"
+                )
         for name, counted in state["layers"].items():
             layer = self._layers[name]
             device = layer.weight.device

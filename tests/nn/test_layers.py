@@ -351,7 +351,7 @@ def test_tables_by_activity_cycle_and_slice():
     exact = rt.UniformSAR(7)
     index = torch.randint(0, 2, (3, 8, 8))
     index[0] = -1
-    layer.set_adc([exact, rt.UniformSAR(8)], edges=(0, 1, 5), index=index.tolist())
+    layer.set_adc([exact, rt.UniformSAR(8)], edges=(0, 1, 5), index=index)
     with rt.PowerMeter(layer) as meter:
         y = layer(x)
     torch.testing.assert_close(y.double(), expected(layer, x), rtol=1e-5, atol=1e-5)

@@ -4,31 +4,40 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+from programs import run_command, script_command
 
 import reram_torch as rt
 from reram_torch._support import processes
 from reram_torch.models.zoo import LeNet5
 
-ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(
     not torch.distributed.is_available(), reason="torch without distributed"
 )
 
 
-def run(script, *arguments, processes=1):
-    start = [sys.executable]
-    if processes > 1:
-        start += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-    result = subprocess.run(
-        [*start, str(ROOT / "scripts" / script), *map(str, arguments)],
-        capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+def run(command, *arguments, processes=1):
+    """A command in this process, or in several as torchrun starts them."""
+    if processes == 1:
+        result = run_command(command, *arguments)
+    else:
+        start = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+        result = subprocess.run(
+            [sys.executable, *start, *script_command(command, *arguments)[1:]],
+            capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
     assert result.returncode == 0, result.stderr
     return result.stdout
+
+
+@pytest.fixture
+def trees(tmp_path):
+    """Trees with few thresholds, which are found in a moment."""
+    search = rt.SearchConfig("search_tree", "slice", reduction=3.0, grid=16)
+    rt.Config(search=search).save(tmp_path / "trees.toml")
+    return tmp_path / "trees.toml"
 
 
 def log_of(folder):
@@ -42,19 +51,19 @@ def test_training_tests_every_image_once(tmp_path):
     """Whether or not the number of images is even."""
     pytest.importorskip("sklearn")
     more = ("--batch-size", 256, "--epochs", 1, "--rate", 0, "--limit", 359)
-    run("train.py", *DIGITS, *more, "--out", tmp_path / "one")
-    run("train.py", *DIGITS, *more, "--out", tmp_path / "two", processes=2)
+    run("train", *DIGITS, *more, "--out", tmp_path / "one")
+    run("train", *DIGITS, *more, "--out", tmp_path / "two", processes=2)
     (one,), (two,) = log_of(tmp_path / "one"), log_of(tmp_path / "two")
     assert one["top1"] == two["top1"]
     assert two["loss"] == pytest.approx(one["loss"], rel=1e-3)  # one of 1,437 images is seen twice
 
 
-def test_an_evaluation_finds_the_same_accuracy_and_counts(tmp_path):
+def test_an_evaluation_finds_the_same_accuracy_and_counts(tmp_path, trees):
     """Ranges, histograms, ADCs, answers, and the counts and histograms of a meter."""
     pytest.importorskip("sklearn")
     options = (
-        "evaluate.py", *DIGITS, "--limit", 101, "--calibration-images", 80, "--batch-size", 16,
-        "--ranges", "percentile", "--config", "twin_range", "search_tree", "--reduction", 3,
+        "evaluate", *DIGITS, "--limit", 101, "--calibration-images", 80, "--batch-size", 16,
+        "--ranges", "percentile", "--config", "twin_range", trees, "--reduction", 3,
         "--adc-model", "sar", "--power", "isaac",
     )  # fmt: skip
     run(*options, "--json", tmp_path / "one.json")
@@ -69,15 +78,15 @@ def test_an_evaluation_finds_the_same_accuracy_and_counts(tmp_path):
     assert one[-1]["images"] == 101
 
 
-def test_fine_tuning_in_two_processes(tmp_path):
+def test_fine_tuning_in_two_processes(tmp_path, trees):
     """ADCs, scales and the penalty's slopes are those of the first process in both."""
     pytest.importorskip("sklearn")
     more = (
-        "--config", "search_tree", "--reduction", 3, "--epochs", 1, "--calibration-images", 64,
+        "--config", trees, "--reduction", 3, "--epochs", 1, "--calibration-images", 64,
         "--learn-scales", "--penalty", 0.1, "--rate", 0,
     )  # fmt: skip
-    run("finetune.py", *DIGITS, *more, "--out", tmp_path / "one")
-    run("finetune.py", *DIGITS, *more, "--out", tmp_path / "two", processes=2)
+    run("finetune", *DIGITS, *more, "--out", tmp_path / "one")
+    run("finetune", *DIGITS, *more, "--out", tmp_path / "two", processes=2)
     one, two = (
         json.loads((tmp_path / n / "results.json").read_text())["results"] for n in ("one", "two")
     )
@@ -116,5 +125,9 @@ def test_a_meter_adds_what_another_counted(calibrated, batches):
     calibrated.conv2.set_adc([rt.UniformSAR(6, 2)])
     with pytest.raises(RuntimeError, match="counts of other ADCs than those of layer 'conv2'"):
         added.load_state_dict(parts[0])
+    with rt.PowerMeter(calibrated) as bare:
+        calibrated(x)
+    with pytest.raises(RuntimeError, match="'conv1' without histograms"):
+        rt.PowerMeter(calibrated, histograms=True).load_state_dict(bare.state_dict())
     with pytest.raises(RuntimeError, match="counts of .*'conv1'.*, which this network has not"):
         rt.PowerMeter(rt.convert(LeNet5().fc3)).load_state_dict(parts[0])
