@@ -9,7 +9,7 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
-from test_data import image_folder
+from images import image_folder
 from torch.utils.data import Subset, TensorDataset
 
 import reram_torch as rt

@@ -98,12 +98,12 @@ def test_a_reduction_is_met_by_trees(small_net, granularity):
 
 
 def test_trees_keep_their_limits(calibrated):
-    found = rt.design_adc(calibrated, "search_tree", reduction=3.0, leaves=6, depth=4, grid=2)
+    found = rt.design_adc(calibrated, "search_tree", reduction=3.0, leaves=6, depth=4, grid=8)
     for designs in found.designs.values():
         for tree in designs:
             assert len(tree.starts) <= 6
             assert max(tree.depths) <= 4
-            assert all(start % 2 == 0 for start in tree.starts[1:])
+            assert all(start % 8 == 0 for start in tree.starts[1:])
     with pytest.raises(ValueError, match=r"is a limit of \['search_tree'\], not of 'uniform'"):
         rt.design_adc(calibrated, "uniform", reduction=3.0, leaves=6)
     with pytest.raises(ValueError, match="no tree of 2 leaves is free of error"):
@@ -167,7 +167,7 @@ def test_of_the_designs_made_the_best_stays(calibrated, monkeypatch):
         return changes[-1]
 
     monkeypatch.setattr("reram_torch.design.designing.output_change", change)
-    found = rt.design_adc(calibrated, "search_tree", reduction=5.0, show_progress=False)
+    found = rt.design_adc(calibrated, "search_tree", reduction=5.0, grid=3, show_progress=False)
     assert len(changes) == 3
     assert len(set(changes)) > 1  # the layers were weighed anew
     assert output_change(calibrated, layers, data) == min(changes)
@@ -226,13 +226,14 @@ def test_no_search_beats_its_bound(small_net):
         adc_bound(rt.convert(nn.Sequential(nn.Linear(4, 2))))
 
 
-def test_what_is_in_place_is_counted_as_the_meter_counts(calibrated, batches):
-    rt.design_adc(calibrated, "search_tree", reduction=3.0, granularity="slice+activity")
-    for layer in rt.crossbar_layers(calibrated).values():
+def test_what_is_in_place_is_counted_as_the_meter_counts(small_net):
+    net = rt.calibrate(rt.convert(small_net, LOW), torch.rand(4, 3, 8, 8), show_progress=False)
+    rt.design_adc(net, "search_tree", reduction=12.0, granularity="slice+activity")
+    for layer in rt.crossbar_layers(net).values():
         layer.bank.correction = None
-    first = adc_bound(calibrated)[0]
-    with rt.PowerMeter(calibrated) as meter:
-        for x in calibrated.calibration.inputs:
-            evaluate(calibrated, [(x, torch.zeros(len(x), dtype=torch.long))])
+    first = adc_bound(net)[0]
+    with rt.PowerMeter(net) as meter:
+        for x in net.calibration.inputs:
+            evaluate(net, [(x, torch.zeros(len(x), dtype=torch.long))])
     counted = meter.report().layers[0]
     assert first.made == pytest.approx(counted.comparisons_per_conversion)
