@@ -138,6 +138,7 @@ def test_names_and_keys_that_are_misspelled_are_refused_alike(tmp_path):
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_with_the_same_settings_only(tmp_path):
     pytest.importorskip("sklearn")
     pytest.importorskip("matplotlib")
@@ -175,6 +176,7 @@ def test_a_sweep_goes_on_with_the_same_settings_only(tmp_path):
     assert "have the same name: results would mix" in twice.stderr
 
 
+@pytest.mark.slow
 def test_benchmark_needs_neither_pictures_nor_torchvision(tmp_path):
     code = (
         "import sys\n"

@@ -15,6 +15,7 @@ from reram_torch.models import zoo
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_an_evaluation(tmp_path):
     pytest.importorskip("torchvision")
     folder = image_folder(tmp_path / "images")
@@ -37,6 +38,7 @@ def test_an_evaluation(tmp_path):
     assert read["results"][3]["images"] == 6  # the others calibrated
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["bit_cycle", "sar"])
 def test_the_power_of_two_designs_side_by_side(tmp_path, model):
     pytest.importorskip("sklearn")
@@ -66,6 +68,7 @@ def test_the_power_of_two_designs_side_by_side(tmp_path, model):
     assert "no technology named 'isac'" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_lossless_search_is_checked_image_by_image():
     pytest.importorskip("sklearn")
     result = run_command(
@@ -83,6 +86,7 @@ def test_a_lossless_search_is_checked_image_by_image():
     assert "one of --reduction, --max-drop and --lossless" in result.stderr
 
 
+@pytest.mark.slow
 def test_the_sweep_resumes(tmp_path):
     pytest.importorskip("matplotlib")
     pytest.importorskip("sklearn")

@@ -7,6 +7,7 @@ import pytest
 from reram_torch.demo import digits
 
 
+@pytest.mark.slow
 def test_the_demo_tells_its_story(tmp_path, capsys):
     for extra in ("sklearn", "matplotlib", "tqdm"):
         pytest.importorskip(extra)

@@ -86,6 +86,7 @@ def test_a_histogram_that_saw_one_value():
             assert found.comparisons[k] == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("design", ["uniform", "twin_range"])
 @pytest.mark.parametrize("granularity", ["layer", "slice"])
 def test_a_reduction_is_met(calibrated, batches, design, granularity):
@@ -107,6 +108,7 @@ def test_a_reduction_is_met(calibrated, batches, design, granularity):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labelled", [True, False])
 def test_a_drop_is_kept_on_the_calibration_data(lenet, batches, labelled):
     data = batches if labelled else [x for x, _ in batches]
@@ -121,6 +123,7 @@ def test_a_drop_is_kept_on_the_calibration_data(lenet, batches, labelled):
     assert strict.reduction <= found.reduction
 
 
+@pytest.mark.slow
 def test_other_data_may_judge_the_drop(calibrated, batches):
     found = rt.design_adc(
         calibrated, "twin_range", max_drop=0.5, batches=batches[:1], show_progress=False

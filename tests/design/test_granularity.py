@@ -51,6 +51,7 @@ def test_lossless_trees_are_lossless(encoded, batches):
     check_lossless(encoded, batches, "search_tree", "slice+activity")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("design", ["intervals", "twin_range"])
 def test_lossless_designs_are_lossless(calibrated, batches, design):
     check_lossless(calibrated, batches, design, "activity")
@@ -82,6 +83,7 @@ def test_finer_tables_and_freer_trees_need_fewer_comparisons(calibrated):
     assert made["uniform", "layer"] < made["intervals", "layer"] <= made["search_tree", "layer"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("granularity", GRANULARITIES)
 def test_a_reduction_is_met_by_trees(small_net, granularity):
     x = torch.rand(4, 3, 8, 8)
@@ -110,6 +112,7 @@ def test_trees_keep_their_limits(calibrated):
         rt.design_adc(calibrated, "search_tree", lossless=True, leaves=2)
 
 
+@pytest.mark.slow
 def test_held_back_batches_judge_the_drop(lenet):
     data = [(torch.rand(4, 1, 32, 32), torch.randint(10, (4,))) for _ in range(4)]
     net = rt.calibrate(rt.convert(lenet), data, show_progress=False)
@@ -158,6 +161,7 @@ def test_effects_of_the_adcs_in_place(lenet, batches):
     assert not any(len(layer.watchers) for layer in layers.values())
 
 
+@pytest.mark.slow
 def test_of_the_designs_made_the_best_stays(calibrated, monkeypatch):
     layers, data = rt.crossbar_layers(calibrated), calibrated.calibration
     changes = []
@@ -180,6 +184,7 @@ def test_of_the_designs_made_the_best_stays(calibrated, monkeypatch):
         torch.testing.assert_close(layer.correction, fold[name], atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_mean_errors_are_folded_into_the_bias(calibrated, batches):
     layer = calibrated.conv2
     x = torch.rand(4, 6, 14, 14)
@@ -226,6 +231,7 @@ def test_no_search_beats_its_bound(small_net):
         adc_bound(rt.convert(nn.Sequential(nn.Linear(4, 2))))
 
 
+@pytest.mark.slow
 def test_what_is_in_place_is_counted_as_the_meter_counts(small_net):
     net = rt.calibrate(rt.convert(small_net, LOW), torch.rand(4, 3, 8, 8), show_progress=False)
     rt.design_adc(net, "search_tree", reduction=12.0, granularity="slice+activity")

@@ -72,6 +72,7 @@ def readme_names():
     return {"model": model, "batches": [(x[k::4], y[k::4]) for k in range(4)], "x": x}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUN)
 @pytest.mark.filterwarnings("default")  # of what the pages use, not of the pages
 def test_the_code_of_a_page_runs(name, tmp_path, monkeypatch, capsys):

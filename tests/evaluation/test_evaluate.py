@@ -138,6 +138,7 @@ def test_results_are_written_after_each_network(calibrated, lenet, images, tmp_p
     assert [p.name for p in path.parent.iterdir()] == ["r.json"]
 
 
+@pytest.mark.slow
 def test_a_stopped_script_resumes(tmp_path):
     pytest.importorskip("sklearn")
 

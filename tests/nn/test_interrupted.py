@@ -80,6 +80,7 @@ def test_an_interrupted_calibration(designed, passes, ranges, learned):
     assert designed.calibration is data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "budget"),
     [

@@ -16,6 +16,7 @@ def outputs(net, x):
     return y, meter.report().total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["offset", "differential"])
 def test_a_saved_network_needs_no_calibration(lenet, batches, tmp_path, encoding):
     config = rt.Config(weights=rt.WeightConfig(encoding=encoding))
@@ -30,6 +31,7 @@ def test_a_saved_network_needs_no_calibration(lenet, batches, tmp_path, encoding
     assert fresh.conv1.adc == net.conv1.adc
 
 
+@pytest.mark.slow
 def test_a_whole_network_can_be_pickled(calibrated, batches):
     x = batches[0][0]
     again = pickle.loads(pickle.dumps(calibrated))
@@ -89,6 +91,7 @@ def test_training_goes_on_from_a_checkpoint(calibrated, batches):
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_threads(calibrated):
     """Nor on two Python threads that use one network at once."""
     rt.design_adc(calibrated, "twin_range", reduction=2.4)

@@ -85,6 +85,7 @@ def test_compiled_network_gives_the_same(calibrated, batches, training):
     torch.testing.assert_close(compiled(x), net(x), rtol=0, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_inductor_gives_the_same(calibrated, batches, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))  # it outlives changes of an op

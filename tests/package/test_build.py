@@ -46,6 +46,7 @@ def symbols(path):
     return {(line.split()[1], line.split(maxsplit=2)[2]) for line in lines if line.strip()}
 
 
+@pytest.mark.slow
 @needs("cmake", "c++", "nm", "objdump")
 def test_the_linker_merges_nothing_across_instruction_sets(plain_build):
     """A function compiled for one must never serve another: no weak symbols, no shared names, and
@@ -134,6 +135,7 @@ def test_a_cuda_compiler_that_fails_leaves_the_cpu_build_alone(tmp_path, script)
     assert_cpu_only(tmp_path / "build", said)
 
 
+@pytest.mark.slow
 @needs("cmake", "c++", "nvcc")
 def test_a_cuda_compiler_that_lacks_an_architecture_leaves_the_cpu_build_alone(tmp_path):
     """One that works, but knows nothing of what the kernels need."""

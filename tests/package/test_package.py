@@ -45,6 +45,7 @@ def test_importing_needs_torch_and_numpy_only():
     assert result.stdout.strip() == "torch.Size([1, 2])"
 
 
+@pytest.mark.slow
 def test_it_tells_what_runs():
     result = python("-m", "reram_torch", RERAM_TORCH_BACKEND="reference")
     assert re.search(r"^reram_torch: +\d", result.stdout, re.M)

@@ -109,6 +109,7 @@ class Links(HTMLParser):
                 self.loaded.append(named[key])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("calibrated_here", [True, False])
 def test_the_page_is_self_contained(calibrated, tmp_path, calibrated_here):
     pytest.importorskip("matplotlib")

@@ -281,6 +281,7 @@ def test_models_need_what_they_price(calibrated, isaac):
         meter.report(bare, adc_model="sar")
 
 
+@pytest.mark.slow
 def test_resolution_prices_smaller_adcs_that_finish(calibrated, isaac):
     x = torch.rand(1, 1, 32, 32)
     sums = metered(calibrated, x).conversions

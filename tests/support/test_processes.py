@@ -47,6 +47,7 @@ def log_of(folder):
 DIGITS = ("--model", "lenet5", "--data", "digits", "--threads", 1)
 
 
+@pytest.mark.slow
 def test_training_tests_every_image_once(tmp_path):
     """Whether or not the number of images is even."""
     pytest.importorskip("sklearn")
@@ -58,6 +59,7 @@ def test_training_tests_every_image_once(tmp_path):
     assert two["loss"] == pytest.approx(one["loss"], rel=1e-3)  # one of 1,437 images is seen twice
 
 
+@pytest.mark.slow
 def test_an_evaluation_finds_the_same_accuracy_and_counts(tmp_path, trees):
     """Ranges, histograms, ADCs, answers, and the counts and histograms of a meter."""
     pytest.importorskip("sklearn")
@@ -78,6 +80,7 @@ def test_an_evaluation_finds_the_same_accuracy_and_counts(tmp_path, trees):
     assert one[-1]["images"] == 101
 
 
+@pytest.mark.slow
 def test_fine_tuning_in_two_processes(tmp_path, trees):
     """ADCs, scales and the penalty's slopes are those of the first process in both."""
     pytest.importorskip("sklearn")

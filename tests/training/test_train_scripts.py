@@ -23,6 +23,7 @@ def scores(folder):
     return [(r["epoch"], r["loss"], r["top1"]) for r in map(json.loads, lines)]
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_result(tmp_path):
     pytest.importorskip("sklearn")
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -46,6 +47,7 @@ def test_a_killed_run_resumes_to_the_same_result(tmp_path):
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
+@pytest.mark.slow
 def test_fine_tuning_through_crossbars(tmp_path):
     pytest.importorskip("sklearn")
     net = zoo.LeNet5()
