@@ -118,19 +118,7 @@ class LayerReport:
 
 @dataclass(frozen=True, eq=False)
 class PowerFigures:
-    """What `PowerMeter` saw, and what it cost.
-
-    Attributes:
-        technology: the energy figures.
-        adc_model: name of the ADC energy model.
-        inferences: network inputs that the counts stand for.
-        layers: one report a layer, in the network's order.
-        total: their sums; its latency is that of one inference through all layers.
-        plain_sar: the total if every sum were converted by a plain SAR ADC of full resolution on
-            the same arrays.
-        configs: the arrays, weights and inputs of each layer's configuration, as plain values.
-        converted: the histogram of each layer, where there is one.
-    """
+    """What a power report holds, and the figures that follow; `PowerReport` says of what."""
 
     technology: Technology
     adc_model: str
