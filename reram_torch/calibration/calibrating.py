@@ -12,6 +12,7 @@ from reram_torch._support import processes
 from reram_torch._support.checks import check_choice
 from reram_torch._support.modules import evaluating, keep_note
 from reram_torch._support.progress import Bar, progress
+from reram_torch.calibration.clipping import warn_of_clipping
 from reram_torch.calibration.held import Batches, collect
 from reram_torch.calibration.histograms import BitLineWatcher
 from reram_torch.calibration.ranges import RangeWatcher
@@ -59,7 +60,7 @@ def calibrate(
         TypeError: a batch is not a floating-point tensor.
 
     Warns:
-        UserWarning: a layer saw no input and stays uncalibrated.
+        UserWarning: a layer saw no input, or the ADC that its configuration names clips sums.
     """
     layers = crossbar_layers(net)
     _check_arguments(ranges, percentile, held_back)
@@ -77,11 +78,17 @@ def calibrate(
     ):  # fmt: skip
         seen = run.kept_ranges() if ranges == "keep" else run.set_ranges(ranges, percentile)
         run.count_sums(seen)
+    keep_note(net, "calibration", data)
+    _warn(layers, seen)
+    return net
+
+
+def _warn(layers: dict[str, CrossbarLayer], seen: list[CrossbarLayer]) -> None:
+    """Warns whoever calls `calibrate` of layers that saw nothing and of ADCs that clip."""
     unseen = [name for name, layer in layers.items() if layer not in seen]
     if unseen:
-        warnings.warn(f"not calibrated, since they saw no input: {unseen}", stacklevel=2)
-    keep_note(net, "calibration", data)
-    return net
+        warnings.warn(f"not calibrated, since they saw no input: {unseen}", stacklevel=3)
+    warn_of_clipping(layers, stacklevel=3)
 
 
 def _check_arguments(ranges: str, percentile: float, held_back: float) -> None:

@@ -121,7 +121,8 @@ def compare(
     results.measure("float", float_net, metered=False)
     verified: dict[rt.Config, Evaluation] = {}
     for name, config in configs.items():
-        net = rt.convert(float_net, config, skip=args.skip, fold_bn=args.fold_bn)
+        start = experiments.before_search(config)
+        net = rt.convert(float_net, start, skip=args.skip, fold_bn=args.fold_bn)
         found = results.restore(name, net)
         if found is None:
             found = design(args, net, config, calibration)
@@ -131,7 +132,7 @@ def compare(
             say(
                 f"{name}: reduction {found['designed_reduction']:.3f} on the calibration data{drop}"
             )
-        plain = dataclasses.replace(config, adc=rt.UniformSAR(), search=None)
+        plain = dataclasses.replace(config, adc=None, search=None)
         if not args.no_verify and plain not in verified:
             verified[plain] = verify(results, net, f" ({name})" if verified else "")
         exact = verified.get(plain)

@@ -88,6 +88,14 @@ def load_configs(names: list[str]) -> dict[str, Config]:
     return found
 
 
+def before_search(config: Config) -> Config:
+    """A configuration as layers are made with it: the ADCs that its search finds replace its own.
+
+    So nothing is said of clipping by an ADC that no result is measured with.
+    """
+    return config if config.search is None else dataclasses.replace(config, adc=None)
+
+
 @plainly
 def recipe_of(args: argparse.Namespace) -> Recipe:
     """The recipe that the options state."""

@@ -44,7 +44,8 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> None
         calibration = experiments.load_calibration(args, device)
         net = experiments.load_network(args, train).to(device)
         teacher = copy.deepcopy(net)
-        net = rt.convert(net, config, skip=args.skip, fold_bn=args.fold_bn)
+        start = experiments.before_search(config)
+        net = rt.convert(net, start, skip=args.skip, fold_bn=args.fold_bn)
         if args.learn_scales:
             rt.calibrate(net, calibration, ranges=args.ranges, shared=True)
             for layer in rt.crossbar_layers(net).values():

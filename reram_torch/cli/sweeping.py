@@ -93,7 +93,7 @@ class Sweep:
 
     def _network(self, config: rt.Config) -> nn.Module:
         """The network on a configuration's crossbars, calibrated."""
-        plain = dataclasses.replace(config, adc=rt.UniformSAR(), search=None)
+        plain = dataclasses.replace(config, adc=None, search=None)
         if self._calibrated is None or self._calibrated[0] != plain:
             self._calibrated = None
             args = self.args

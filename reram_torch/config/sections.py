@@ -11,7 +11,7 @@ from typing import Any
 
 from reram_torch._support.checks import check_choice, check_int
 from reram_torch._support.names import check_keys
-from reram_torch.adc import AdcDesign, UniformSAR
+from reram_torch.adc import AdcDesign
 from reram_torch.adc.base import DESIGNS, MAX_BITS, design_from_dict, design_to_dict
 
 ENCODINGS = ("offset", "differential", "dual")
@@ -171,14 +171,15 @@ class Config:
         crossbar: the arrays.
         weights: bits and encoding of the weights.
         inputs: bits of the activations.
-        adc: the ADC of every layer until `design_adc` chooses others.
+        adc: the ADC of every layer until `design_adc` chooses others; None, a plain SAR that
+            converts every sum: of 8 bits, as ISAAC's, or of as many as the arrays need.
         search: what the scripts let `design_adc` look for, if anything.
     """
 
     crossbar: CrossbarConfig = field(default_factory=CrossbarConfig)
     weights: WeightConfig = field(default_factory=WeightConfig)
     inputs: InputConfig = field(default_factory=InputConfig)
-    adc: AdcDesign = field(default_factory=UniformSAR)
+    adc: AdcDesign | None = None
     search: SearchConfig | None = None
 
     def __post_init__(self) -> None:
@@ -186,8 +187,8 @@ class Config:
             value = getattr(self, name)
             if not isinstance(value, kind) and not (name == "search" and value is None):
                 raise TypeError(f"config.{name} must be a {kind.__name__}, not {value!r}")
-        if not isinstance(self.adc, AdcDesign):
-            raise TypeError(f"config.adc must be an ADC design, not {self.adc!r}")
+        if self.adc is not None and not isinstance(self.adc, AdcDesign):
+            raise TypeError(f"config.adc must be an ADC design or None, not {self.adc!r}")
         bar, signed = self.crossbar, self.weights.encoding == "differential"
         largest = bar.largest_sum
         if largest >= 2 ** (MAX_BITS - signed):
@@ -200,7 +201,8 @@ class Config:
         """Nested plain values, in the order and with the names of the TOML form."""
         always = [name for name in _SECTIONS if name != "search"]
         values = {name: dataclasses.asdict(getattr(self, name)) for name in always}
-        values["adc"] = design_to_dict(self.adc)
+        if self.adc is not None:
+            values["adc"] = design_to_dict(self.adc)
         if self.search is not None:
             search = dataclasses.asdict(self.search)
             default = {f.name: f.default for f in dataclasses.fields(self.search)}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from torch import nn
 
 from reram_torch._support.modules import keep_note, replace_modules
 from reram_torch.config.sections import Config
+from reram_torch.conversion.float_layers import FloatLayer, float_layers, weights_on_crossbars
 from reram_torch.conversion.folding import Fold, fold_batch_norms
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.layers import ReRAMConv2d, ReRAMLinear
@@ -37,6 +38,9 @@ class MappingReport:
         left_alone: layers that could not be converted, with the reason.
         folded: convolutions that took in the batch norm after them, with its name.
         not_folded: batch norms after a convolution that stayed, with the reason.
+        in_float: everything with weights that stays in float: layers of every kind, and parameters
+            of two dimensions or more that a module reads itself.
+        crossbar_weights: how many weights lie on crossbars.
     """
 
     converted: tuple[str, ...]
@@ -44,6 +48,18 @@ class MappingReport:
     left_alone: dict[str, str]
     folded: dict[str, str]
     not_folded: dict[str, str]
+    in_float: dict[str, FloatLayer] = field(default_factory=dict)
+    crossbar_weights: int = 0
+
+    @property
+    def float_weights(self) -> int:
+        """How many weights stay in float; biases and norms are not counted."""
+        return sum(layer.weights for layer in self.in_float.values())
+
+    @property
+    def weights_on_crossbars(self) -> float:
+        """The share of the weights that lies on crossbars."""
+        return self.crossbar_weights / ((self.crossbar_weights + self.float_weights) or 1)
 
 
 def _why_not(module: nn.Module) -> str | None:
@@ -92,8 +108,9 @@ def convert(
     """Swaps the Conv2d and Linear layers of a network for crossbar layers.
 
     Subclasses of the two (attention projections, parametrized layers) and layers whose weight a
-    hook computes are left alone. Modules used in several places stay shared, tied parameters stay
-    tied. What was done is in `net.mapping_report`, and in the log of `reram_torch`.
+    hook computes are left alone, and layers of other kinds stay in float, too. Modules used in
+    several places stay shared, tied parameters stay tied. What was done is in
+    `net.mapping_report`, and in the log of `reram_torch`.
 
     Args:
         model: the float network.
@@ -136,10 +153,25 @@ def convert(
         for name in fold.folded:
             made[id(floats[name])] = _TARGETS[nn.Conv2d](floats[name], config)
     net = replace_modules(net, made)
-    report = MappingReport(tuple(wanted), tuple(skipped), left_alone, fold.folded, fold.not_folded)
+    report = _report(net, wanted, skipped, left_alone, fold)
     keep_note(net, "mapping_report", report)
     _log(report)
     return net
+
+
+def _report(
+    net: nn.Module, wanted: list[str], skipped: list[str], left_alone: dict[str, str], fold: Fold
+) -> MappingReport:
+    """What was done to a network that is converted now."""
+    return MappingReport(
+        tuple(wanted),
+        tuple(skipped),
+        left_alone,
+        fold.folded,
+        fold.not_folded,
+        float_layers(net, {**dict.fromkeys(skipped, "skip names it"), **left_alone}),
+        weights_on_crossbars(net),
+    )
 
 
 def _log(report: MappingReport) -> None:

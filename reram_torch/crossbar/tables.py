@@ -116,6 +116,16 @@ def lossless_adc(geometry: Geometry) -> UniformSAR:
     return UniformSAR(bits=geometry.highest.bit_length())
 
 
+def plain_adc(geometry: Geometry) -> UniformSAR:
+    """The ADC where a configuration names none: ISAAC's 8 bits, or more if the sums need more.
+
+    Arrays that need fewer keep the 8 bits: nothing is saved against the baseline until somebody
+    says so.
+    """
+    baseline, needed = UniformSAR(), lossless_adc(geometry)
+    return needed if needed.bits > baseline.bits else baseline
+
+
 def lossless_tables(geometry: Geometry, device: torch.device | None = None) -> AdcTables:
     """Tables that convert every bit-line sum to itself, and count nothing."""
     g = geometry

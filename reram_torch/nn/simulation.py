@@ -10,7 +10,7 @@ from reram_torch.config.sections import Config
 from reram_torch.crossbar.cells import CrossbarWeights
 from reram_torch.crossbar.geometry import Geometry, sizes
 from reram_torch.crossbar.quantization import InputScale
-from reram_torch.crossbar.tables import AdcTables, lossless_tables
+from reram_torch.crossbar.tables import AdcTables, lossless_tables, plain_adc
 from reram_torch.crossbar.windows import Window
 from reram_torch.nn.bank import AdcBank
 from reram_torch.nn.programmed import ProgrammedWeights
@@ -47,7 +47,8 @@ class SimulatedLayer(nn.Module):
             self.register_parameter(name, None)
         self.quantizer = InputQuantizer(config.inputs.bits)
         self.programmed = ProgrammedWeights(self.geometry, self.groups)
-        self.bank = AdcBank(self.geometry, self.depth, config.adc)
+        adc = plain_adc(self.geometry) if config.adc is None else config.adc
+        self.bank = AdcBank(self.geometry, self.depth, adc)
 
     @property
     def depth(self) -> int:

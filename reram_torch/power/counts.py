@@ -105,6 +105,11 @@ class LayerCounts:
         each = g.conversions_per_cycle(self.depth, 1, self.groups * self.outputs)
         return self.sums // (each * g.cycles * g.slices)
 
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates: K for each position and output."""
+        return self.positions * self.groups * self.outputs * self.depth
+
     # --- the events ---
 
     @property

@@ -13,6 +13,8 @@ from reram_torch._support import processes
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.networks import crossbar_layers
 from reram_torch.nn.watchers import Watcher
+from reram_torch.power.float_macs import FloatMacs
+from reram_torch.power.inferences import InferenceCounter
 from reram_torch.power.pricing import Seen, priced
 from reram_torch.power.reports import PowerReport
 from reram_torch.power.technology import Technology, load_technology
@@ -30,8 +32,8 @@ class PowerMeter(Watcher):
             needs, and which takes longer than the simulation itself.
 
     Attributes:
-        inferences: network inputs seen: the sum of the first dimensions of the first tensor that
-            each call of `net` was given.
+        inferences: network inputs seen, as `reram_torch.power.inferences` tells them: mostly the
+            sum of the first dimensions of the first tensor that each call of `net` was given.
 
     Raises:
         ValueError: there are no crossbar layers.
@@ -47,7 +49,14 @@ class PowerMeter(Watcher):
         self._histograms = histograms
         self._seen: dict[CrossbarLayer, Seen] = {}
         self._hook: RemovableHandle | None = None
-        self.inferences = 0
+        self._inputs = InferenceCounter()
+        self._floats = FloatMacs(net, self._float_called)
+        self._hidden = False  # whether the pass that runs is no inference
+
+    @property
+    def inferences(self) -> int:
+        """Network inputs seen."""
+        return self._inputs.count
 
     def __enter__(self) -> PowerMeter:
         if self._hook is not None:
@@ -55,27 +64,37 @@ class PowerMeter(Watcher):
         for layer in self._layers.values():
             layer.watchers.push(self)
         self._hook = self._net.register_forward_pre_hook(self._count_inputs, with_kwargs=True)
+        self._floats.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._hook is not None:
             self._hook.remove()
         self._hook = None
+        self._floats.stop()
         for layer in self._layers.values():
             layer.watchers.remove(self)
 
     def _count_inputs(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if any(layer.watchers.hidden_from(self) for layer in self._layers.values()):
-            return
-        for value in (*args, *kwargs.values()):
-            if isinstance(value, torch.Tensor):
-                self.inferences += value.shape[0] if value.dim() else 1
-                return
+        self._hidden = self._is_hidden()
+        if not self._hidden:
+            self._inputs.network_called((*args, *kwargs.values()))
+
+    def _is_hidden(self) -> bool:
+        return any(layer.watchers.hidden_from(self) for layer in self._layers.values())
+
+    def _float_called(self, layer: nn.Module, x: Any) -> bool:
+        """Is told of a call of a layer in float, and says whether it counts."""
+        self._hidden = self._hidden and self._is_hidden()
+        if not self._hidden and isinstance(x, torch.Tensor):
+            self._inputs.layer_called(layer, x)
+        return not self._hidden
 
     def count(
         self, layer: CrossbarLayer, x: torch.Tensor, counts: torch.Tensor, drives: torch.Tensor
     ) -> None:
         """Adds a forward pass of a layer."""
+        self._inputs.layer_called(layer, x)
         histogram = None
         if self._histograms:
             with torch.no_grad():
@@ -110,7 +129,8 @@ class PowerMeter(Watcher):
             RuntimeError: the processes' ADCs differ.
         """
         states = processes.gather(self.state_dict())
-        self._seen, self.inferences = {}, 0
+        self._seen, self._inputs = {}, InferenceCounter()
+        self._floats.clear()
         for state in states:
             self.load_state_dict(state)
 
@@ -125,7 +145,12 @@ class PowerMeter(Watcher):
                     "histogram": None if seen.histogram is None else seen.histogram.cpu(),
                     "adcs": [t.cpu() for t in seen.tables],
                 }
-        return {"inferences": self.inferences, "layers": layers}
+        return {
+            "inferences": self._inputs.count,
+            "untold": self._inputs.untold,
+            "float_macs": dict(self._floats.counted),
+            "layers": layers,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Adds what `state_dict` gave to what was counted.
@@ -151,7 +176,9 @@ class PowerMeter(Watcher):
             counts, drives = (counted[key].to(device) for key in ("counts", "drives"))
             histogram = counted["histogram"]
             self._add(layer, counts, drives, None if histogram is None else histogram.to(device))
-        self.inferences += state["inferences"]
+        self._inputs.count += state["inferences"]
+        self._inputs.untold += state.get("untold", 0)
+        self._floats.add(state.get("float_macs", {}))
 
     def report(
         self,
@@ -168,14 +195,20 @@ class PowerMeter(Watcher):
                 along the path of each search; needs `histograms=True`) or `resolution` (a smaller
                 ADC that always finishes).
             inferences: network inputs that the counts stand for, if not `self.inferences`.
+                Without any, the figures of one inference are NaN.
 
         Raises:
             ValueError: an unknown technology or model, numbers that the technology lacks, `sar`
                 without histograms, or `resolution` for a search that stops early.
+
+        Warns:
+            UserWarning: the network was called with nothing that holds a tensor, and `inferences`
+                is not given.
         """
-        inferences = self.inferences if inferences is None else inferences
+        inferences = self._inputs.known(inferences)
         seen = {
             name: (layer, self._seen.get(layer) or Seen.nothing(layer))
             for name, layer in self._layers.items()
         }
-        return priced(seen, load_technology(technology), adc_model, inferences)
+        floats = self._floats.reports()
+        return priced(seen, load_technology(technology), adc_model, inferences, floats)

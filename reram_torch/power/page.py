@@ -56,6 +56,8 @@ def _facts(report: PowerFigures) -> str:
     facts = {
         "fewer A/D operations than ISAAC": f"{report.reduction:.2f}x",
         "A/D operations per bit-line sum": f"{report.comparisons_per_conversion:.3f}",
+        "A/D operations per multiply-accumulate": f"{report.comparisons_per_mac:.3f} "
+        f"({report.conversions_per_mac:.3f} conversions)",
         "less energy in all than a plain SAR ADC": f"{report.energy_reduction:.2f}x",
         "energy per inference": quantity(report.per_inference(total.energy_pj), "pJ"),
         "of it in the ADCs": f"{total.adc_share:.1%} (plain SAR {plain.adc_share:.1%})",
@@ -64,6 +66,8 @@ def _facts(report: PowerFigures) -> str:
         "inferences a second, layers as a pipeline": f"{report.throughput():,.0f}",
         "arrays": f"{total.arrays:,} ({total.utilisation:.0%} of the cells in use)",
     }
+    if report.in_float:
+        facts["of the multiply-accumulates on crossbars"] = report.mac_share()
     if total.area_mm2 is not None:
         facts["area"] = quantity(total.area_mm2, "mm2")
     boxes = (f"<div><b>{escape(v)}</b>{escape(k)}</div>" for k, v in facts.items())
@@ -112,6 +116,25 @@ def _layers(report: PowerFigures) -> str:
     return _table(head, [row(r) for r in (*report.layers, report.total)], total=True)
 
 
+def _in_float(report: PowerFigures) -> str:
+    """What stays in float, with its part of weights and multiply-accumulates."""
+    if not report.in_float:
+        return ""
+    rows = [
+        [name, layer.kind, f"{layer.weights:,}",
+         "not counted" if layer.macs is None else f"{report.per_inference(layer.macs):,.0f}"]
+        for name, layer in report.in_float.items()
+    ]  # fmt: skip
+    rows.append([
+        "on crossbars", "", f"{report.weights:,} ({report.weight_share_on_crossbars:.1%})",
+        f"{report.per_inference(report.macs):,.0f} ({report.mac_share()})",
+    ])  # fmt: skip
+    head = ["in float", "kind", "weights", "multiply-accumulates"]
+    return f"""<h2>Not on crossbars</h2>{_table(head, rows, total=True)}
+<p>Of one inference. Products of two activations are not counted, nor is what a module multiplies
+with parameters of its own.</p>"""
+
+
 def _configurations(report: PowerFigures) -> str:
     """Each distinct configuration once, with the layers that it is of."""
     distinct: dict[str, list[str]] = {}
@@ -153,6 +176,7 @@ thresholds between its levels, and the comparisons that each sum takes.</p>
 with full resolution.</p>
 <h2>Layers</h2>{_layers(report)}
 <p>Counts of all inferences, energy and latency of one.</p>
+{_in_float(report)}
 <h2>Configuration</h2>{_configurations(report)}
 <h2>Technology</h2><pre>{escape(json.dumps(t.to_dict(), indent=2))}</pre>
 </html>

@@ -15,6 +15,7 @@ from reram_torch.nn.base import CrossbarLayer
 from reram_torch.plots.searches import SearchView
 from reram_torch.power.adc_energy import LayerConversions, adc_energy_pj
 from reram_torch.power.counts import LayerCounts
+from reram_torch.power.float_macs import FloatLayerReport
 from reram_torch.power.latency import Latency, layer_latency
 from reram_torch.power.records import LayerReport
 from reram_torch.power.reports import PowerReport
@@ -49,6 +50,7 @@ def priced(
     technology: Technology,
     adc_model: str,
     inferences: int,
+    in_float: dict[str, FloatLayerReport],
 ) -> PowerReport:
     """The report of what layers did, as `PowerMeter.report` says."""
     made = {name: _conversions(*pair) for name, pair in seen.items()}
@@ -68,7 +70,14 @@ def priced(
         _total(plain, made),
         {name: _config(layer) for name, (layer, _) in seen.items()},
         tuple(part for part in shown if part is not None),
+        in_float,
+        sum(weight.numel() for weight in _weights(seen).values()),
     )
+
+
+def _weights(seen: dict[str, tuple[CrossbarLayer, Seen]]) -> dict[int, torch.Tensor]:
+    """The weights on crossbars by identity: a tied one is there once."""
+    return {id(layer.weight): layer.weight for layer, _ in seen.values()}
 
 
 def _config(layer: CrossbarLayer) -> dict[str, Any]:
@@ -114,6 +123,7 @@ def _layer_report(
         _rows(counts.skipped),
         _rows(counts.cell_reads),
         tuple(counts.word_line_drives.tolist()),
+        counts.macs,
     )
 
 
@@ -138,6 +148,7 @@ def _total(
         sum(r.arrays for r in rows),
         sum(c.cells_used for c in counts) / sum(c.cells for c in counts),
         sum(areas) if len(areas) == len(rows) else None,
+        macs=sum(r.macs for r in rows),
     )
 
 

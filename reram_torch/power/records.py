@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from reram_torch.plots.searches import SearchView
+from reram_torch.power.float_macs import FloatLayerReport
 from reram_torch.power.latency import Latency
 from reram_torch.power.technology import Technology
 
@@ -42,6 +43,7 @@ class LayerReport:
         conversions_by: conversions by cycle and slice; `comparisons_by`, `skipped_by`,
             `cell_reads_by`: likewise. Empty in a total.
         word_line_drives_by: pulses by cycle.
+        macs: multiply-accumulates that the arrays stand for.
     """
 
     name: str
@@ -59,6 +61,7 @@ class LayerReport:
     skipped_by: tuple[tuple[int, ...], ...] = ()
     cell_reads_by: tuple[tuple[int, ...], ...] = ()
     word_line_drives_by: tuple[int, ...] = ()
+    macs: int = 0
 
     @property
     def conversions(self) -> int:
@@ -75,6 +78,16 @@ class LayerReport:
         """Mean A/D operations of a bit-line sum, skipped ones included; NaN without any."""
         sums = self.conversions + self.skipped
         return self.comparisons / sums if sums else float("nan")
+
+    @property
+    def comparisons_per_mac(self) -> float:
+        """A/D operations of a multiply-accumulate on crossbars; NaN without any."""
+        return self.comparisons / self.macs if self.macs else float("nan")
+
+    @property
+    def conversions_per_mac(self) -> float:
+        """Conversions of a multiply-accumulate, skipped ones not included; NaN without any."""
+        return self.conversions / self.macs if self.macs else float("nan")
 
     @property
     def reduction(self) -> float:
@@ -104,6 +117,8 @@ class LayerReport:
         plain = {k: v for k, v in vars(self).items() if k != "latency" and v != ()}
         ratios = {
             "comparisons_per_conversion": self.comparisons_per_conversion,
+            "comparisons_per_mac": self.comparisons_per_mac,
+            "conversions_per_mac": self.conversions_per_mac,
             "reduction": self.reduction,
             "energy_pj": self.energy_pj,
             "adc_energy_pj": self.adc_energy_pj,
@@ -128,6 +143,8 @@ class PowerFigures:
     plain_sar: LayerReport
     configs: dict[str, dict[str, Any]]
     converted: tuple[SearchView, ...] = ()
+    in_float: dict[str, FloatLayerReport] = field(default_factory=dict)
+    weights: int = 0
 
     # What is asked for most, without `total`.
 
@@ -145,6 +162,49 @@ class PowerFigures:
     def comparisons_per_conversion(self) -> float:
         """Mean A/D operations of a bit-line sum, skipped ones included."""
         return self.total.comparisons_per_conversion
+
+    @property
+    def comparisons_per_mac(self) -> float:
+        """A/D operations of a multiply-accumulate on crossbars; NaN without any."""
+        return self.total.comparisons_per_mac
+
+    @property
+    def conversions_per_mac(self) -> float:
+        """Conversions of a multiply-accumulate on crossbars, skipped ones not included."""
+        return self.total.conversions_per_mac
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates on crossbars."""
+        return self.total.macs
+
+    @property
+    def float_macs(self) -> int:
+        """Multiply-accumulates of layers in float, of those that can be counted."""
+        return sum(layer.macs or 0 for layer in self.in_float.values())
+
+    @property
+    def uncounted(self) -> tuple[str, ...]:
+        """What stays in float and may multiply, but cannot be counted."""
+        return tuple(name for name, layer in self.in_float.items() if layer.macs is None)
+
+    @property
+    def mac_share_on_crossbars(self) -> float:
+        """The part of the counted multiply-accumulates that is on crossbars; NaN without any."""
+        every = self.macs + self.float_macs
+        return self.macs / every if every else float("nan")
+
+    def mac_share(self) -> str:
+        """The same as people read it: at most so much, where something cannot be counted."""
+        share = self.mac_share_on_crossbars
+        most = "at most " if self.uncounted else ""
+        return "-" if math.isnan(share) else f"{most}{share:.1%}"
+
+    @property
+    def weight_share_on_crossbars(self) -> float:
+        """The part of the weights that lies on crossbars."""
+        every = self.weights + sum(layer.weights for layer in self.in_float.values())
+        return self.weights / every if every else float("nan")
 
     @property
     def reduction(self) -> float:

@@ -15,7 +15,9 @@ from reram_torch.power.pictures import plot_report
 from reram_torch.power.records import LayerReport, PowerFigures, quantity
 
 SCHEMA = "reram_torch.power"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+_IN_FLOAT = 4  # names in a line
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,8 @@ class PowerReport(PowerFigures):
             the same arrays.
         configs: the arrays, weights and inputs of each layer's configuration, as plain values.
         converted: the histogram of each layer, where there is one.
+        in_float: what of the network stays in float, by name.
+        weights: how many weights lie on crossbars.
     """
 
     # --- output ---
@@ -43,14 +47,23 @@ class PowerReport(PowerFigures):
         `adc_model`; `inferences`; `total`, `plain_sar` and each of `layers` with the attributes of
         `LayerReport`, energies in pJ and counts over all inferences, latencies of one inference in
         ns and in comparison periods of an ADC; `throughput_average_per_s` and
-        `throughput_worst_per_s`; `energy_reduction`; and `configs` by layer. Numbers that are not
-        finite are None.
+        `throughput_worst_per_s`; `energy_reduction`; `macs` on crossbars and `float_macs`, of all
+        inferences, and the ratios `mac_share_on_crossbars`, `weight_share_on_crossbars`,
+        `comparisons_per_mac` and `conversions_per_mac`; `in_float`, by name, with `kind`, `weights`
+        and `macs` (None where they cannot be counted); and `configs` by layer. Numbers that are
+        not finite are None.
         """
         numbers = {
             "energy_reduction": self.energy_reduction,
             "energy_pj_per_inference": self.per_inference(self.energy_pj),
             "throughput_average_per_s": self.throughput(),
             "throughput_worst_per_s": self.throughput("worst"),
+            "comparisons_per_mac": self.comparisons_per_mac,
+            "conversions_per_mac": self.conversions_per_mac,
+            "macs": self.macs,
+            "float_macs": self.float_macs,
+            "mac_share_on_crossbars": self.mac_share_on_crossbars,
+            "weight_share_on_crossbars": self.weight_share_on_crossbars,
         }
         return {
             "schema": SCHEMA,
@@ -62,6 +75,7 @@ class PowerReport(PowerFigures):
             "total": self.total.to_dict(),
             "plain_sar": self.plain_sar.to_dict(),
             "layers": [layer.to_dict() for layer in self.layers],
+            "in_float": {name: vars(layer) for name, layer in self.in_float.items()},
             "configs": self.configs,
         }
 
@@ -96,16 +110,17 @@ class PowerReport(PowerFigures):
 
     def layer_table(self) -> str:
         """Counts, energy and latency of every layer as text."""
-        head = "{:24} {:>15} {:>15} {:>6} {:>9} {:>12} {:>5} {:>7} {:>5} {:>10}".format(
-            "layer", "conversions", "comparisons", "each", "reduction", "energy/inf.", "ADC",
-            "arrays", "used", "average",
+        head = "{:24} {:>15} {:>15} {:>6} {:>7} {:>9} {:>12} {:>5} {:>7} {:>5} {:>10}".format(
+            "layer", "conversions", "comparisons", "each", "per MAC", "reduction", "energy/inf.",
+            "ADC", "arrays", "used", "average",
         )  # fmt: skip
         lines = [head]
         for r in (*self.layers, self.total):
             energy = quantity(self.per_inference(r.energy_pj), "pJ")
             lines.append(
                 f"{r.name:24} {r.conversions:15,} {r.comparisons:15,} "
-                f"{r.comparisons_per_conversion:6.2f} {r.reduction:8.2f}x {energy:>12} "
+                f"{r.comparisons_per_conversion:6.2f} {r.comparisons_per_mac:7.3f} "
+                f"{r.reduction:8.2f}x {energy:>12} "
                 f"{r.adc_share:5.0%} {r.arrays:7,} {r.utilisation:5.0%} "
                 f"{quantity(r.latency.average_ns, 'ns'):>10}"
             )
@@ -113,6 +128,17 @@ class PowerReport(PowerFigures):
 
     def __str__(self) -> str:
         return comparison_table({"this design": self}, plain=True)
+
+
+def _comparable(reports: dict[str, PowerReport]) -> PowerReport:
+    """The first of reports, all of one technology and one ADC energy model."""
+    if not reports:
+        raise ValueError("there is no report to compare")
+    first = next(iter(reports.values()))
+    for report in reports.values():
+        if (report.technology, report.adc_model) != (first.technology, first.adc_model):
+            raise ValueError("reports of different technologies or ADC models do not compare")
+    return first
 
 
 _Show: TypeAlias = Callable[[PowerReport, LayerReport], str]  # a cell: a report and its total
@@ -128,12 +154,7 @@ def comparison_table(reports: dict[str, PowerReport], *, plain: bool = False) ->
     Raises:
         ValueError: nothing to compare, or reports of different technologies or models.
     """
-    if not reports:
-        raise ValueError("there is no report to compare")
-    first = next(iter(reports.values()))
-    for report in reports.values():
-        if (report.technology, report.adc_model) != (first.technology, first.adc_model):
-            raise ValueError("reports of different technologies or ADC models do not compare")
+    first = _comparable(reports)
     columns = {name: (r, r.total) for name, r in reports.items()}
     if plain:
         columns = {"plain SAR": (first, first.plain_sar), **columns}
@@ -162,6 +183,8 @@ def comparison_table(reports: dict[str, PowerReport], *, plain: bool = False) ->
         row("total energy", energy(lambda t: t.energy_pj)),
         row("share of the ADCs", lambda _, t: f"{t.adc_share:.1%}"),
         row("comparisons per sum", lambda _, t: f"{t.comparisons_per_conversion:.3f}"),
+        row("comparisons per MAC", lambda _, t: f"{t.comparisons_per_mac:.3f}"),
+        row("conversions per MAC", lambda _, t: f"{t.conversions_per_mac:.3f}"),
         row("reduction, A/D operations", lambda _, t: f"{t.reduction:.2f}x"),
         row("latency, lock step", latency("worst_ns")),
         row("latency, self-timed", latency("average_ns")),
@@ -170,4 +193,18 @@ def comparison_table(reports: dict[str, PowerReport], *, plain: bool = False) ->
         row("arrays", lambda _, t: f"{t.arrays:,}"),
         row("area", lambda _, t: "-" if t.area_mm2 is None else quantity(t.area_mm2, "mm2")),
     ]
+    if any(r.in_float for r in reports.values()):
+        lines += [
+            row("weights on crossbars", lambda r, _: f"{r.weight_share_on_crossbars:.1%}"),
+            row("MACs on crossbars", lambda r, _: r.mac_share()),
+        ]
+    lines += dict.fromkeys(in_float_line(r) for r in reports.values() if r.in_float)
     return "\n".join(lines)
+
+
+def in_float_line(report: PowerFigures) -> str:
+    """What stays in float, the largest first, in a line."""
+    layers = sorted(report.in_float.items(), key=lambda item: -item[1].weights)
+    named = ", ".join(f"{name} ({layer.kind})" for name, layer in layers[:_IN_FLOAT])
+    more = f" and {len(layers) - _IN_FLOAT} more" if len(layers) > _IN_FLOAT else ""
+    return f"in float: {named}{more}"

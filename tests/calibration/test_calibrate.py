@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import reram_torch as rt
+from reram_torch.calibration.clipping import clipped_share
 from reram_torch.crossbar.quantization import (
     InputScale,
     dequantized_input,
@@ -157,3 +158,45 @@ def test_large_arrays_of_multi_bit_cells():
     config = rt.Config(rt.CrossbarConfig(rows=256, cell_bits=4, dac_bits=4))
     net = rt.calibrate(rt.ReRAMLinear(16, 4, config=config), torch.rand(4, 16))
     assert net.statistics.histogram.shape == (2, 2, 256 * 225 + 1)
+
+
+def clipping(adc, *, rows=128, encoding="offset"):
+    net = nn.Sequential(nn.Linear(300, 8), nn.ReLU(), nn.Linear(8, 2)).eval()
+    with torch.no_grad():
+        net[0].weight.abs_()
+    config = rt.Config(rt.CrossbarConfig(rows, cell_bits=4), rt.WeightConfig(8, encoding), adc=adc)
+    return rt.convert(net, config), torch.rand(16, 300) + 0.5
+
+
+def test_a_configured_adc_that_clips_is_warned_of():
+    net, x = clipping(rt.UniformSAR(8))
+    message = (
+        r"clips bit-line sums of 0 \(\d+\.\d\d% of its conversions\): leave adc out .*"
+        r"UniformSAR\(bits=11, step=1\).* or run design_adc"
+    )
+    with pytest.warns(UserWarning, match=message):
+        rt.calibrate(net, x, show_progress=False)
+    layer, bins = net[0], net[0].statistics.histogram.sum((0, 1))
+    assert clipped_share(layer) == pytest.approx(float(bins[256:].sum() / bins.sum()))
+    assert clipped_share(net[2]) == 0  # its sums are small enough
+
+
+@pytest.mark.parametrize("encoding", ["offset", "differential"])
+def test_an_adc_that_converts_what_was_seen_is_not_warned_of(encoding):
+    for adc in (None, rt.UniformSAR(12), rt.UniformSAR(10, 4), rt.TwinRange(0, 4, 8, 1, 3)):
+        if adc is None or adc.kind == "uniform" or encoding == "offset":
+            rt.calibrate(*clipping(adc, encoding=encoding), show_progress=False)
+
+
+def test_an_adc_that_was_designed_is_not_warned_of():
+    net, x = clipping(rt.UniformSAR(8))
+    for layer in rt.crossbar_layers(net).values():
+        layer.set_adc([rt.UniformSAR(6)])  # somebody wants it so
+    rt.calibrate(net, x, show_progress=False)
+
+
+def test_warnings_point_at_who_calibrates():
+    net, x = clipping(rt.UniformSAR(8))
+    with pytest.warns(UserWarning, match="clips") as caught:
+        rt.calibrate(net, x, show_progress=False)
+    assert caught[0].filename == __file__

@@ -22,6 +22,47 @@ def test_the_default_is_the_isaac_baseline():
     assert {"isaac", "twin_range"} <= set(rt.config_names())
 
 
+def test_a_configuration_without_an_adc_takes_what_its_arrays_need(tmp_path):
+    config = rt.Config()
+    assert config.adc is None
+    assert "adc" not in config.to_dict()
+    (tmp_path / "plain.toml").write_text("[crossbar]\ncell_bits = 4\n")
+    config = rt.load_config(tmp_path / "plain.toml")
+    assert config == rt.Config(rt.CrossbarConfig(cell_bits=4))
+    assert rt.ReRAMLinear(300, 2, config=config).adc == (rt.UniformSAR(11),)  # sums up to 1920
+    narrow = dataclasses.replace(config, crossbar=rt.CrossbarConfig())
+    assert rt.ReRAMLinear(300, 2, config=narrow).adc == (rt.UniformSAR(8),)
+
+
+@pytest.mark.parametrize(
+    ("crossbar", "encoding", "bits"),
+    [
+        ({}, "offset", 8),
+        ({"rows": 16}, "offset", 8),  # fewer would do: nothing is saved that nobody asked for
+        ({"rows": 256}, "offset", 9),  # 256 itself is a sum
+        ({"cell_bits": 4}, "dual", 11),
+        ({}, "differential", 9),  # from -128 to 128
+        ({"rows": 127}, "differential", 8),
+        ({"rows": 64, "cell_bits": 2, "dac_bits": 2}, "differential", 11),
+    ],
+)
+def test_the_default_adc_converts_every_sum(crossbar, encoding, bits):
+    config = rt.Config(rt.CrossbarConfig(**crossbar), rt.WeightConfig(encoding=encoding))
+    layer = rt.ReRAMLinear(5, 2, config=config)
+    assert layer.adc == (rt.UniformSAR(bits),)
+    assert f"adc=UniformSAR(bits={bits}, step=1)" in repr(layer)
+    g = layer.geometry
+    assert layer.tables().levels[0].tolist() == list(range(g.lowest, g.highest + 1))
+
+
+def test_a_named_adc_is_kept(tmp_path):
+    config = rt.Config(rt.CrossbarConfig(cell_bits=4), adc=rt.UniformSAR(8))
+    config.save(tmp_path / "eight.toml")
+    assert rt.load_config(tmp_path / "eight.toml") == config
+    assert rt.ReRAMLinear(5, 2, config=config).adc == (rt.UniformSAR(8),)
+    assert dataclasses.replace(config, adc=None) != config
+
+
 def test_replace_works_on_each_part():
     config = rt.Config()
     crossbar = dataclasses.replace(config.crossbar, rows=64)

@@ -326,3 +326,63 @@ def test_construction_under_meta_does_not_spoil_later_layers():
             made.bias.zero_()
         y = rt.calibrate(made, x, show_progress=False)(x)
         torch.testing.assert_close(y, made.to_float()(x), atol=0.1, rtol=0.1)
+
+
+class Everything(nn.Module):
+    """What convert does not take, of every kind."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.line, self.back = nn.Conv1d(2, 3, 5), nn.ConvTranspose2d(2, 3, 4)
+        self.attention = nn.MultiheadAttention(8, 2)
+        self.rnn, self.cell = nn.LSTM(4, 5, bidirectional=True), nn.GRUCell(3, 4)
+        self.table, self.pairs = nn.Embedding(10, 4), nn.Bilinear(2, 3, 4)
+        self.head = nn.Linear(4, 10)
+        self.normal = nn.utils.parametrizations.weight_norm(nn.Linear(4, 6))
+        self.place = nn.Parameter(torch.rand(1, 5, 4))
+        self.norm = nn.LayerNorm((3, 4))
+
+
+def test_what_stays_in_float_is_named_with_its_weights():
+    report = rt.convert(Everything(), skip=["head"]).mapping_report
+    assert {n: (x.kind, x.weights) for n, x in report.in_float.items()} == {
+        "place": ("parameter", 20),
+        "line": ("Conv1d", 30),
+        "back": ("ConvTranspose2d", 96),
+        "attention": ("MultiheadAttention", 192),
+        "attention.out_proj": ("NonDynamicallyQuantizableLinear", 64),
+        "rnn": ("LSTM", 360),
+        "cell": ("GRUCell", 84),
+        "table": ("Embedding", 40),
+        "pairs": ("Bilinear", 24),
+        "head": ("Linear", 40),
+        "normal": ("ParametrizedLinear", 24),
+    }
+    reasons = {name: layer.reason for name, layer in report.in_float.items()}
+    assert reasons["head"] == "skip names it"
+    assert reasons["attention.out_proj"] == report.left_alone["attention.out_proj"]
+    assert reasons["line"] == "convert takes Conv2d and Linear"
+    assert reasons["place"] == "Everything reads it itself"
+    assert report.crossbar_weights == 108
+    assert report.float_weights == 974
+    assert report.weights_on_crossbars == pytest.approx(108 / 1082)
+
+
+def test_weights_that_a_crossbar_layer_shares_are_not_in_float():
+    net = nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 10, bias=False), MyLinear(4, 10))
+    net[1].weight = net[0].weight
+    net[2].weight = net[0].weight
+    report = rt.convert(net).mapping_report
+    assert {n: x.weights for n, x in report.in_float.items()} == {"2": 0}  # it multiplies, though
+    assert (report.crossbar_weights, report.weights_on_crossbars) == (40, 1.0)
+
+
+def test_everything_on_crossbars(lenet):
+    report = rt.convert(lenet).mapping_report
+    assert report.in_float == {}
+    assert report.weights_on_crossbars == 1.0
+
+
+class MyLinear(nn.Linear):
+    pass

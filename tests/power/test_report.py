@@ -31,7 +31,7 @@ def test_json_says_what_it_is(reports, tmp_path):
     report = reports["trees"]
     report.to_json(tmp_path / "r.json")
     read = json.loads((tmp_path / "r.json").read_text())
-    assert (read["schema"], read["version"]) == ("reram_torch.power", 1)
+    assert (read["schema"], read["version"]) == ("reram_torch.power", 2)
     assert read["adc_model"] == "bit_cycle"
     assert read["inferences"] == 2
     assert read["technology"]["name"] == "isaac"
@@ -53,6 +53,8 @@ def test_csv_has_a_row_for_each_layer(reports, tmp_path):
     assert sum(int(r["conversions"]) for r in rows[:-1]) == int(rows[-1]["conversions"])
     assert float(rows[-1]["adc_pj"]) == report.adc_energy_pj
     assert float(rows[-1]["energy_pj"]) == report.energy_pj
+    assert float(rows[-1]["comparisons_per_mac"]) == report.comparisons_per_mac
+    assert float(rows[0]["conversions_per_mac"]) == report.layers[0].conversions_per_mac
     assert not any(v.startswith(("(", "{", "[")) for r in rows for v in r.values())
 
 
@@ -61,6 +63,8 @@ def test_tables_show_components_layers_and_designs(reports):
     for word in ("adc", "dac", "share of the ADCs", "plain SAR", "bit_cycle", "lock step"):
         assert word in text
     assert "conv2" in reports["trees"].layer_table()
+    assert "per MAC" in reports["trees"].layer_table()
+    assert "comparisons per MAC" in text
     both = rt.comparison_table(reports).splitlines()
     assert both[1].split()[-2:] == ["isaac", "trees"]
     assert len({len(line) for line in both[1:]}) == 1  # columns are aligned
