@@ -2,6 +2,7 @@
 
 from reram_torch._support.version import package_version
 from reram_torch.adc import (
+    ActivitySAR,
     AdcDesign,
     Intervals,
     Leaf,
@@ -37,6 +38,7 @@ from reram_torch.power.technology import Technology, load_technology, technology
 __version__ = package_version()
 
 __all__ = [
+    "ActivitySAR",
     "AdcDesign",
     "AdcDesigns",
     "Bound",

@@ -72,6 +72,22 @@ class AdcDesign(ABC):
         del lowest, highest
         return ()
 
+    def by_activity(
+        self, highest: int, each: int
+    ) -> tuple[tuple[int, ...], tuple[AdcDesign, ...]] | None:
+        """The designs that it stands for where it is told how many word-lines are driven, if any.
+
+        Args:
+            highest: the largest bit-line sum of the arrays.
+            each: what a driven word-line adds to a sum at most.
+
+        Returns:
+            the fewest driven word-lines of each bucket, from 0 and 1 on, and a design for each
+            bucket but the first, in which nothing is converted; None for a design that is not told.
+        """
+        del highest, each
+        return None
+
     def payload(self, value: int, comparisons: int) -> int:
         """Of the comparisons of a sum's search, those that come after an interval is found."""
         del value

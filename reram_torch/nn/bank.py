@@ -49,6 +49,12 @@ class AdcBank:
         designs, g = tuple(designs), self._geometry
         if isinstance(index, torch.Tensor):
             index = index.tolist()
+        if index is None and len(designs) == 1 and tuple(edges) == (0,):
+            told = designs[0].by_activity(g.highest, g.largest_sum(1))
+            if told is not None:
+                edges, designs = told
+                buckets = np.arange(len(edges))[:, None, None] - 1  # nothing driven: not converted
+                index = np.broadcast_to(buckets, (len(edges), g.cycles, g.slices))
         if index is None:
             if len(designs) not in (1, g.slices):
                 raise ValueError(
