@@ -133,7 +133,7 @@ class Sweep:
         for what, made in (("entropy", total.given), ("lossless tree", total.lossless)):
             self._keep(
                 config="bound", encoding=config.weights.encoding, budget=what,
-                reduction=f"{8 / made:.4f}", comparisons_per_sum=f"{made:.4f}",
+                reduction=f"{total.baseline / made:.4f}", comparisons_per_sum=f"{made:.4f}",
             )  # fmt: skip
 
     def _keep(self, **values: object) -> None:

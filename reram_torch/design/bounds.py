@@ -13,6 +13,7 @@ from reram_torch.design.loads import layer_loads
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.networks import crossbar_layers
 from reram_torch.nn.statistics import Statistics
+from reram_torch.power.counts import BASELINE_COMPARISONS, baseline_conversions
 
 _FINEST = "cycle+slice+activity"
 _HALVINGS = 30
@@ -25,6 +26,7 @@ class Bound:
     Attributes:
         name: qualified name of the layer, or `total`.
         sums: bit-line sums of the calibration data.
+        baseline: comparisons of the ISAAC baseline on the same data.
         made: comparisons of the ADCs in place.
         error: their squared error over the layer's signal (not of the total).
         entropy: of the sums, bits: no lossless search that knows nothing else needs fewer.
@@ -35,6 +37,7 @@ class Bound:
 
     name: str
     sums: int
+    baseline: float
     made: float
     error: float
     entropy: float
@@ -65,7 +68,7 @@ def adc_bound(net: nn.Module) -> list[Bound]:
     sums = sum(b.sums for b in found)
     means = {
         key: sum(getattr(b, key) * b.sums for b in found) / sums
-        for key in ("made", "entropy", "given", "lossless", "optimal")
+        for key in ("baseline", "made", "entropy", "given", "lossless", "optimal")
     }
     return [*found, Bound("total", sums, error=float("nan"), **means)]
 
@@ -92,9 +95,11 @@ def _layer_bound(name: str, layer: CrossbarLayer, statistics: Statistics) -> Bou
     # Error and comparisons are those of this layer alone: its price needs no sensitivity.
     search = LayerDesigner(layer, SearchConfig("search_tree", _FINEST, lossless=True), 1.0)
     lossless = search.at(0.0).comparisons
+    conversions = baseline_conversions(layer.geometry, layer.depth, int(sums))
+    baseline = conversions * BASELINE_COMPARISONS
     driven = seen[1:]  # the first bucket is that of no driven word-line
     return Bound(
-        name, int(sums), made / sums, error, _entropy(seen.sum((0, 1, 2))[None]) / sums,
+        name, int(sums), baseline / sums, made / sums, error, _entropy(seen.sum((0, 1, 2))[None]) / sums,
         _entropy(driven.reshape(-1, seen.shape[-1])) / sums, lossless / sums,
         _same_error(search, error, sums) / sums,
     )  # fmt: skip

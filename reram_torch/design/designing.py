@@ -157,7 +157,7 @@ class _Problem:
             weights = dict.fromkeys(self.layers, 1.0)
         self.searches = {n: LayerDesigner(m, search, weights[n]) for n, m in self.layers.items()}
         conversions = sum(
-            baseline_conversions(m.geometry, int(seen[n].by_activity.sum()))
+            baseline_conversions(m.geometry, m.depth, int(seen[n].by_activity.sum()))
             for n, m in self.layers.items()
         )
         self.baseline = conversions * BASELINE_COMPARISONS

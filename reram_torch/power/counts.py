@@ -11,6 +11,7 @@ from reram_torch.crossbar.geometry import Geometry, ceil_div
 # ISAAC's ADC makes eight comparisons for every conversion, with 8 cycles of 8 slices.
 BASELINE_COMPARISONS = 8
 _BASELINE_SLICES_AND_CYCLES = 8 * 8
+_BASELINE_ROWS = 128
 
 # What a component can be charged by.
 EVENTS = {
@@ -27,14 +28,19 @@ EVENTS = {
 }
 
 
-def baseline_conversions(geometry: Geometry, sums: int) -> int:
+def baseline_conversions(geometry: Geometry, depth: int, sums: int) -> int:
     """Conversions that the ISAAC baseline would have made where this geometry had `sums`.
 
-    The baseline is the same network, array height and batch with offset encoding, 1-bit cells and
-    DACs, 8-bit weights and inputs.
+    The baseline is the same network and batch on arrays of 128 word-lines, with offset encoding,
+    1-bit cells and DACs, 8-bit weights and inputs, whatever the arrays in use.
+
+    Args:
+        geometry: of the layer.
+        depth: K.
+        sums: bit-line sums, converted or skipped.
     """
-    own = geometry.cycles * geometry.slices * len(geometry.signs)
-    return sums // own * _BASELINE_SLICES_AND_CYCLES
+    own = geometry.cycles * geometry.slices * geometry.conversions_per_cycle(depth, 1, 1)
+    return sums // own * _BASELINE_SLICES_AND_CYCLES * ceil_div(depth, _BASELINE_ROWS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +126,7 @@ class LayerCounts:
     @property
     def baseline_comparisons(self) -> int:
         """A/D operations of the ISAAC baseline."""
-        return baseline_conversions(self.geometry, self.sums) * BASELINE_COMPARISONS
+        return baseline_conversions(self.geometry, self.depth, self.sums) * BASELINE_COMPARISONS
 
     @property
     def word_line_drives(self) -> np.ndarray:

@@ -315,7 +315,7 @@ class _Call(NamedTuple):
             image = x.shape[-2] * x.shape[-1]
             positions, share = pixels // image * windows, windows / image
         sums = g.conversions_per_cycle(layer.depth, positions, outputs) * g.cycles * g.slices
-        baseline = baseline_conversions(g, sums) * BASELINE_COMPARISONS
+        baseline = baseline_conversions(g, layer.depth, sums) * BASELINE_COMPARISONS
         groups = layer.groups
         scale, weight_scale = layer.input_scale, layer.encoded().scale
         return cls(g, groups, channels, scale, weight_scale, share, baseline)

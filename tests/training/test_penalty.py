@@ -3,6 +3,8 @@
 import copy
 import itertools
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -54,8 +56,9 @@ def brute_force(layer, u, q, slopes):
     for i, j, _, _, part in reference.bit_line_sums(u, q, layer.geometry):
         total += float(slopes[i, j] * part.abs().sum())
         sums += part.numel()
-    own = layer.geometry.cycles * layer.geometry.slices * len(layer.geometry.signs)
-    return total / (sums / own * 64 * 8)
+    g, depth = layer.geometry, u.shape[-1]
+    own = g.cycles * g.slices * len(g.signs) * g.tiles(depth)
+    return total / (sums / own * 64 * 8 * math.ceil(depth / 128))
 
 
 problems = st.fixed_dictionaries(
