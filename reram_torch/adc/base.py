@@ -212,8 +212,7 @@ def sum_bits(lowest: int, highest: int) -> int:
     return max(int(highest - lowest).bit_length(), 1)
 
 
-def full_bits(lowest: int, highest: int) -> int:
-    """Bits of the smallest plain ADC with step 1 that reaches every sum."""
-    if lowest < 0:
-        return int(highest).bit_length() + 1
-    return max(int(highest).bit_length(), 1)
+def full_bits(lowest: int, highest: int, step: int = 1) -> int:
+    """Bits of the smallest plain ADC of this step that has the nearest level of every sum."""
+    code = (int(highest) + step // 2) // step
+    return code.bit_length() + 1 if lowest < 0 else max(code.bit_length(), 1)

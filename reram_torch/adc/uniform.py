@@ -41,7 +41,11 @@ class UniformSAR(AdcDesign):
     @classmethod
     def candidates(cls, lowest: int, highest: int) -> list[AdcDesign]:
         """Every number of bits and step that is not finer than the sums ask for."""
-        full = full_bits(lowest, highest)
+        steps = [1 << shift for shift in range(full_bits(lowest, highest))]
+        most = {step: full_bits(lowest, highest, step) for step in steps}
         return [
-            cls(bits, 1 << shift) for bits in range(1, full + 1) for shift in range(full - bits + 1)
+            cls(bits, step)
+            for bits in range(1, most[1] + 1)
+            for step in steps
+            if bits <= most[step]
         ]

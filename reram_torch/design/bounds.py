@@ -99,7 +99,8 @@ def _layer_bound(name: str, layer: CrossbarLayer, statistics: Statistics) -> Bou
     baseline = conversions * BASELINE_COMPARISONS
     driven = seen[1:]  # the first bucket is that of no driven word-line
     return Bound(
-        name, int(sums), baseline / sums, made / sums, error, _entropy(seen.sum((0, 1, 2))[None]) / sums,
+        name, int(sums), baseline / sums, made / sums, error,
+        _entropy(seen.sum((0, 1, 2))[None]) / sums,
         _entropy(driven.reshape(-1, seen.shape[-1])) / sums, lossless / sums,
         _same_error(search, error, sums) / sums,
     )  # fmt: skip

@@ -35,7 +35,7 @@ def twin_range_offer(load: Load) -> Offer:
     below = _sums(load.counts)[0]
     coarse: dict[tuple[int, int], np.ndarray] = {}
     for shift in range(full + 1):
-        for n2 in range(1, max(full - shift, 1) + 1):
+        for n2 in range(1, full_bits(lowest, int(values[-1]), 1 << shift) + 1):
             off = _distance(values, _grid_start(values, n2, 1 << shift), 1 << shift, 1 << n2)
             coarse[shift, n2] = _sums(load.square * off**2, load.mean * off)
     parameters, comparisons, errors = [], [], []

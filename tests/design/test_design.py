@@ -9,7 +9,7 @@ from problems import examples
 from torch import nn
 
 import reram_torch as rt
-from reram_torch.adc.base import compile_tables
+from reram_torch.adc.base import compile_tables, full_bits
 from reram_torch.design.candidates import Choices, Load, choose
 from reram_torch.design.designers import choices_of
 
@@ -65,6 +65,26 @@ def test_no_twin_range_is_better_than_the_one_chosen(load, price):
                         made, square, mean = measure(design, load)
                         best = min(best, (square + mean**2 + price * made, str(design)))
     assert chosen <= best[0] * (1 + 1e-9) + 1e-9, f"{best[1]} beats {found.designs[k]}"
+
+
+@pytest.mark.parametrize("lowest", [0, -12])
+def test_the_level_above_the_largest_sum_is_offered(lowest):
+    """Sums of 12 go to 16 with a step of 8, which takes a bit more than reaching 12 from below.
+
+    Found by trying all: a mean error may cost more than that comparison.
+    """
+    counts = np.zeros(13 - lowest)
+    counts[-1] = 9.0
+    load = Load(lowest, counts, counts, counts)
+    for kind in ("uniform", "twin_range"):
+        levels = [
+            int(compile_tables(d, lowest, 12).level[-1]) for d in choices_of(kind, load).designs
+        ]
+        assert 12 in levels
+    steps = {d.step: d for d in rt.UniformSAR.candidates(lowest, 12)}  # the last has most bits
+    assert compile_tables(steps[8], lowest, 12).level[-1] == 16
+    assert full_bits(lowest, 12, 8) == (3 if lowest else 2)
+    assert [full_bits(0, 128, 1 << k) for k in range(9)] == [8, 7, 6, 5, 4, 3, 2, 1, 1]
 
 
 def test_mean_errors_of_the_tables_of_a_layer_cancel():
