@@ -145,7 +145,7 @@ def test_a_sweep_goes_on_with_the_same_settings_only(tmp_path):
     path, mine = tmp_path / "sweep.csv", tmp_path / "mine.toml"
     sweep = ("sweep", *DIGITS, "--batch-size", 40, "--limit", 40, "--calibration-images", 64)
     sweep += ("--csv", path, "--configs")
-    text = "[crossbar]\nrows = 8\n[search]\ndesign = 'twin_range'\nreduction = 2\n"
+    text = "[crossbar]\nrows = 64\n[search]\ndesign = 'twin_range'\nreduction = 2\n"
     mine.write_text(text)
     first = run_command(*sweep, mine, "--reductions", 2, "--bound")
     assert first.returncode == 0, first.stderr
@@ -169,7 +169,7 @@ def test_a_sweep_goes_on_with_the_same_settings_only(tmp_path):
     refused = run_command(*sweep, other, "--reductions", 2, "--seed", 1)
     assert refused.returncode == 1
     assert f"{path} was made with seed='0', not '1': resume with the same" in refused.stderr
-    mine.write_text(text.replace("8", "16"))
+    mine.write_text(text.replace("64", "32"))
     refused = run_command(*sweep, mine, "--reductions", 2)
     assert "was made with config mine=" in refused.stderr
     twice = run_command(*sweep, "twin_range", "twin_range", "--reductions", 2)
