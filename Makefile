@@ -43,8 +43,9 @@ sanitize: $(SETUP)
 	cmake -S csrc -B $(SANITIZE) -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS=-O1 -DRERAM_SANITIZE=ON
 	cmake --build $(SANITIZE)
 	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libstdc++.so)" \
-	ASAN_OPTIONS=detect_leaks=0 RERAM_TORCH_FEWER=6 RERAM_TORCH_LIBRARY=$(SANITIZE)/libreram_crossbar.so \
-	$(BIN)/python -m pytest tests/ops/test_contract.py tests/ops/test_forward.py tests/native
+	ASAN_OPTIONS=detect_leaks=0 OMP_NUM_THREADS=1 RERAM_TORCH_FEWER=6 RERAM_TORCH_LIBRARY=$(SANITIZE)/libreram_crossbar.so \
+	$(BIN)/python -m pytest tests/ops/test_contract.py tests/ops/test_forward.py \
+	tests/native/test_native.py
 
 # One wheel for every Python and torch, tagged with the oldest Linux that it runs on, and the sources
 # that it was built from.
