@@ -20,6 +20,7 @@ from reram_torch.native.library import NativeError, check_version, find_library
 from reram_torch.native.structures import (
     ISAS,
     Arrays,
+    Counted,
     Input,
     Layer,
     Problem,
@@ -38,7 +39,6 @@ _ERRORS = {
     4: "out of memory",
 }
 _OVERFLOW, _NOT_FINITE = 3, 5
-Counted = tuple[torch.Tensor, torch.Tensor]
 
 
 @cache
@@ -102,9 +102,11 @@ def _run(tables: int = 1, buckets: int = 1) -> Run:
     return Run(tables, buckets, isa(), torch.get_num_threads())
 
 
-def _check(status: int, depth: int = 0) -> None:
+def _check(status: int, problem: Problem) -> None:
     if status == _OVERFLOW:
-        raise ValueError(f"a reduction over {depth} inputs could overflow the 32-bit accumulator")
+        raise ValueError(
+            f"a reduction over {depth_of(problem)} inputs could overflow the 32-bit accumulator"
+        )
     if status:
         raise NativeError(f"native crossbar kernel: {_ERRORS.get(status, f'error {status}')}")
 
@@ -132,7 +134,7 @@ def crossbar(
     status = library().reram_crossbar(
         problem, *addresses("cpu", u, cells, *tables, acc), *_counters(counted)
     )
-    _check(status, depth_of(problem))
+    _check(status, problem)
 
 
 def forward(
@@ -175,7 +177,7 @@ def forward(
     status = library().reram_forward(problem, layer, *at, biased, to, *_counters(counted))
     if status == _NOT_FINITE:
         check_finite("input", x)
-    _check(status, depth_of(problem))
+    _check(status, problem)
 
 
 def histogram(
@@ -189,14 +191,14 @@ def histogram(
     """Adds how often each bit-line sum of input codes occurs to `bins`, int64 (B, I, J, V)."""
     cells, edges = cells.contiguous(), edges.contiguous()
     problem = code_problem(arrays, u, outputs, _run(buckets=len(edges)))
-    _check(library().reram_histogram(problem, *addresses("cpu", u, cells, edges, bins)))
+    _check(library().reram_histogram(problem, *addresses("cpu", u, cells, edges, bins)), problem)
 
 
 def program(arrays: Arrays, codes: torch.Tensor, cells: torch.Tensor) -> None:
     """Writes weight codes, int8 (G, N, K), to the bits of their cells."""
     codes = codes.contiguous()
     problem = programming_problem(arrays, codes)
-    _check(library().reram_program(problem, *addresses("cpu", codes, cells)))
+    _check(library().reram_program(problem, *addresses("cpu", codes, cells)), problem)
 
 
 def fingerprint(tensor: torch.Tensor) -> int:

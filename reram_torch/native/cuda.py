@@ -17,10 +17,10 @@ from typing import Any
 import torch
 
 from reram_torch._support.checks import check_choice
-from reram_torch.native.cpu import Counted
 from reram_torch.native.library import NativeError, check_version, find_library
 from reram_torch.native.structures import (
     Arrays,
+    Counted,
     Problem,
     Run,
     addresses,

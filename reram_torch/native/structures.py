@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 import torch
 
 ISAS = ("portable", "avx2", "avx512")
+Counted = tuple[torch.Tensor, torch.Tensor]  # counts (2, I, J) and drives (I,) to add to
 
 
 class Arrays(Protocol):

@@ -13,11 +13,11 @@ from reram_torch.crossbar.geometry import Geometry, sizes
 from reram_torch.crossbar.quantization import weight_codes, weight_scale
 from reram_torch.crossbar.tables import check_table_shapes, check_tables, no_counts
 from reram_torch.native import cpu, cuda
+from reram_torch.native.structures import Counted
 from reram_torch.ops import reference
 from reram_torch.ops.arguments import ArrayArguments
 from reram_torch.ops.backends import use_native
 
-Counted = tuple[torch.Tensor, torch.Tensor]
 Results = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
