@@ -36,6 +36,7 @@ def test_every_command_has_help(name):
     assert found.stdout == parser_of([name]).format_help()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_scripts_are_the_same_programs(name):
     found, command = run_script(name, "--help"), run_command(name, "--help")

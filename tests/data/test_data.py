@@ -79,6 +79,7 @@ def test_a_split_shares_nothing():
         sets.split(range(20), 20)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data are not there")
 def test_resnet20_on_real_images():

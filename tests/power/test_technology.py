@@ -238,6 +238,7 @@ def measured(net, x):
     return meter
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("design", ["uniform", "search_tree"])
 @pytest.mark.parametrize("encoding", ["offset", "differential", "dual"])
 def test_sar_is_the_sum_over_every_conversion(design, encoding, isaac):

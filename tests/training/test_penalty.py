@@ -123,6 +123,7 @@ def lines(layer):
         yield i, j, np.polyfit(x, c.ravel(), 1, w=weight)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("granularity", ["slice", "slice+activity"])
 def test_slopes_are_those_of_least_squares_lines(encoding, granularity):
