@@ -47,7 +47,7 @@ def house(tmp_path):
     [
         ("crossbar/geometry.py", "from reram_torch.nn.base import CrossbarLayer", "Floors import"),
         ("adc/trees.py", "from reram_torch.data import sets", "Floors import"),
-        ("native/cpu.py", "from reram_torch.native import cuda", "No package has a cycle"),
+        ("native/library.py", "from reram_torch.native import cpu", "No package has a cycle"),
         ("nn/bank.py", "torch.library.define('x::y', '() -> ()')", "Only ops registers"),
         ("nn/bank.py", "import ctypes", "Only native knows"),
         ("training/recipe.py", "print('done')", "Nothing below the command line"),
