@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from reram_torch._support.checks import check_int
-from reram_torch.adc.base import MAX_BITS, AdcDesign, full_bits, register_adc
+from reram_torch.adc.base import MAX_BITS, AdcDesign, Words, full_bits, register_adc
 from reram_torch.adc.trees import Tree, balanced, grid_levels
 
 
@@ -36,6 +36,11 @@ class ActivitySAR(AdcDesign):
         """The search tree of a plain SAR that reaches `largest`, for sums within it."""
         most = self.largest or highest
         return balanced(grid_levels(full_bits(-most if lowest < 0 else 0, most), 1, lowest))
+
+    def words(self, lowest: int, highest: int) -> Words:
+        """None: the counter of driven word-lines says all."""
+        del lowest, highest
+        return Words(0, 0)
 
     def by_activity(
         self, highest: int, each: int

@@ -38,6 +38,18 @@ class Storage(NamedTuple):
     decoder_bits: int
 
 
+class Words(NamedTuple):
+    """What a programmable ADC of a kind loads before it searches by a design.
+
+    Attributes:
+        count: words.
+        bits: of each.
+    """
+
+    count: int
+    bits: int
+
+
 class Shown(NamedTuple):
     """What a picture of a design points out: a name for the sums from `first` up to `end`."""
 
@@ -103,6 +115,20 @@ class AdcDesign(ABC):
         """
         del lowest, highest, codes
         return Storage(0, 0, 0)
+
+    def words(self, lowest: int, highest: int) -> Words:
+        """What is loaded to search sums from `lowest` to `highest`: by default what is stored.
+
+        One word holds all parameters, unless a design says otherwise.
+        """
+        codes = len(np.unique(compile_tables(self, lowest, highest).level))
+        stored = self.storage(lowest, highest, codes)
+        return Words(1, max(stored.table_bits + stored.decoder_bits, 1))
+
+    @property
+    def controller(self) -> str:
+        """The kind of controller that a technology prices."""
+        return self.kind
 
     @property
     def shown(self) -> Shown | None:
@@ -205,6 +231,11 @@ def check_integers(where: str, **values: Any) -> tuple[tuple[int, ...], ...]:
         for number in numbers:
             check_int(f"{where}.{name}", number, -(1 << MAX_BITS), 1 << MAX_BITS)
     return tuple(tuple(map(int, numbers)) for numbers in values.values())
+
+
+def node_bits(lowest: int, highest: int) -> int:
+    """Bits of a word of a detection node: a threshold, and two links of six bits."""
+    return sum_bits(lowest, highest) + 12
 
 
 def sum_bits(lowest: int, highest: int) -> int:

@@ -12,9 +12,11 @@ from reram_torch.adc.base import (
     MAX_BITS,
     AdcDesign,
     Storage,
+    Words,
     check_integers,
     check_starts,
     check_step,
+    node_bits,
     register_adc,
     sum_bits,
 )
@@ -87,3 +89,8 @@ class Intervals(AdcDesign):
             (n - 1) * (width + 2 * successor) * (n > 1),
             n * (width + 2 * width.bit_length()),
         )
+
+    def words(self, lowest: int, highest: int) -> Words:
+        """One for each node of the detection tree and for each interval that has bit cycles."""
+        runs = sum(bits > 0 for bits in self.bits)
+        return Words(max(len(self.starts) - 1 + runs, 1), node_bits(lowest, highest))

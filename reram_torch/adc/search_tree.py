@@ -8,8 +8,10 @@ from typing import ClassVar
 from reram_torch.adc.base import (
     AdcDesign,
     Storage,
+    Words,
     check_integers,
     check_starts,
+    node_bits,
     register_adc,
     sum_bits,
 )
@@ -61,3 +63,7 @@ class SearchTree(AdcDesign):
         nodes, width = codes - 1, sum_bits(lowest, highest)
         successor = max(nodes + codes - 1, 1).bit_length()
         return Storage(nodes, nodes * (width + 2 * successor), codes * width)
+
+    def words(self, lowest: int, highest: int) -> Words:
+        """One for each node."""
+        return Words(max(len(self.starts) - 1, 1), node_bits(lowest, highest))

@@ -11,6 +11,7 @@ from reram_torch.adc.base import (
     AdcDesign,
     Shown,
     Storage,
+    Words,
     check_step,
     register_adc,
     sum_bits,
@@ -89,6 +90,11 @@ class TwinRange(AdcDesign):
         width, shift = sum_bits(lowest, highest), sum_bits(lowest, highest).bit_length()
         bounds = int(self.bias > lowest) + int(self.end <= highest)
         return Storage(bounds, bounds * width, width + 4 * shift)
+
+    def words(self, lowest: int, highest: int) -> Words:
+        """One: where R1 begins, both numbers of bit cycles and both steps."""
+        width = sum_bits(lowest, highest)
+        return Words(1, width + 4 * width.bit_length())
 
     @property
     def shown(self) -> Shown:

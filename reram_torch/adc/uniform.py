@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from reram_torch._support.checks import check_int
-from reram_torch.adc.base import MAX_BITS, AdcDesign, check_step, full_bits, register_adc
+from reram_torch.adc.base import (
+    MAX_BITS,
+    AdcDesign,
+    Words,
+    check_step,
+    full_bits,
+    register_adc,
+)
 from reram_torch.adc.trees import Tree, balanced, grid_levels
 
 
@@ -37,6 +44,10 @@ class UniformSAR(AdcDesign):
         """The search tree for sums from `lowest` to `highest`."""
         del highest
         return balanced(grid_levels(self.bits, self.step, lowest))
+
+    def words(self, lowest: int, highest: int) -> Words:
+        """One: the bits and the step of a programmable SAR."""
+        return Words(1, 2 * max((full_bits(lowest, highest) - 1).bit_length(), 1))
 
     @classmethod
     def candidates(cls, lowest: int, highest: int) -> list[AdcDesign]:

@@ -1,0 +1,198 @@
+"""What a technology says of ADCs: timing, energy models, controllers, table memory."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from reram_torch._support.checks import check_choice
+from reram_torch.power.sections import check_number, check_numbers, check_variants, varied
+from reram_torch.power.switching import SWITCHINGS
+
+_Values = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class BitCycle:
+    """An ADC whose energy is in proportion to its comparisons.
+
+    Args:
+        comparison_pj: of one comparison: comparator, capacitors, and a plain SAR's logic as far as
+            `Controllers.included_pj` says, pJ.
+        conversion_pj: of a conversion that starts besides: sampling, reset, pJ.
+        source: where the numbers come from.
+        low, high: other values of these numbers that the literature allows.
+    """
+
+    comparison_pj: float
+    conversion_pj: float
+    source: str
+    low: _Values = field(default_factory=dict)
+    high: _Values = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_numbers("adc.bit_cycle", self, zero=("conversion_pj",))
+        check_variants("adc.bit_cycle", self)
+
+
+@dataclass(frozen=True)
+class Sar:
+    """A SAR ADC whose capacitors are simulated along the path of each search.
+
+    Args:
+        switching: `conventional`, `monotonic` or `vcm` (see `reram_torch.switching`).
+        unit_capacitor_ff: the smallest capacitor, fF.
+        reference_v: Vref, V.
+        comparator_pj: the comparator in one comparison, pJ.
+        logic_pj: a plain SAR's logic in one comparison, pJ.
+        conversion_pj: of a conversion that starts besides, pJ.
+        source: where the numbers come from.
+        low, high: other values of these numbers that the literature allows.
+    """
+
+    switching: str
+    unit_capacitor_ff: float
+    reference_v: float
+    comparator_pj: float
+    logic_pj: float
+    conversion_pj: float
+    source: str
+    low: _Values = field(default_factory=dict)
+    high: _Values = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_choice("adc.sar.switching", self.switching, SWITCHINGS)
+        check_numbers("adc.sar", self, zero=("comparator_pj", "logic_pj", "conversion_pj"))
+        check_variants("adc.sar", self)
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """A survey's price of an ADC of so many bits that always finishes.
+
+    Args:
+        sample_rate_hz: conversions a second of one ADC.
+        source: where the number comes from.
+    """
+
+    sample_rate_hz: float
+    source: str
+
+    def __post_init__(self) -> None:
+        check_numbers("adc.resolution", self)
+
+
+@dataclass(frozen=True)
+class Controllers:
+    """The logic that steers a search.
+
+    It runs a clock for each comparison and one more for each conversion that starts. An ADC that
+    serves several designs has the controller of the dearest.
+
+    Args:
+        included_pj: a plain SAR's logic, as far as the price of a comparison holds it, pJ a clock.
+        activity_pj: counting the driven word-lines of an array for a cycle, pJ.
+        clock_pj: of each kind of controller, pJ a clock.
+        source: where the numbers come from.
+        scale: of what `clock_pj` exceeds `included_pj` by.
+        gates: of each kind of controller.
+        low, high: other values of these numbers that the literature allows.
+    """
+
+    included_pj: float
+    activity_pj: float
+    clock_pj: Mapping[str, float]
+    source: str
+    scale: float = 1.0
+    gates: Mapping[str, int] = field(default_factory=dict)
+    low: _Values = field(default_factory=dict)
+    high: _Values = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_numbers("adc.controllers", self, zero=("included_pj", "activity_pj", "scale"))
+        for name in ("clock_pj", "gates"):
+            table = getattr(self, name)
+            if not isinstance(table, Mapping) or (name == "clock_pj" and not table):
+                raise ValueError(f"adc.controllers.{name} must be a table, not {table!r}")
+            for kind, value in table.items():
+                check_number(f"adc.controllers.{name}.{kind}", value, zero=True)
+        check_variants("adc.controllers", self)
+
+    def excess_pj(self, kind: str) -> float:
+        """What a clock of a controller takes beyond what comparisons hold already, pJ.
+
+        Warns:
+            UserWarning: there is no price for this kind; the dearest is taken.
+        """
+        if kind not in self.clock_pj:
+            warnings.warn(
+                f"the technology has no adc.controllers.clock_pj.{kind}: the dearest of its "
+                "controllers is charged",
+                stacklevel=2,
+            )
+        clock = self.clock_pj.get(kind, max(self.clock_pj.values()))
+        return self.scale * (clock - self.included_pj)
+
+
+@dataclass(frozen=True)
+class TableMemory:
+    """The memory beside each ADC that holds the words of its searches.
+
+    Args:
+        word_pj: reading a word, pJ; once for the bit-lines that an ADC converts in a cycle with the
+            same table.
+        leakage_nw_per_byte: nW.
+        source: where the numbers come from.
+        latched_bytes: a layer's tables of up to so many bytes lie in latches: nothing is loaded.
+        area_mm2_per_byte: mm2, if known.
+        low, high: other values of these numbers that the literature allows.
+    """
+
+    word_pj: float
+    leakage_nw_per_byte: float
+    source: str
+    latched_bytes: int = 0
+    area_mm2_per_byte: float | None = None
+    low: _Values = field(default_factory=dict)
+    high: _Values = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        free = ("word_pj", "leakage_nw_per_byte", "latched_bytes")
+        check_numbers("adc.tables", self, zero=free)
+        check_variants("adc.tables", self)
+
+
+@dataclass(frozen=True)
+class AdcTechnology:
+    """The ADC: its timing, a section for each energy model, and what searches take besides.
+
+    Args:
+        comparison_ns: one A/D operation, ns.
+        source: where the numbers come from.
+        tile_area_mm2: of a tile's ADCs, mm2, if known.
+        bit_cycle, sar, resolution: the models.
+        controllers, tables: None: they cost nothing, and reports say so.
+    """
+
+    comparison_ns: float
+    source: str
+    bit_cycle: BitCycle
+    tile_area_mm2: float | None = None
+    sar: Sar | None = None
+    resolution: Resolution | None = None
+    controllers: Controllers | None = None
+    tables: TableMemory | None = None
+
+    def __post_init__(self) -> None:
+        check_numbers("adc", self)
+
+    def variants(self, model: str) -> Iterator[tuple[str, AdcTechnology]]:
+        """Each section of a model with its low and its high values, and what varies in words."""
+        for name in (model, "controllers", "tables"):
+            section = getattr(self, name)
+            for side in ("low", "high"):
+                values: _Values = getattr(section, side, None) or {}
+                if values:
+                    text = ", ".join(f"{key} {value:g}" for key, value in values.items())
+                    yield f"{name}: {text}", replace(self, **{name: varied(section, side)})
