@@ -42,11 +42,11 @@ class Words(NamedTuple):
     """What a programmable ADC of a kind loads before it searches by a design.
 
     Attributes:
-        count: words.
+        number: of words.
         bits: of each.
     """
 
-    count: int
+    number: int
     bits: int
 
 

@@ -12,6 +12,7 @@ from reram_torch._support import processes
 from reram_torch._support.checks import check_choice
 from reram_torch._support.modules import evaluating, keep_note
 from reram_torch._support.progress import Bar, progress
+from reram_torch.calibration.batching import are_batched
 from reram_torch.calibration.clipping import warn_of_clipping
 from reram_torch.calibration.held import Batches, collect
 from reram_torch.calibration.histograms import BitLineWatcher
@@ -45,8 +46,8 @@ def calibrate(
         ranges: `min_max`, `percentile` (cuts the tails), `mse` (least squared error of the codes),
             or `keep` (those that the layers have, learned or loaded).
         percentile: for `percentile`, the share of inputs, in percent, that each bound keeps.
-        held_back: the share of batches, the last ones, that is only kept for `design_adc` to
-            measure `max_drop` on; rounded down, so that three batches or fewer are all used.
+        held_back: the share of the images, spread over all batches, that is only kept for
+            `design_adc` to measure designs on; rounded up, but one image at least is used.
         shared: every process of torch.distributed calls this with the same batches, goes through
             its part of them, and gets the ranges and histograms of all.
         show_progress: draw a tqdm bar if tqdm is installed.
@@ -64,7 +65,8 @@ def calibrate(
     """
     layers = crossbar_layers(net)
     _check_arguments(ranges, percentile, held_back)
-    data = collect(batches).split(held_back)
+    data = collect(batches)
+    data = data.split(held_back, batched=are_batched(net, layers, data.inputs))
     run = _Run(net, layers, data.inputs, shared)
     show = show_progress and run.rank == 0
     with (

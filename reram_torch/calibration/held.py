@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -30,14 +31,36 @@ class Calibration:
     targets: list[torch.Tensor] | None
     held_back: Calibration | None = None
 
-    def split(self, share: float) -> Calibration:
-        """The same with the last batches held back: `share` of them, rounded down."""
-        n = len(self.inputs) - int(len(self.inputs) * share)
-        parts = [
-            Calibration(self.inputs[k], None if self.targets is None else self.targets[k])
-            for k in (slice(n), slice(n, None))
-        ]
-        return dataclasses.replace(parts[0], held_back=parts[1] if parts[1].inputs else None)
+    def split(self, share: float, *, batched: bool = True) -> Calibration:
+        """The same with a share of the images held back, rounded up, spread over all batches.
+
+        A single image is not: there would be nothing left.
+
+        Args:
+            share: of the images.
+            batched: the inputs' first dimension is that of images; else each input is one.
+        """
+        sizes = [len(x) if batched else 1 for x in self.inputs]
+        total = sum(sizes)
+        count = min(math.ceil(total * share), total - 1)
+        if count <= 0:
+            return self
+        held = torch.zeros(total, dtype=torch.bool)
+        held[((torch.arange(count) + 1) * total).div(count, rounding_mode="floor") - 1] = True
+        masks = held.split(sizes)
+        kept = self._where([~mask for mask in masks], batched)
+        return dataclasses.replace(kept, held_back=self._where(list(masks), batched))
+
+    def _where(self, masks: list[torch.Tensor], batched: bool) -> Calibration:
+        """The images that masks pick, one for each input."""
+        used = [k for k, mask in enumerate(masks) if mask.any()]
+
+        def part(values: list[torch.Tensor]) -> list[torch.Tensor]:
+            if not batched:
+                return [values[k] for k in used]
+            return [values[k][masks[k].to(values[k].device)] for k in used]
+
+        return Calibration(part(self.inputs), None if self.targets is None else part(self.targets))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Calibration:
         return self

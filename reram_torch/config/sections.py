@@ -18,6 +18,8 @@ ENCODINGS = ("offset", "differential", "dual")
 
 # What tables can depend on, joined by "+"; `layer`: on none of it.
 GRANULARITIES = ("cycle", "slice", "activity")
+OBJECTIVES = ("energy", "comparisons")
+AUTO = "auto"
 
 
 def granularity_parts(granularity: str) -> frozenset[str]:
@@ -31,7 +33,7 @@ def granularity_parts(granularity: str) -> frozenset[str]:
         return frozenset()
     if not set(parts) <= set(GRANULARITIES) or len(set(parts)) != len(parts):
         raise ValueError(
-            "granularity must be 'layer', or some of "
+            "granularity must be 'auto', 'layer', or some of "
             f"{list(GRANULARITIES)} joined by '+', not {granularity!r}"
         )
     return frozenset(parts)
@@ -109,41 +111,56 @@ class SearchConfig:
     """What `design_adc` is to look for; the scripts pass it on.
 
     Args:
-        design: a design kind: `uniform`, `twin_range`, `intervals` or `search_tree`.
-        granularity: what tables depend on: `slice`, `cycle` and `activity`, joined by `+`, or
-            `layer` for one table in all.
+        design: a design kind: `uniform`, `twin_range`, `intervals`, `segmented`, `search_tree`, or
+            `auto` for the cheapest of them.
+        granularity: what tables depend on: `slice`, `cycle` and `activity`, joined by `+`,
+            `layer` for one table in all, or `auto` for the cheapest that meets the budget.
         reduction: A/D operations to save, over the ISAAC baseline.
         max_drop: top-1 that may be lost on data that the search did not see, 0 to 1.
-        lossless: no error at all, with the fewest comparisons.
+        lossless: no error at all, at the least cost.
             Exactly one of `reduction`, `max_drop` and `lossless` is given.
         leaves: of a search tree at most.
         depth: comparisons of a conversion by a search tree at most.
-        grid: thresholds of a search tree are multiples of this.
+        grid: thresholds of a search tree, or of segments, are multiples of this.
+        aligned: segments begin at multiples of their widths.
+        objective: what is minimised: `energy` of the ADCs, or `comparisons`.
+        technology: whose prices: a name or the path of a TOML file.
+        table_bytes: of a layer's tables at most.
     """
 
     design: str
-    granularity: str = "slice"
+    granularity: str = AUTO
     reduction: float | None = None
     max_drop: float | None = None
     lossless: bool = False
     leaves: int | None = None
     depth: int | None = None
     grid: int = 1
+    aligned: bool = False
+    objective: str = OBJECTIVES[0]
+    technology: str = "isaac"
+    table_bytes: int | None = None
 
     def __post_init__(self) -> None:
-        for name, most in (("leaves", 1 << MAX_BITS), ("depth", 255), ("grid", 1 << MAX_BITS)):
+        most = {"leaves": 1 << MAX_BITS, "depth": 255, "grid": 1 << MAX_BITS}
+        for name, limit in (most | {"table_bytes": 1 << 30}).items():
             value = getattr(self, name)
             if value is not None:
-                check_int(f"search.{name}", value, 1, most)
-        check_choice("design", self.design, tuple(sorted(DESIGNS)))
-        for name, unlimited in (("leaves", None), ("depth", None), ("grid", 1)):
-            limits = DESIGNS[self.design].limits
-            if getattr(self, name) != unlimited and name not in limits:
+                check_int(f"search.{name}", value, 1, limit)
+        check_choice("design", self.design, (AUTO, *sorted(DESIGNS)))
+        check_choice("objective", self.objective, OBJECTIVES)
+        limits = () if self.design == AUTO else DESIGNS[self.design].limits
+        for name in (*most, "aligned"):
+            if getattr(self, name) != getattr(type(self), name) and name not in limits:
                 fit = sorted(kind for kind, made in DESIGNS.items() if name in made.limits)
                 raise ValueError(f"{name} is a limit of {fit}, not of {self.design!r}")
-        granularity_parts(self.granularity)
-        if not isinstance(self.lossless, bool):
-            raise ValueError(f"lossless must be true or false, not {self.lossless!r}")
+        if self.granularity != AUTO:
+            granularity_parts(self.granularity)
+        for name in ("lossless", "aligned"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be true or false, not {getattr(self, name)!r}")
+        if not isinstance(self.technology, str):
+            raise ValueError(f"technology must be a name or a path, not {self.technology!r}")
         if (self.reduction is not None) + (self.max_drop is not None) + self.lossless != 1:
             raise ValueError(
                 "give exactly one of reduction=, max_drop= and lossless=True, not "

@@ -14,6 +14,8 @@ from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.networks import crossbar_layers
 from reram_torch.nn.statistics import Statistics
 from reram_torch.power.counts import BASELINE_COMPARISONS, baseline_conversions
+from reram_torch.power.search_prices import COMPARISONS
+from reram_torch.power.technology import load_technology
 
 _FINEST = "cycle+slice+activity"
 _HALVINGS = 30
@@ -93,7 +95,8 @@ def _layer_bound(name: str, layer: CrossbarLayer, statistics: Statistics) -> Bou
     sums = float(seen.sum())
     made, error = _in_place(layer, statistics, seen)
     # Error and comparisons are those of this layer alone: its price needs no sensitivity.
-    search = LayerDesigner(layer, SearchConfig("search_tree", _FINEST, lossless=True), 1.0)
+    config = SearchConfig("search_tree", _FINEST, lossless=True, objective="comparisons")
+    search = LayerDesigner(layer, config, 1.0, COMPARISONS, load_technology("isaac").array)
     lossless = search.at(0.0).comparisons
     conversions = baseline_conversions(layer.geometry, layer.depth, int(sums))
     baseline = conversions * BASELINE_COMPARISONS
@@ -116,7 +119,7 @@ def _in_place(
     bucket = np.searchsorted(tables.edges.cpu().numpy(), edges, "right") - 1
     index = tables.index.cpu().numpy()[bucket]  # (B, I, J)
     levels, made = tables.levels.cpu().numpy(), tables.comparisons.cpu().numpy()
-    weight = layer_loads(g, layer.depth, statistics, _FINEST)
+    weight = layer_loads(layer, _FINEST)
     values = np.arange(g.lowest, g.highest + 1)
     comparisons = error = 0.0
     for b, i, j in np.ndindex(index.shape):

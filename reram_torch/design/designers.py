@@ -8,14 +8,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reram_torch.adc import AdcDesign, Intervals, SearchTree
-from reram_torch.adc.base import compile_tables
+from reram_torch.adc import AdcDesign, Intervals, SearchTree, Segmented
+from reram_torch.adc.base import DESIGNS, compile_tables, node_bits
 from reram_torch.config.sections import SearchConfig
 from reram_torch.crossbar.geometry import Geometry
-from reram_torch.design.candidates import Choices, Load, Offer, candidates, choose, offer_of
-from reram_torch.design.loads import LayerLoads
-from reram_torch.design.optimal_intervals import Runs, optimal_intervals, run_errors
-from reram_torch.design.optimal_trees import optimal_trees
+from reram_torch.design.candidates import Choices, Offer, candidates, offer_of
+from reram_torch.design.layer_prices import LayerPrices
+from reram_torch.design.loads import LayerLoads, Load
+from reram_torch.design.optimal_intervals import optimal_intervals
+from reram_torch.design.optimal_trees import (
+    Limits,
+    Search,
+    TablePrices,
+    optimal_segments,
+    optimal_trees,
+)
 from reram_torch.design.twin_range_offer import twin_range_offer
 
 _LEAST = 2.0**-200  # a price that decides between equal errors and nothing else
@@ -28,12 +35,16 @@ class Found:
     Attributes:
         designs: one for each table.
         comparisons: A/D operations on the calibration histograms.
+        energy: what these searches cost there, pJ.
         error: squared error of the layer's results over their signal.
+        bytes: of its tables.
     """
 
     designs: tuple[AdcDesign, ...]
     comparisons: float
+    energy: float
     error: float
+    bytes: int
 
 
 class Designer(ABC):
@@ -42,113 +53,141 @@ class Designer(ABC):
     Args:
         loads: of the tables.
         search: the kind of ADC and its limits.
-        geometry: of the layer.
-
-    Attributes:
-        folds: what is left of each channel's mean error is folded into the layer's bias.
+        prices: of the layer's searches.
     """
 
-    folds = False
+    def __init__(self, loads: LayerLoads, search: SearchConfig, prices: LayerPrices):
+        self.loads, self.search, self.prices = loads, search, prices
 
-    def __init__(self, loads: LayerLoads, search: SearchConfig, geometry: Geometry):
-        self.loads, self.search, self.geometry = loads, search, geometry
+    @property
+    def geometry(self) -> Geometry:
+        """Of the layer."""
+        return self.prices.geometry
 
     @abstractmethod
-    def at(self, price: float) -> Found:
-        """The ADCs with the least error + price * comparisons; at 0, lossless."""
+    def at(self, price: float, byte: float = 0.0) -> list[AdcDesign]:
+        """The ADCs with the least error + price * energy; at 0, lossless ones of least energy.
 
-    def _measured(self, designs: list[AdcDesign]) -> Found:
-        g, comparisons, error = self.geometry, 0.0, 0.0
-        for design, load in zip(designs, self.loads.loads, strict=True):
-            tables = compile_tables(design, g.lowest, g.highest)
-            comparisons += float(load.counts @ tables.comparisons)
-            error += float(load.square @ (tables.level - load.values) ** 2.0)
-        return Found(tuple(designs), comparisons, error)
+        Args:
+            price: of energy.
+            byte: what a byte of the tables costs besides, in energy.
+        """
 
 
 class Chooser(Designer):
-    """Chooses among candidates; their mean errors cancel over the tables of a layer."""
+    """Chooses among candidates."""
 
-    def __init__(self, loads: LayerLoads, search: SearchConfig, geometry: Geometry):
-        super().__init__(loads, search, geometry)
-        self._choices: list[Choices] = [choices_of(search.design, load) for load in loads.loads]
+    def __init__(self, loads: LayerLoads, search: SearchConfig, prices: LayerPrices):
+        super().__init__(loads, search, prices)
+        kind, g = search.design, prices.geometry
+        first = DESIGNS[kind].candidates(g.lowest, g.highest)
+        latched = bool(first) and prices.are_latched(loads, first[0])
+        bits = first[0].words(g.lowest, g.highest).bits if first else 1
+        words = prices.word(loads, bits, latched=latched)
+        self._choices: list[Choices] = [
+            candidates(offer_on(kind, load), load, prices.prices, float(word))
+            for load, word in zip(loads.loads, words, strict=True)
+        ]
 
-    def at(self, price: float) -> Found:
-        """See `Designer`."""
-        picked = choose(self._choices, max(price, _LEAST))
-        each = list(zip(self._choices, picked, strict=True))
-        return Found(
-            tuple(choices.designs[k] for choices, k in each),
-            float(sum(choices.comparisons[k] for choices, k in each)),
-            float(sum(choices.square[k] for choices, k in each)),
-        )
+    def at(self, price: float, byte: float = 0.0) -> list[AdcDesign]:
+        """See `Designer`; a table is one word whatever its design, so a byte's price is idle."""
+        del byte
+        return [choices.at(max(price, _LEAST)) for choices in self._choices]
 
 
 _OFFERS: dict[str, Callable[[Load], Offer]] = {"twin_range": twin_range_offer}
 
 
-def choices_of(kind: str, load: Load) -> Choices:
-    """The designs of a kind that are worth choosing from on a load."""
+def offer_on(kind: str, load: Load) -> Offer:
+    """The designs of a kind on a load."""
     special = _OFFERS.get(kind)
-    return candidates(offer_of(kind, load) if special is None else special(load))
+    return offer_of(kind, load) if special is None else special(load)
 
 
-class TreeDesigner(Designer):
-    """Optimal search trees."""
+class OptimalDesigner(Designer):
+    """Optimal searches by dynamic programming, of all tables that meet the same sums at once."""
 
-    folds = True
-
-    def at(self, price: float) -> Found:
+    def at(self, price: float, byte: float = 0.0) -> list[AdcDesign]:
         """See `Designer`."""
+        g, prices = self.geometry, self.prices
+        bits = node_bits(g.lowest, g.highest)
+        words = prices.word(self.loads, bits, latched=False) + byte * bits / 8
         designs: dict[int, AdcDesign] = {}
         for high in np.unique(self.loads.highs):
-            here = [int(k) for k in np.flatnonzero(self.loads.highs == high)]
-            parts = [_possible(self.loads, k) for k in here]
-            first = parts[0].lowest
-            counts = np.stack([part.counts + part.prior for part in parts])
+            here = np.flatnonzero(self.loads.highs == high)
+            parts = [self.loads.possible(int(k)) for k in here]
+            counts = np.stack([part.likely for part in parts])
             square = np.stack([part.square for part in parts])
             if price == 0:
                 square = np.full_like(square, np.inf)
-            trees = optimal_trees(
-                counts, square, price or 1.0, depth=self.search.depth, leaves=self.search.leaves,
-                grid=self.search.grid, lowest=first,
-            )  # fmt: skip
-            for k, starts, levels, depths in zip(
-                here, trees.starts, trees.levels, trees.depths, strict=True
-            ):
-                designs[k] = SearchTree(
-                    tuple(s + first for s in starts),
-                    tuple(v + first for v in levels),
-                    tuple(depths),
-                )
-        return self._measured([designs[k] for k in range(len(self.loads.loads))])
+            p = prices.prices
+            scaled = TablePrices(
+                *((price or 1.0) * x for x in (p.comparison, p.start, words[here]))
+            )
+            found = self._optimal(counts, square, scaled, parts[0].lowest)
+            designs |= zip(map(int, here), found, strict=True)
+        return [designs[k] for k in range(len(self.loads.loads))]
+
+    @abstractmethod
+    def _optimal(
+        self, counts: np.ndarray, square: np.ndarray, prices: TablePrices, lowest: int
+    ) -> list[AdcDesign]:
+        """The best designs on these histograms, (T, V)."""
 
 
-class IntervalDesigner(Designer):
+class TreeDesigner(OptimalDesigner):
+    """Optimal search trees."""
+
+    def _optimal(
+        self, counts: np.ndarray, square: np.ndarray, prices: TablePrices, lowest: int
+    ) -> list[AdcDesign]:
+        limits = Limits(self.search.depth, self.search.leaves, self.search.grid)
+        return [
+            SearchTree(
+                tuple(s + lowest for s in found.starts),
+                tuple(v + lowest for v in found.levels),
+                found.depths,
+            )
+            for found in optimal_trees(counts, square, prices, limits, lowest)
+        ]
+
+
+class SegmentedDesigner(OptimalDesigner):
+    """Optimal searches of single levels and small plain ADCs."""
+
+    def _optimal(
+        self, counts: np.ndarray, square: np.ndarray, prices: TablePrices, lowest: int
+    ) -> list[AdcDesign]:
+        limits = Limits(grid=self.search.grid, aligned=self.search.aligned)
+        found = optimal_segments(counts, square, prices, limits, lowest)
+        return [
+            Segmented(*interval_fields(each, lowest), aligned=self.search.aligned) for each in found
+        ]
+
+
+class IntervalDesigner(OptimalDesigner):
     """The best few intervals and their detection trees."""
 
-    folds = True
-
-    def __init__(self, loads: LayerLoads, search: SearchConfig, geometry: Geometry):
-        super().__init__(loads, search, geometry)
-        self._runs: dict[int, Runs] = {}
-
-    def at(self, price: float) -> Found:
-        """See `Designer`."""
-        designs: list[AdcDesign] = []
-        for k in range(len(self.loads.loads)):
-            part = _possible(self.loads, k)
-            if price == 0:
-                runs = run_errors(np.full_like(part.square, np.inf))
-            else:  # a budget is met by many prices
-                runs = self._runs[k] = self._runs.get(k) or run_errors(part.square)
-            found = optimal_intervals(part.counts + part.prior, runs, price or 1.0)
-            starts = tuple(s + part.lowest for s in found.starts)
-            designs.append(Intervals(starts, found.steps, found.bits, found.depths, found.offsets))
-        return self._measured(designs)
+    def _optimal(
+        self, counts: np.ndarray, square: np.ndarray, prices: TablePrices, lowest: int
+    ) -> list[AdcDesign]:
+        return [
+            Intervals(*interval_fields(each, lowest))
+            for each in optimal_intervals(counts, square, prices)
+        ]
 
 
-_DESIGNERS: dict[str, type[Designer]] = {"search_tree": TreeDesigner, "intervals": IntervalDesigner}
+def interval_fields(found: Search, lowest: int) -> tuple[tuple[float, ...], ...]:
+    """Starts, steps, bits, depths and offsets of intervals over sums from `lowest`."""
+    offsets = tuple(v - s for s, v in zip(found.starts, found.levels, strict=True))
+    return tuple(s + lowest for s in found.starts), found.steps, found.bits, found.depths, offsets
+
+
+_DESIGNERS: dict[str, type[Designer]] = {
+    "search_tree": TreeDesigner,
+    "segmented": SegmentedDesigner,
+    "intervals": IntervalDesigner,
+}
 
 
 def designer_of(kind: str) -> type[Designer]:
@@ -156,10 +195,10 @@ def designer_of(kind: str) -> type[Designer]:
     return _DESIGNERS.get(kind, Chooser)
 
 
-def _possible(loads: LayerLoads, table: int) -> Load:
-    """A table's load on the sums that it can meet."""
-    load, high = loads.loads[table], int(loads.highs[table])
-    lowest = -high if load.lowest < 0 else 0
-    part = slice(lowest - load.lowest, high - load.lowest + 1)
-    prior = load.prior[part] if isinstance(load.prior, np.ndarray) else load.prior
-    return Load(lowest, load.counts[part], load.square[part], load.mean[part], prior)
+def error_of(designs: list[AdcDesign], loads: LayerLoads, geometry: Geometry) -> np.ndarray:
+    """Squared error of each table's design over the layer's signal, (T,)."""
+    g, found = geometry, []
+    for design, load in zip(designs, loads.loads, strict=True):
+        tables = compile_tables(design, g.lowest, g.highest)
+        found.append(float(load.square @ (tables.level - load.values) ** 2.0))
+    return np.array(found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 
@@ -25,6 +27,17 @@ def counted_drop(ideal: torch.Tensor, made: torch.Tensor) -> float:
         made: (B,) margins of the same images on the network in question.
     """
     return float((ideal > 0).double().mean() - (made > 0).double().mean())
+
+
+def paired_error(ideal: torch.Tensor, made: torch.Tensor) -> float:
+    """The standard error of `counted_drop`: of the mean of what each image loses or wins.
+
+    Args:
+        ideal: as for `counted_drop`.
+        made: likewise.
+    """
+    lost = (ideal > 0).double() - (made > 0).double()
+    return float(lost.std(correction=0)) / math.sqrt(max(len(lost), 1))
 
 
 def expected_drop(ideal: torch.Tensor, made: torch.Tensor) -> tuple[float, float]:

@@ -1,11 +1,24 @@
-"""The best ADCs of one layer at a price for each comparison."""
+"""The best ADCs of one layer at a price for energy."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
+from reram_torch.adc.base import AdcDesign, compile_tables
+from reram_torch.adc.storage import table_bytes
 from reram_torch.config.sections import SearchConfig
-from reram_torch.design.designers import Chooser, Found, designer_of
-from reram_torch.design.loads import layer_loads
+from reram_torch.design.designers import Chooser, Designer, Found, designer_of, error_of
+from reram_torch.design.layer_prices import LayerPrices
+from reram_torch.design.loads import layer_loads, statistics_of
+from reram_torch.design.sharing import Sharing
 from reram_torch.nn.base import CrossbarLayer
+from reram_torch.power.search_prices import SearchPrices
+from reram_torch.power.technology import ArrayTiming
+
+# What a byte costs, over all energy spread on the bytes allowed, where tables are too large.
+_BYTE_PRICES = (0.0, 0.25, 1.0, 4.0)
 
 
 class LayerDesigner:
@@ -13,35 +26,95 @@ class LayerDesigner:
 
     Args:
         layer: calibrated.
-        search: the kind of ADC, its granularity and its limits.
+        search: the kind of ADC, its granularity (not `auto`) and its limits.
         sensitivity: what the layer's relative squared error costs.
+        prices: of searches.
+        array: of the technology.
     """
 
-    def __init__(self, layer: CrossbarLayer, search: SearchConfig, sensitivity: float):
-        self.layer, self.sensitivity = layer, sensitivity
-        statistics, kind = layer.statistics, designer_of(search.design)
-        if statistics is None:
-            raise RuntimeError("a layer needs a histogram: run reram_torch.calibrate first")
-        # Candidates depend on the histogram only, and take long.
-        key = (search.design, search.granularity) if kind is Chooser else None
+    def __init__(
+        self,
+        layer: CrossbarLayer,
+        search: SearchConfig,
+        sensitivity: float,
+        prices: SearchPrices,
+        array: ArrayTiming,
+    ):
+        self.layer, self.sensitivity, self.search = layer, sensitivity, search
+        statistics, kind = statistics_of(layer), designer_of(search.design)
+        # Candidates depend on the histogram and the prices only, and take long.
+        key = (search.design, search.granularity, prices, array) if kind is Chooser else None
         made = statistics.derived.get(key)
         if made is None:
-            loads = layer_loads(layer.geometry, layer.depth, statistics, search.granularity)
-            made = kind(loads, search, layer.geometry)
+            loads = layer_loads(layer, search.granularity)
+            made = kind(loads, search, LayerPrices(prices, layer, array))
             if key is not None:
                 statistics.derived[key] = made
-        self.designer = made
+        self.designer: Designer = made
         self._found: dict[float, Found] = {}
 
     def at(self, price: float) -> Found:
-        """The ADCs with the least sensitivity * error + price * comparisons; at 0, lossless."""
+        """The ADCs with the least sensitivity * error + price * energy; at 0, lossless.
+
+        Raises:
+            ValueError: no such tables fit `table_bytes`.
+        """
         own = price / self.sensitivity
         if own not in self._found:
-            self._found[own] = self.designer.at(own)
+            self._found[own] = self._make(own)
         return self._found[own]
 
+    def cost(self, price: float) -> float:
+        """Sensitivity * error + price * energy of the best."""
+        found = self.at(price)
+        return self.sensitivity * found.error + price * found.energy
+
     def apply(self, price: float) -> Found:
-        """Puts the ADCs of a price in place."""
+        """Puts the ADCs of a price in place, each once."""
         loads, found = self.designer.loads, self.at(price)
-        self.layer.set_adc(found.designs, edges=loads.edges, index=loads.index)
+        distinct = list(dict.fromkeys(found.designs))
+        place = {design: k for k, design in enumerate(distinct)}
+        places = np.array([*(place[d] for d in found.designs), -1])
+        self.layer.set_adc(distinct, edges=loads.edges, index=places[loads.index])
         return found
+
+    def _make(self, price: float) -> Found:
+        designer, most = self.designer, self.search.table_bytes
+        found = self._found_of(designer.at(price))
+        if len(found.designs) == 1 and (most is None or found.bytes <= most):
+            return found
+        if most is None or found.bytes <= most:
+            return self._merged(designer.at(price), price, None)
+        if isinstance(designer, Chooser):
+            tried = [self._merged(list(found.designs), price, most)]
+        else:
+            byte = found.energy / most
+            tried = [
+                self._merged(designer.at(price, share * byte), price, most)
+                for share in _BYTE_PRICES
+            ]
+        fitting = [each for each in tried if each.bytes <= most]
+        if not fitting:
+            least = min(each.bytes for each in tried)
+            raise ValueError(
+                f"table_bytes={most} is out of reach of {self.search.design} by "
+                f"{self.search.granularity}: a layer's tables take {least} bytes at least"
+            )
+        return min(fitting, key=lambda each: each.error + price * each.energy)
+
+    def _merged(self, designs: list[AdcDesign], price: float, most: int | None) -> Found:
+        sharing = Sharing(designs, self.designer.loads, self.designer.prices, price)
+        sharing.merge(most)
+        return self._found_of(sharing.assigned())
+
+    def _found_of(self, designs: Sequence[AdcDesign]) -> Found:
+        loads, prices, g = self.designer.loads, self.designer.prices, self.layer.geometry
+        made = [compile_tables(d, g.lowest, g.highest).comparisons for d in designs]
+        each = zip(loads.loads, made, strict=True)
+        return Found(
+            tuple(designs),
+            float(sum(load.counts @ table for load, table in each)),
+            float(prices.energy(designs, loads).sum()) + prices.activity(loads),
+            float(error_of(list(designs), loads, g).sum()),
+            table_bytes(list(designs), loads.index, g.lowest, g.highest),
+        )

@@ -8,12 +8,47 @@ import numpy as np
 
 from reram_torch.config.sections import GRANULARITIES, granularity_parts
 from reram_torch.crossbar.geometry import Geometry
-from reram_torch.design.candidates import Load
+from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.statistics import Statistics
 
 # Conversions with the pooled distribution that each table is given beside its own: what decides
-# where calibration saw nothing.
+# where calibration saw nothing, and keeps sane what saw little.
 _PRIOR = 1.0
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one table has to convert, by bit-line sum; arrays of shape (V,), from `lowest`.
+
+    Attributes:
+        lowest: the smallest sum.
+        counts: conversions.
+        square: weight of a squared error.
+        prior: conversions that are taken for likely beside those seen; `square` holds their weight
+            too. Where calibration saw nothing they decide.
+    """
+
+    lowest: int
+    counts: np.ndarray
+    square: np.ndarray
+    prior: np.ndarray | float = 0.0
+
+    @property
+    def values(self) -> np.ndarray:
+        """The bit-line sums."""
+        return np.arange(self.lowest, self.lowest + len(self.counts))
+
+    @property
+    def likely(self) -> np.ndarray:
+        """Conversions seen and taken for likely."""
+        return self.counts + self.prior
+
+    def within(self, high: int) -> Load:
+        """The same on sums up to `high` in size."""
+        lowest = -high if self.lowest < 0 else 0
+        part = slice(lowest - self.lowest, high - self.lowest + 1)
+        prior = self.prior[part] if isinstance(self.prior, np.ndarray) else self.prior
+        return Load(lowest, self.counts[part], self.square[part], prior)
 
 
 @dataclass(frozen=True)
@@ -32,10 +67,23 @@ class LayerLoads:
     edges: tuple[int, ...]
     index: np.ndarray
 
+    def possible(self, table: int) -> Load:
+        """A table's load on the sums that it can meet."""
+        return self.loads[table].within(int(self.highs[table]))
 
-def layer_loads(
-    geometry: Geometry, depth: int, statistics: Statistics, granularity: str
-) -> LayerLoads:
+
+def statistics_of(layer: CrossbarLayer) -> Statistics:
+    """What calibration saw of a layer.
+
+    Raises:
+        RuntimeError: nothing.
+    """
+    if layer.statistics is None:
+        raise RuntimeError("a layer needs a histogram: run reram_torch.calibrate first")
+    return layer.statistics
+
+
+def layer_loads(layer: CrossbarLayer, granularity: str) -> LayerLoads:
     """The loads of a layer's tables, with errors relative to the layer's signal.
 
     A squared error weighs its significance squared, 4^(i * dac_bits + j * cell_bits), over the mean
@@ -43,39 +91,36 @@ def layer_loads(
     slice in all cycles and buckets, as far as their sums can reach.
 
     Args:
-        geometry: of the layer.
-        depth: K, the layer's reduction length.
-        statistics: what calibration saw.
-        granularity: as `design_adc` takes it.
+        layer: calibrated.
+        granularity: as `design_adc` takes it, but `auto`.
+
+    Raises:
+        RuntimeError: the layer was not calibrated.
     """
-    g, parts = geometry, granularity_parts(granularity)
+    g, statistics, parts = layer.geometry, statistics_of(layer), granularity_parts(granularity)
     seen = statistics.by_activity.double().numpy()  # (B, I, J, V)
     edges = statistics.edges
-    reach = _reach(g, min(g.rows, depth), edges)
+    reach = _reach(g, min(g.rows, layer.depth), edges)
     if "activity" not in parts:
         seen, edges, reach = seen.sum(0, keepdims=True), (0,), reach[-1:]
     values = np.arange(g.lowest, g.highest + 1)
     possible = (np.abs(values) <= reach[:, None])[:, None, None]  # (B, 1, 1, V)
     prior = _prior(seen, possible)
     significance = g.significances().double().numpy()[..., None]  # (I, J, 1)
-    signal = statistics.square_sum or 1.0
-    weight = significance**2 / signal
-    # The mean error of a result is its sum over the results, divided by their number. The two
-    # conversions of a pair err alike and are subtracted.
-    lean = significance / np.sqrt(signal * max(statistics.results, 1)) * (len(g.signs) == 1)
+    weight = significance**2 / (statistics.square_sum or 1.0)
     away = tuple(a for a, name in zip((1, 2), GRANULARITIES, strict=False) if name not in parts)
-    counts, likely, square, mean = (
-        x.sum(away, keepdims=True) for x in (seen, prior, weight * (seen + prior), lean * seen)
+    counts, likely, square = (
+        x.sum(away, keepdims=True) for x in (seen, prior, weight * (seen + prior))
     )
     index = np.arange(counts[..., 0].size).reshape(counts.shape[:3])
     index = np.broadcast_to(index, (len(edges), g.cycles, g.slices)).copy()
     if len(edges) > 1 and edges[1] == 1:
         index[0] = -1  # nothing driven, nothing converted
         index[1:] -= counts[0, ..., 0].size
-        counts, likely, square, mean, reach = (x[1:] for x in (counts, likely, square, mean, reach))
+        counts, likely, square, reach = (x[1:] for x in (counts, likely, square, reach))
     highs = np.repeat(reach, counts[0, ..., 0].size)
-    flat = (x.reshape(-1, len(values)) for x in (counts, likely, square, mean))
-    loads = [Load(g.lowest, c, s, m, p) for c, p, s, m in zip(*flat, strict=True)]
+    flat = (x.reshape(-1, len(values)) for x in (counts, likely, square))
+    loads = [Load(g.lowest, c, s, p) for c, p, s in zip(*flat, strict=True)]
     return LayerLoads(loads, highs, edges, index)
 
 

@@ -1,92 +1,60 @@
-"""The best few intervals, each a small plain ADC, on a histogram of bit-line sums."""
+"""The best few intervals, each a small plain ADC or a single level, on a histogram."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from typing import TypeAlias
 
 import numpy as np
 
-from reram_torch.adc import Intervals
+from reram_torch.design.optimal_trees import Endings, Search, TablePrices
+from reram_torch.design.splits import Ends
 
 MOST_INTERVALS = 4
 _Pair: TypeAlias = tuple[int, np.ndarray, np.ndarray]  # intervals on the left; costs of the sides
 
 
-@dataclass(frozen=True)
-class Runs:
-    """The least error of one interval over each run of values, for each number of bits.
-
-    Attributes:
-        error: (bits + 1, V, V) by bits, first and last value; infinity where last < first.
-        step: log2 of the best step, likewise.
-        offset: of the first level, likewise.
-    """
-
-    error: np.ndarray
-    step: np.ndarray
-    offset: np.ndarray
-
-
-def run_errors(errors: np.ndarray) -> Runs:
-    """Tries every step (a power of two) and offset of a small plain ADC on every run of values.
-
-    Args:
-        errors: weight of a squared error, (V,); infinity allows no error at all.
-    """
-    V = len(errors)
-    exact = np.isinf(errors).any()
-    weight = np.where(np.isinf(errors), 1.0, errors)
-    values, most = np.arange(V), max(V - 1, 1).bit_length()
-    upper = np.triu(np.ones((V, V), bool))
-    best = np.full((most + 1, V, V), np.inf)
-    steps, offsets = np.zeros(best.shape, np.int8), np.zeros(best.shape, np.int16)
-    for shift in range(most + 1):
-        step = 1 << shift
-        for bits in range(most - shift + 1):
-            # Levels from the start, or in the middle of the first step.
-            for offset in {0, step // 2, step - 1} if bits == 0 else {0, step // 2}:
-                away = values[None] - values[:, None] - offset
-                code = np.clip((away + step // 2) // step, 0, (1 << bits) - 1)
-                square = weight * (away - code * step) ** 2
-                error = np.cumsum(np.where(upper, square, 0.0), 1)
-                if exact:
-                    error = np.where(error > 0, np.inf, 0.0)
-                better = upper & (error < best[bits])
-                best[bits][better] = error[better]
-                steps[bits][better] = shift
-                offsets[bits][better] = offset
-    return Runs(best, steps, offsets)
-
-
 def optimal_intervals(
-    counts: np.ndarray, runs: Runs, price: float, most: int = MOST_INTERVALS
-) -> Intervals:
-    """The intervals and the detection tree with the least error plus price * comparisons.
+    counts: np.ndarray,
+    errors: np.ndarray,
+    prices: TablePrices,
+    lowest: int = 0,
+    most: int = MOST_INTERVALS,
+) -> list[Search]:
+    """The intervals and the detection tree of least cost, for each of several histograms.
 
     Every cut into at most `most` intervals, every step and number of bits of each, and every
     detection tree is tried, by dynamic programming over the cuts.
 
     Args:
-        counts: conversions by value, (V,); values are indices from 0.
-        runs: of the weights of their errors.
-        price: of a comparison.
+        counts: conversions by table and value, (T, V).
+        errors: weight of a squared error, (T, V); infinity allows no error at all.
+        prices: of everything else.
+        lowest: the sum of the first value.
         most: intervals at most.
     """
-    V = len(counts)
-    made = price * np.concatenate([[0.0], np.cumsum(counts)])
-    detect = made[None, 1:] - made[:-1, None]  # [first, last]: one comparison for each
-    costs = [error + bits * detect for bits, error in enumerate(runs.error)]
-    bits = np.argmin(costs, 0)
-    trees = {1: np.take_along_axis(np.stack(costs), bits[None], 0)[0]}  # cost, by intervals
-    cuts: dict[int, np.ndarray] = {}
+    endings = Endings(counts, errors, prices, 1, lowest)
+    endings.allow_runs(aligned=False)
+    return [endings.search(t, _best_ends(endings, t, most)) for t in range(len(counts))]
+
+
+def _best_ends(endings: Endings, t: int, most: int) -> Ends:
+    """The intervals of a table: first value, last value, comparisons that find it."""
+    costs = endings.costs
+    V = costs.values
+    first, last = np.triu_indices(V)
+    leaf, detect = np.full((V, V), np.inf), np.zeros((V, V))  # [first, last]
+    leaf[first, last] = costs.leaf[last - first, first, t]
+    detect[first, last] = costs.node[last - first, first, t]
+    trees, cuts = {1: leaf}, {}
     for k in range(2, most + 1):
         joined = _joined if k < most - 1 else _joined_at_the_ends
         cost, cuts[k] = joined([(j, trees[j], trees[k - j]) for j in range(1, k)], V)
         trees[k] = cost + detect
-    k = min(trees, key=lambda n: trees[n][0, V - 1])
-    return _assemble(cuts, runs, bits, k)
+    k = min(trees, key=lambda n: float(trees[n][0, V - 1]))
+    if costs.single[t] <= trees[k][0, V - 1] + costs.start[t]:
+        k = 1
+    return _ends(cuts, V, k)
 
 
 def _joined(pairs: list[_Pair], size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -117,16 +85,12 @@ def _joined_at_the_ends(pairs: list[_Pair], size: int) -> tuple[np.ndarray, np.n
     return best, cut
 
 
-def _assemble(cuts: dict[int, np.ndarray], runs: Runs, bits: np.ndarray, k: int) -> Intervals:
+def _ends(cuts: dict[int, np.ndarray], size: int, k: int) -> Ends:
     @cache
-    def parts(k: int, a: int, b: int, depth: int) -> tuple[tuple[int, ...], ...]:
+    def parts(k: int, a: int, b: int, depth: int) -> tuple[tuple[int, int, int], ...]:
         if k == 1:
-            n = bits[a, b]
-            step, offset = 1 << int(runs.step[n, a, b]), int(runs.offset[n, a, b])
-            return ((a, step, int(n), offset, depth),)
+            return ((a, b, depth),)
         left, s = (int(x) for x in cuts[k][a, b])
         return parts(left, a, s, depth + 1) + parts(k - left, s + 1, b, depth + 1)
 
-    whole = parts(k, 0, len(bits) - 1, 0)
-    starts, steps, payloads, offsets, depths = zip(*whole, strict=True)
-    return Intervals(starts, steps, payloads, depths, offsets)
+    return list(parts(k, 0, size - 1, 0))

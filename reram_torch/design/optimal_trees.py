@@ -1,141 +1,237 @@
-"""The optimal search tree on a histogram of bit-line sums, by dynamic programming.
+"""The optimal search on a histogram of bit-line sums: of single levels, or of small plain ADCs.
 
-For sums a to b with counts c(v) and error weights e(v), at a price for each comparison,
+For sums a to b with counts c(v) and error weights e(v), at a price for each comparison, for each
+word that the search stores and for each conversion that starts, a search ends at one level,
 
-    f(a, b) = min( min over levels l of sum_v e(v) (v - l)^2,
-                   price * sum_v c(v) + min over s of f(a, s) + f(s + 1, b) ):
+    min over levels l of sum_v e(v) (v - l)^2,
 
-either one leaf decodes all of them, or one comparison splits them. This is exact: no other tree of
-comparisons does better, so the result is a design and the bound for every other design. It is the
-optimal alphabetic tree (Gilbert and Moore, 1959) with leaves that may hold several values.
+or, in `optimal_segments`, at a *run*: a small plain ADC of q bits and a step,
+
+    sum_v e(v) (v - level(v))^2 + price * q * sum_v c(v) + word,
+
+or it makes one more comparison (`design.splits`). This is exact: no other search does better, so
+the result is a design and the bound for every other design. With levels alone it is the optimal
+alphabetic tree (Gilbert and Moore, 1959) with leaves that may hold several values.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 
+from reram_torch.design.splits import Costs, Ends, best_ends
+
 _MOST_VALUES = 520  # that thresholds may lie between; more are joined in steps, if errors may be
 _MOST_RUNS = 4 << 20  # of all tables that are solved at once
-_HALVINGS = 24  # of the price of a leaf
 
 
 @dataclass(frozen=True)
-class Trees:
-    """Search trees over the same values, one for each histogram.
+class TablePrices:
+    """What searches cost beside their errors, each for all tables or by table (T,).
 
     Attributes:
-        starts: for each tree, the index of the first value of each leaf, rising from 0.
-        levels: the level of each leaf, as an index that may lie between values' own.
-        depths: comparisons that end in each leaf.
+        comparison: of a comparison.
+        start: of a conversion that starts.
+        word: of each word that is stored.
     """
 
-    starts: list[list[int]]
-    levels: list[list[int]]
-    depths: list[list[int]]
+    comparison: np.ndarray | float
+    start: np.ndarray | float = 0.0
+    word: np.ndarray | float = 0.0
+
+    def by_table(self, tables: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The three as arrays (T,)."""
+        three = (self.comparison, self.start, self.word)
+        comparison, start, word = (
+            np.broadcast_to(np.asarray(x, dtype=float), tables) for x in three
+        )
+        return comparison, start, word
+
+    def part(self, part: slice, tables: int) -> TablePrices:
+        """Those of some of the tables."""
+        return TablePrices(*(x[part] for x in self.by_table(tables)))
 
 
-_Ends: TypeAlias = list[tuple[int, int, int]]  # first run, last run and depth of each leaf
-_FIELDS = "starts", "levels", "depths"
+@dataclass(frozen=True)
+class Limits:
+    """What a search may be.
+
+    Attributes:
+        depth: the most comparisons of a conversion; None: any number.
+        leaves: the most leaves; None: any number.
+        grid: thresholds are multiples of this sum only, as hardware may demand.
+        aligned: a run begins at a multiple of its width, as far as its bits reach.
+    """
+
+    depth: int | None = None
+    leaves: int | None = None
+    grid: int = 1
+    aligned: bool = False
+
+
+@dataclass(frozen=True)
+class Search:
+    """One search over values from 0, by its ends in order.
+
+    Attributes:
+        starts: the first value of each, rising from 0.
+        levels: the first level of each, which may lie between values.
+        steps: distance of two levels, 1 for a single one.
+        bits: comparisons that an end makes itself, 0 for a single level.
+        depths: comparisons that find each.
+    """
+
+    starts: tuple[int, ...]
+    levels: tuple[float, ...]
+    steps: tuple[int, ...]
+    bits: tuple[int, ...]
+    depths: tuple[int, ...]
 
 
 def optimal_trees(
     counts: np.ndarray,
     errors: np.ndarray,
-    price: np.ndarray | float,
-    *,
-    depth: int | None = None,
-    leaves: int | None = None,
-    grid: int = 1,
+    prices: TablePrices,
+    limits: Limits | None = None,
     lowest: int = 0,
-) -> Trees:
-    """The optimal trees for several histograms at once.
-
-    A cap on leaves is met by a price for each leaf, the least that meets it (bisected): trees are
-    then optimal for the leaves that they have, which may be fewer than the cap.
+) -> list[Search]:
+    """The optimal search of single levels for each of several histograms.
 
     Args:
         counts: conversions by table and value, (T, V).
         errors: weight of a squared error, (T, V); infinity allows no error at all.
-        price: of a comparison, by table (T,) or for all.
-        depth: the most comparisons that a conversion may take; None: any number.
-        leaves: the most leaves; None: any number.
-        grid: thresholds are multiples of this sum only, as hardware may demand.
+        prices: of everything else.
+        limits: of the searches.
         lowest: the sum of the first value.
 
     Raises:
-        ValueError: no tree is that small.
+        ValueError: no search is that small.
     """
+    return _optimal(counts, errors, prices, limits or Limits(), lowest, runs=False)
+
+
+def optimal_segments(
+    counts: np.ndarray,
+    errors: np.ndarray,
+    prices: TablePrices,
+    limits: Limits | None = None,
+    lowest: int = 0,
+) -> list[Search]:
+    """The optimal search of levels and runs; arguments as those of `optimal_trees`."""
+    return _optimal(counts, errors, prices, limits or Limits(), lowest, runs=True)
+
+
+def _optimal(
+    counts: np.ndarray,
+    errors: np.ndarray,
+    prices: TablePrices,
+    limits: Limits,
+    lowest: int,
+    *,
+    runs: bool,
+) -> list[Search]:
     T, V = counts.shape
+    grid = limits.grid
     if not np.isinf(errors).any():
         grid = max(grid, -(-V // _MOST_VALUES))
-    price = np.broadcast_to(np.asarray(price, dtype=float), T)
     most = max(1, _MOST_RUNS // -((-V // grid) ** 2))
     if most < T:
-        parts = [
-            optimal_trees(
-                counts[k : k + most], errors[k : k + most], price[k : k + most],
-                depth=depth, leaves=leaves, grid=grid, lowest=lowest,
+        parts = (slice(k, k + most) for k in range(0, T, most))
+        return [
+            search
+            for p in parts
+            for search in _optimal(
+                counts[p], errors[p], prices.part(p, T), limits, lowest, runs=runs
             )
-            for k in range(0, T, most)
-        ]  # fmt: skip
-        return Trees(*([tree for p in parts for tree in getattr(p, f)] for f in _FIELDS))
-    # Values between possible thresholds are joined.
-    first = np.unique(np.append(np.flatnonzero((lowest + np.arange(V)) % grid == 0), 0))
-    n = len(first)
+        ]
+    endings = Endings(counts, errors, prices, grid, lowest)
+    if runs:
+        endings.allow_runs(aligned=limits.aligned)
+    ends = best_ends(endings.costs, limits.depth, limits.leaves)
+    return [endings.search(t, found) for t, found in enumerate(ends)]
+
+
+class Endings:
+    """Where searches may end: at single levels, or at runs.
+
+    Arrays are [length - 1, start, T], over runs of the values between possible thresholds.
+
+    Args:
+        counts: conversions by table and value, (T, V).
+        errors: weight of a squared error, likewise.
+        prices: of everything but errors.
+        grid: thresholds are multiples of this sum.
+        lowest: the sum of the first value.
+
+    Attributes:
+        costs: of the searches.
+    """
+
+    def __init__(
+        self,
+        counts: np.ndarray,
+        errors: np.ndarray,
+        prices: TablePrices,
+        grid: int,
+        lowest: int,
+    ):
+        T, V = counts.shape
+        comparison, start, self._word = prices.by_table(T)
+        self._errors, self._lowest = errors, lowest
+        inner = np.flatnonzero((lowest + np.arange(V)) % grid == 0)
+        self._first = np.unique(np.append(inner, 0))
+        self._last = np.append(self._first[1:], V)
+        leaf, self._level = _levels(errors, self._first, self._last)
+        self._made = _within(counts, self._first, self._last) * comparison
+        node, single = self._made + self._word, leaf[-1, 0].copy()
+        self.costs = Costs(leaf, node, single, counts.sum(1) * start)
+        self._shift = np.full(leaf.shape, -1, dtype=np.int8)  # log2 of a run's step; -1: a level
+
+    def allow_runs(self, *, aligned: bool) -> None:
+        """Puts runs where they cost less than a level."""
+        lowest = self._lowest if aligned else None
+        runs = _Runs(self._errors, self._made, self._word, self._first, self._last, lowest)
+        runs.lower(self.costs.leaf, self._shift)
+
+    def search(self, t: int, ends: Ends) -> Search:
+        """A table's search from its ends; a single one is a run only where that pays to start."""
+        whole = self.costs.leaf[-1, 0, t] + self.costs.start[t]
+        one = len(ends) == 1 and self.costs.single[t] <= whole
+        parts = []
+        for a, b, depth in ends:
+            s = -1 if one else int(self._shift[b - a, a, t])
+            start, length = int(self._first[a]), int(self._last[b] - self._first[a])
+            if s < 0:
+                parts.append((start, float(self._level[b - a, a, t]), 1, 0, depth))
+            else:
+                level = start + ((1 << s) - 1) / 2
+                parts.append((start, level, 1 << s, run_bits(length, s), depth))
+        return Search(*zip(*parts, strict=True))
+
+
+def run_bits(length: int, shift: int) -> int:
+    """Bits of a plain ADC of step 2^shift over so many sums."""
+    return (-(-length >> shift) - 1).bit_length()
+
+
+def _within(counts: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Conversions of each run of joined values, [length - 1, start, T]."""
+    n, T = len(first), len(counts)
     sums = np.concatenate([np.zeros((T, 1)), np.cumsum(counts, 1)], 1)
-    last = np.append(first[1:], V)
-    leaf, level = _leaves(errors, first, last)
-    weight = np.zeros((n, n, T))  # [length - 1, start]: comparisons at a node
+    found = np.zeros((n, n, T))
     for length in range(n):
-        weight[length, : n - length] = (sums[:, last[length:]] - sums[:, first[: n - length]]).T
-    weight *= price
-    ends = _ends_all(leaf, weight, depth)
-    if leaves is not None:
-        ends = _with_leaves(leaf, weight, depth, leaves, ends)
-    return Trees(
-        [[int(first[a]) for a, _, _ in found] for found in ends],
-        [[int(level[b - a, a, t]) for a, b, _ in found] for t, found in enumerate(ends)],
-        [[d for _, _, d in found] for found in ends],
-    )
+        found[length, : n - length] = (sums[:, last[length:]] - sums[:, first[: n - length]]).T
+    return found
 
 
-def _ends_all(leaf: np.ndarray, weight: np.ndarray, depth: int | None) -> list[_Ends]:
-    splits = _splits(leaf, weight, depth)
-    return [_ends(splits, t, len(leaf), depth) for t in range(leaf.shape[2])]
-
-
-def _with_leaves(
-    leaf: np.ndarray, weight: np.ndarray, depth: int | None, most: int, ends: list[_Ends]
-) -> list[_Ends]:
-    """The trees of `ends`, those of too many leaves replaced by smaller ones."""
-    large = np.array([t for t, found in enumerate(ends) if len(found) > most], dtype=int)
-    if not len(large):
-        return ends
-    ends, leaf, weight = list(ends), leaf[..., large], weight[..., large]
-    if np.isinf(leaf[-1, 0]).any():
-        raise ValueError(f"no tree of {most} leaves is free of error over {len(leaf)} values")
-    # Beyond the cost of a single leaf, no second one pays.
-    low, high = np.full(len(large), -60.0), np.log2(leaf[-1, 0] + 1e-300) + 1
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        found = _ends_all(leaf + 2.0**middle, weight, depth)
-        fits = np.array([len(f) <= most for f in found])
-        for k in np.flatnonzero(fits):
-            ends[large[k]] = found[k]
-        low, high = np.where(fits, low, middle), np.where(fits, middle, high)
-    for t in large:  # one leaf always fits
-        if len(ends[t]) > most:
-            ends[t] = [(0, len(leaf) - 1, 0)]
-    return ends
-
-
-def _leaves(
+def _levels(
     errors: np.ndarray, first: np.ndarray, last: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cost and level of one leaf for each run of values: [runs joined - 1, first run, T]."""
+    """Cost and level of one level for each run of values: [runs joined - 1, first run, T].
+
+    Levels are multiples of a half, which is what the shift-add takes.
+    """
     n, (T, V) = len(first), errors.shape
     exact = np.isinf(errors).any(1)
     finite = np.where(np.isinf(errors), 0.0, errors)
@@ -143,92 +239,72 @@ def _leaves(
     sums = [
         np.concatenate([np.zeros((T, 1)), np.cumsum(finite * values**k, 1)], 1) for k in range(3)
     ]
-    cost, level = np.zeros((n, n, T)), np.zeros((n, n, T), dtype=np.int64)
+    cost, level = np.zeros((n, n, T)), np.zeros((n, n, T))
     for length in range(n):
         a, b = first[: n - length], last[length:]
         zero, one, two = (s[:, b] - s[:, a] for s in sums)
         middle = (a + b - 1) / 2
         mean = np.divide(one, zero, out=np.broadcast_to(middle, one.shape).copy(), where=zero > 0)
-        best = np.clip(np.rint(mean), a, b - 1)
+        best = np.clip(np.rint(2 * mean) / 2, a, b - 1)
         found = np.maximum(two - 2 * best * one + best**2 * zero, 0)
         found[exact] = np.where(b - a > 1, np.inf, 0.0)
         cost[length, : n - length], level[length, : n - length] = found.T, best.T
     return cost, level
 
 
-def _splits(leaf: np.ndarray, weight: np.ndarray, depth: int | None) -> list[np.ndarray]:
-    """Where the best tree of each run splits: runs on the left, 0 for a leaf.
+class _Runs:
+    """Small plain ADCs over runs of values, at the best of their steps.
 
-    One array [length - 1, start, T] if depth is free, else one for each depth that is left.
+    Args:
+        errors: weight of a squared error, (T, V).
+        made: what one comparison of a run costs, [length - 1, start, T].
+        word: what one word costs, (T,).
+        first, last: of the joined values, the first and the end.
+        lowest: the sum of the first value, if runs are aligned; else None.
     """
-    if depth is None:
-        return [_split_all(leaf, weight)]
-    best, found = leaf, [np.zeros(leaf.shape, dtype=np.int16)]
-    for _ in range(depth):
-        best, splits = _split_once(leaf, weight, best)
-        found.append(splits)
-    if np.isinf(best[-1, 0]).any():
-        raise ValueError(f"no tree of depth {depth} is free of error over {len(leaf)} values")
-    return found
 
+    def __init__(
+        self,
+        errors: np.ndarray,
+        made: np.ndarray,
+        word: np.ndarray,
+        first: np.ndarray,
+        last: np.ndarray,
+        lowest: int | None,
+    ):
+        self.exact = np.isinf(errors).any()
+        self.weight = np.where(np.isinf(errors), 1.0, errors)
+        self.made, self.word, self.first, self.last = made, word, first, last
+        self.lowest = lowest
 
-def _split_all(leaf: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    n = len(leaf)
-    best, splits = leaf.copy(), np.zeros(leaf.shape, dtype=np.int16)
-    right = np.empty_like(leaf)
-    right[0] = leaf[0]
-    for length in range(1, n):
-        _split_runs(best, splits, weight, best, right, length)
-        right[length, length:] = best[length, : n - length]
-    return splits
+    def lower(self, cost: np.ndarray, shift: np.ndarray) -> None:
+        """Puts runs where they cost less than what is there, and log2 of their steps."""
+        V = self.weight.shape[1]
+        for s in range(max(V - 1, 1).bit_length()):
+            away = (np.arange(V) & ((1 << s) - 1)) - ((1 << s) - 1) / 2  # from the nearest level
+            bits = np.array([0, *(run_bits(n, s) for n in range(1, V + 1))])
+            for k in range(len(self.first)):
+                self._from(k, s, away**2, bits, (cost, shift))
 
-
-def _split_once(
-    leaf: np.ndarray, weight: np.ndarray, below: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The best trees whose sides are at most as deep as those of `below`."""
-    n = len(leaf)
-    best, splits = leaf.copy(), np.zeros(leaf.shape, dtype=np.int16)
-    right = np.empty_like(below)
-    for length in range(n):
-        right[length, length:] = below[length, : n - length]
-    for length in range(1, n):
-        _split_runs(best, splits, weight, below, right, length)
-    return best, splits
-
-
-def _split_runs(
-    best: np.ndarray,
-    splits: np.ndarray,
-    weight: np.ndarray,
-    left: np.ndarray,
-    right: np.ndarray,
-    length: int,
-) -> None:
-    """Splits the runs of one length where that is better than what they are.
-
-    `left` holds what shorter runs cost by length and start, `right` the same by length and end: so
-    both sides of all splits are plain slices.
-    """
-    runs = slice(len(best) - length)
-    both = left[:length, runs] + right[length - 1 :: -1, length:][:length]
-    at = both.argmin(0)
-    cost = np.take_along_axis(both, at[None], 0)[0] + weight[length, runs]
-    better = cost < best[length, runs]
-    np.copyto(best[length, runs], cost, where=better)
-    np.copyto(splits[length, runs], at + 1, where=better, casting="unsafe")
-
-
-def _ends(splits: list[np.ndarray], t: int, n: int, depth: int | None) -> _Ends:
-    """(first run, last run, depth) of the leaves of one tree, in order."""
-    found, todo = [], [(0, n - 1, 0)]
-    while todo:
-        a, b, made = todo.pop()
-        left = 0 if depth is None else depth - made
-        size = int(splits[left][b - a, a, t])
-        if not size:
-            found.append((a, b, made))
-            continue
-        todo.append((a + size, b, made + 1))
-        todo.append((a, a + size - 1, made + 1))
-    return found
+    def _from(
+        self, k: int, s: int, square: np.ndarray, bits: np.ndarray, to: tuple[np.ndarray, ...]
+    ) -> None:
+        """The same for the runs from one value on, with one step."""
+        a, (cost, shift) = int(self.first[k]), to
+        lengths = self.last[k:] - a
+        bits = bits[lengths]
+        wide = bits > 0  # else it is a level
+        if self.lowest is not None:
+            wide &= (self.lowest + a) % (1 << (bits + s)) == 0
+        if not wide.any():
+            return
+        error = np.cumsum(self.weight[:, a:] * square[: len(square) - a], 1)[
+            :, lengths - 1
+        ].T  # (lengths, T)
+        if self.exact:
+            error = np.where(error > 0, np.inf, 0.0)
+        rows = np.arange(len(lengths))
+        found = error + bits[:, None] * self.made[rows, k] + self.word
+        better = wide[:, None] & (found < cost[rows, k])
+        cost[rows, k] = np.where(better, found, cost[rows, k])
+        shift[rows, k] = np.where(better, s, shift[rows, k])

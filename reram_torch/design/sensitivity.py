@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
@@ -38,7 +39,8 @@ def layer_sensitivities(
         seed: of the noise.
 
     Returns:
-        For each layer, the effect over the relative power of the noise.
+        For each layer, the effect over the relative power of the noise. Nothing is made up where
+        that is zero for all layers, or not finite for one.
     """
 
     def noise(layer: CrossbarLayer, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -50,9 +52,11 @@ def layer_sensitivities(
 
     generators: dict[CrossbarLayer, torch.Generator] = {}
     found = {n: e / _NOISE for n, e in _effects(net, layers, data, noise).items()}
+    largest = max(found.values(), default=0.0)
+    if not largest > 0 or not all(map(math.isfinite, found.values())):
+        return found
     # White noise understates what coarse ADCs do to a layer: none may be given up.
-    least = 0.3 * max(found.values(), default=0.0)
-    return {name: max(value, least, 1e-12) for name, value in found.items()}
+    return {name: max(value, 0.3 * largest, 1e-12) for name, value in found.items()}
 
 
 def adc_effects(
@@ -77,17 +81,32 @@ def adc_effects(
     return _effects(net, layers, data, errors)
 
 
-def output_change(net: nn.Module, layers: dict[str, CrossbarLayer], data: Calibration) -> float:
-    """What all ADCs in place do to the output, against lossless ones."""
-    inputs = _first(data)
+class Change:
+    """What all ADCs in place do to a network's output, against lossless ones.
 
-    def lossless(layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
-        return _uncorrected(layer, x, layer.lossless_tables())
+    Args:
+        net: a converted network.
+        layers: of it; what lossless ones make of data is kept.
+    """
 
-    with torch.no_grad(), evaluating(net):
-        made = [net(x) for x in inputs]
-        with _observed(layers, lossless):
-            return sum(_change(net(x), y) for x, y in zip(inputs, made, strict=True)) / len(inputs)
+    def __init__(self, net: nn.Module, layers: dict[str, CrossbarLayer]):
+        self._net, self._layers = net, layers
+        self._lossless: dict[int, list[torch.Tensor]] = {}
+
+    def of(self, data: Calibration) -> float:
+        """The change on the first images of some data, as `layer_sensitivities` measures it."""
+        inputs = _first(data)
+
+        def lossless(layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
+            return _uncorrected(layer, x, layer.lossless_tables())
+
+        with torch.no_grad(), evaluating(self._net):
+            made = [self._net(x) for x in inputs]
+            if id(data) not in self._lossless:
+                with _observed(self._layers, lossless):
+                    self._lossless[id(data)] = [self._net(x) for x in inputs]
+        pairs = zip(self._lossless[id(data)], made, strict=True)
+        return sum(_change(a, b) for a, b in pairs) / len(inputs)
 
 
 def _effects(

@@ -6,7 +6,8 @@ import numpy as np
 
 from reram_torch.adc import TwinRange
 from reram_torch.adc.base import full_bits
-from reram_torch.design.candidates import Load, Offer
+from reram_torch.design.candidates import Offer
+from reram_torch.design.loads import Load
 
 _MOST_BIASES = 256  # that are tried for one step
 

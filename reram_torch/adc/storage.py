@@ -1,0 +1,53 @@
+"""How many bytes the tables of a layer take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from reram_torch.adc.base import AdcDesign
+
+_BITS = 8  # of a byte
+
+
+def table_bytes(designs: Sequence[AdcDesign], index: np.ndarray, lowest: int, highest: int) -> int:
+    """Bytes of the tables that a layer's ADCs search by, and of what says which to use.
+
+    Equal designs are stored once, and a directory points at them by activity bucket, cycle and
+    slice, as far as it depends on these; where every design is one word, the words may stand in the
+    directory's place.
+
+    Args:
+        designs: of the layer.
+        index: which design converts, (B, I, J); -1: nothing is converted.
+        lowest: the smallest sum.
+        highest: the largest.
+    """
+    used = sorted(set(index.ravel().tolist()) - {-1})
+    distinct = list(dict.fromkeys(designs[k] for k in used))
+    words = [design.words(lowest, highest) for design in distinct]
+    stored = sum(w.number * w.bits for w in words)
+    if not stored:
+        return 0
+    entries = directory_entries(index)
+    pointers = entries * (len(distinct) - 1 + bool((index < 0).any())).bit_length()
+    bits = stored + pointers
+    if all(w.number <= 1 for w in words):
+        bits = min(bits, entries * max(w.bits for w in words))
+    return -(-bits // _BITS)
+
+
+def directory_entries(index: np.ndarray) -> int:
+    """Entries that tell every use of a table apart: axes that nothing depends on do not count.
+
+    Args:
+        index: as for `table_bytes`.
+    """
+    rows = index[(index >= 0).any((1, 2))]  # a bucket that converts nothing needs no entry
+    entries: int = 1
+    for axis in range(3):
+        first = np.take(rows, [0], axis)
+        if (rows != first).any():
+            entries *= rows.shape[axis]
+    return entries

@@ -1,0 +1,78 @@
+"""What the searches of one layer cost on its calibration data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from reram_torch.adc.base import AdcDesign, compile_tables
+from reram_torch.crossbar.geometry import ceil_div
+from reram_torch.design.loads import LayerLoads, statistics_of
+from reram_torch.nn.base import CrossbarLayer
+from reram_torch.power.search_prices import SearchPrices, adcs_of_tile
+from reram_torch.power.technology import ArrayTiming
+
+_BITS = 8  # of a byte
+
+
+class LayerPrices:
+    """Prices of searches, for one layer and what calibration saw of it.
+
+    Args:
+        prices: of the kind of controller.
+        layer: calibrated.
+        array: says how many bit-lines share an ADC, and how long an array's cycle takes.
+
+    Attributes:
+        prices: as given.
+        sums_of_word: conversions that a loaded word serves: those of one ADC, slice and cycle.
+        leakage: of a byte of tables beside every ADC of the layer, pJ.
+        counting: of counting driven word-lines, pJ.
+    """
+
+    def __init__(self, prices: SearchPrices, layer: CrossbarLayer, array: ArrayTiming):
+        g, statistics = layer.geometry, statistics_of(layer)
+        outputs = layer.outputs // layer.groups
+        tiles, adcs = g.tiles(layer.depth), adcs_of_tile(g, outputs, array.columns_per_adc)
+        conversions = outputs * len(g.signs)  # of a tile-cycle's slice
+        cycles = float(statistics.by_activity[:, :, 0].sum()) / conversions  # of tiles
+        duration = cycles / (tiles * layer.groups) * array.cycle_ns
+        across = ceil_div(outputs * g.slices * g.bit_lines, g.cols)
+        self.prices, self.geometry = prices, g
+        self.sums_of_word = conversions / adcs
+        self.leakage = prices.leakage * duration * layer.groups * tiles * adcs
+        self.counting = prices.activity * cycles * across
+
+    def word(self, loads: LayerLoads, bits: int, *, latched: bool) -> np.ndarray:
+        """What a word of each table costs: loading it, and keeping it, (T,)."""
+        made = np.array([load.counts.sum() for load in loads.loads])
+        loading = 0.0 if latched else self.prices.word / self.sums_of_word
+        return made * loading + self.leakage * bits / _BITS
+
+    def are_latched(self, loads: LayerLoads, design: AdcDesign) -> bool:
+        """Whether tables of one word each, as of this design, lie in latches."""
+        words = design.words(self.geometry.lowest, self.geometry.highest)
+        bits = words.number * words.bits * len(loads.loads)
+        return words.number <= 1 and ceil_div(bits, _BITS) <= self.prices.latched_bytes
+
+    def activity(self, loads: LayerLoads) -> float:
+        """Of telling the activity buckets apart, pJ."""
+        return self.counting if len(loads.edges) > 1 else 0.0
+
+    def energy(self, designs: Sequence[AdcDesign], loads: LayerLoads) -> np.ndarray:
+        """Of each table's searches and words, pJ, (T,)."""
+        g, found = self.geometry, []
+        latched = self.are_latched(loads, designs[0])
+        for design, load in zip(designs, loads.loads, strict=True):
+            made = compile_tables(design, g.lowest, g.highest).comparisons
+            words = design.words(g.lowest, g.highest)
+            count = float(load.counts.sum())
+            searching = self.prices.comparison * float(load.counts @ made)
+            loading = 0.0
+            if made.any():  # a single level starts nothing and loads nothing
+                searching += self.prices.start * count
+                loading = 0.0 if latched else self.prices.word * count / self.sums_of_word
+            keeping = self.leakage * words.bits / _BITS
+            found.append(searching + words.number * (loading + keeping))
+        return np.array(found)

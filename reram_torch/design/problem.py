@@ -1,0 +1,259 @@
+"""The searches of all layers of a network under one price, and what comes of them."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from reram_torch.adc.base import AdcDesign
+from reram_torch.calibration.held import Calibration
+from reram_torch.config.sections import AUTO, SearchConfig
+from reram_torch.design import prices
+from reram_torch.design.designers import Found
+from reram_torch.design.layer_designer import LayerDesigner
+from reram_torch.design.sensitivity import (
+    Change,
+    adc_effects,
+    fold_mean_errors,
+    layer_sensitivities,
+)
+from reram_torch.nn.base import CrossbarLayer
+from reram_torch.power.counts import BASELINE_COMPARISONS, baseline_conversions
+from reram_torch.power.search_prices import COMPARISONS, SearchPrices, search_prices
+from reram_torch.power.technology import Technology
+
+_LEAST_WEIGHT = 0.05  # of a layer, over the largest
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A network that calibration has seen, and what designing it takes.
+
+    Attributes:
+        net: the network.
+        layers: its calibrated crossbar layers.
+        data: what calibration kept, or None for a loaded network.
+        technology: whose prices count.
+        weights: what each layer's relative squared error does to the output.
+    """
+
+    net: nn.Module
+    layers: dict[str, CrossbarLayer]
+    data: Calibration | None
+    technology: Technology
+    weights: dict[str, float]
+
+    @classmethod
+    def of(
+        cls,
+        net: nn.Module,
+        layers: dict[str, CrossbarLayer],
+        technology: Technology,
+        seed: int,
+        *,
+        weigh: bool,
+    ) -> Calibrated:
+        """Checks that a network can be designed, and weighs its layers unless all weigh the same.
+
+        Raises:
+            RuntimeError: it was not calibrated, or its weights changed since.
+
+        Warns:
+            UserWarning: no layer's effect on the output can be measured.
+        """
+        used = {n: m for n, m in layers.items() if m.input_range is not None}
+        seen = {n: m.statistics for n, m in used.items() if m.statistics is not None}
+        missing = [n for n in used if n not in seen]
+        if missing or not used:
+            raise RuntimeError(
+                "design_adc needs bit-line histograms: run reram_torch.calibrate(net, batches) "
+                f"first (missing for {missing or list(layers)})"
+            )
+        changed = [n for n, m in used.items() if seen[n].fingerprint != m.fingerprint()]
+        if changed:
+            raise RuntimeError(
+                f"the weights of {changed} changed since reram_torch.calibrate: calibrate again"
+            )
+        data: Calibration | None = getattr(net, "calibration", None)
+        data = data if data is not None and data.inputs else None
+        weights = dict.fromkeys(used, 1.0)
+        if data is not None and weigh:
+            weights = usable(layer_sensitivities(net, used, data, seed), weights)
+        return cls(net, used, data, technology, weights)
+
+    @property
+    def held_back(self) -> Calibration | None:
+        """Data that no search saw, or else all there is."""
+        return self.data and (self.data.held_back or self.data)
+
+
+def usable(measured: dict[str, float], otherwise: dict[str, float]) -> dict[str, float]:
+    """Measures of the layers, or others where they are NaN, infinite or all zero.
+
+    Warns:
+        UserWarning: the others were taken.
+    """
+    values = list(measured.values())
+    if all(map(math.isfinite, values)) and any(v > 0 for v in values):
+        return measured
+    what = "zero" if all(map(math.isfinite, values)) else "not finite"
+    warnings.warn(
+        f"the layers' effect on the network's output is {what} on the calibration data (a blank "
+        "batch, a classifier of zeros, scores of -inf?): all layers weigh the same",
+        stacklevel=2,
+    )
+    return otherwise
+
+
+class Problem:
+    """The searches of all layers, and the reduction that a price leads to.
+
+    Args:
+        given: the network.
+        search: kind, granularity (neither `auto`) and limits.
+
+    Attributes:
+        found: what is in place, by layer; empty before `apply`.
+    """
+
+    def __init__(self, given: Calibrated, search: SearchConfig):
+        assert AUTO not in (search.design, search.granularity)
+        self.given, self.search = given, search
+        own = prices_of(search, given.technology)
+        self.searches = {
+            name: LayerDesigner(layer, search, given.weights[name], own, given.technology.array)
+            for name, layer in given.layers.items()
+        }
+        conversions = sums = 0
+        for layer in given.layers.values():
+            assert layer.statistics is not None  # `Calibrated.of` has looked
+            here = int(layer.statistics.by_activity.sum())
+            conversions += baseline_conversions(layer.geometry, layer.depth, here)
+            sums += here
+        self.baseline = conversions * BASELINE_COMPARISONS
+        self._scale = sums * (BASELINE_COMPARISONS * own.comparison + own.start)
+        # With limits there may be no tree without an error.
+        limited = search.leaves or search.depth or search.grid > 1
+        self.careful = prices.LOWEST if limited else -math.inf
+        self.found: dict[str, Found] = {}
+        self._change = None if given.held_back is None else Change(given.net, given.layers)
+
+    def at(self, price: float) -> list[Found]:
+        """The ADCs of each layer at log2 of a price for what a plain SAR would take."""
+        return [search.at(2.0**price / self._scale) for search in self.searches.values()]
+
+    def reduction_at(self, price: float) -> float:
+        """Reduction on the calibration histograms at a price."""
+        return self._over(sum(found.comparisons for found in self.at(price)))
+
+    def cost_at(self, price: float) -> float:
+        """Errors weighed by the layers' effects, plus price * energy."""
+        return sum(s.cost(2.0**price / self._scale) for s in self.searches.values())
+
+    def _over(self, made: float) -> float:
+        return self.baseline / made if made else math.inf
+
+    @property
+    def reduction(self) -> float:
+        """Reduction of what is in place."""
+        return self._over(sum(found.comparisons for found in self.found.values()))
+
+    @property
+    def energy(self) -> float:
+        """What the searches in place take on the calibration data, pJ (or comparisons)."""
+        return sum(found.energy for found in self.found.values())
+
+    def price_of(self, reduction: float, start: float) -> float:
+        """The lowest price that reaches a reduction, to 0.1% of the reduction.
+
+        Raises:
+            ValueError: no price does.
+        """
+        if self.reduction_at(self.careful) >= reduction:
+            return self.careful
+        _, price = prices.crossing(
+            lambda p: math.log(self.reduction_at(p) / reduction), start, close=0.001
+        )
+        if price is None:
+            most = self.reduction_at(prices.HIGHEST)
+            raise ValueError(
+                f"reduction={reduction} is out of reach: this design reaches at most {most:.3f}"
+            )
+        return price
+
+    def designs(self) -> dict[str, tuple[AdcDesign, ...]]:
+        """The ADCs of each layer in place."""
+        return {name: layer.adc for name, layer in self.given.layers.items()}
+
+    def apply(self, price: float) -> None:
+        """Puts the ADCs of a price in place, and what makes up for their mean errors.
+
+        Unless it makes the error on held-back data worse: then it is left out.
+        """
+        given, at = self.given, 2.0**price / self._scale
+        self.found = {name: search.apply(at) for name, search in self.searches.items()}
+        exact = all(found.error == 0 for found in self.found.values())
+        if given.data is None or self._change is None or price == -math.inf or exact:
+            return
+        before = self.change()
+        fold_mean_errors(given.net, given.layers, given.data)
+        if not self.change() <= before:
+            for layer in given.layers.values():
+                layer.bank.correction = None
+
+    def change(self) -> float:
+        """What all ADCs in place do to the output of held-back data; infinite if not a number."""
+        held = self.given.held_back
+        assert held is not None  # who asks has looked
+        assert self._change is not None
+        found = self._change.of(held)
+        return found if math.isfinite(found) else math.inf
+
+    def reweigh(self, data: Calibration) -> None:
+        """Weighs layers by what the ADCs in place do to the output, over their predicted error.
+
+        White noise is not what coarse ADCs make, and predictions know nothing of how errors go
+        together; but designs jump, so the old weight keeps half of its say.
+        """
+        effects = adc_effects(self.given.net, self.given.layers, data, folded=True)
+        old = {name: search.sensitivity for name, search in self.searches.items()}
+        weights = {}
+        for name, search in self.searches.items():
+            error = self.found[name].error
+            own = effects[name] / error if error > 0 else search.sensitivity
+            weights[name] = math.sqrt(max(own, 0.0) * search.sensitivity)
+        weights = usable(weights, old)
+        least = _LEAST_WEIGHT * max(weights.values())
+        for name, search in self.searches.items():
+            search.sensitivity = max(weights[name], least, 1e-12)
+
+    def weigh_like(self, other: Problem) -> None:
+        """Takes over the weights of the same layers' searches by other designs."""
+        for name, search in self.searches.items():
+            search.sensitivity = other.searches[name].sensitivity
+
+    def keep(self) -> Callable[[], None]:
+        """Takes note of what is in place; the result puts it back."""
+        found = self.found
+        states = {layer: layer.bank.snapshot() for layer in self.given.layers.values()}
+
+        def back() -> None:
+            self.found = found
+            for layer, state in states.items():
+                layer.bank.restore(state)
+
+        return back
+
+
+def prices_of(search: SearchConfig, technology: Technology) -> SearchPrices:
+    """What a search's objective charges."""
+    if search.objective == "comparisons":
+        return COMPARISONS
+    controller = search.design
+    if search.aligned:
+        controller += "_aligned"
+    return search_prices(technology, controller)

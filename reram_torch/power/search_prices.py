@@ -1,0 +1,66 @@
+"""What a search costs by a technology: the prices that designs are chosen and reported by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reram_torch.crossbar.geometry import Geometry, ceil_div
+from reram_torch.power.technology import Technology
+
+_PJ_PER_NW_NS = 1e-6
+
+
+@dataclass(frozen=True)
+class SearchPrices:
+    """What searches with one kind of controller cost, pJ.
+
+    Attributes:
+        comparison: of a comparison, its clock of the controller included.
+        start: of a conversion that starts: sampling, reset, and one clock more.
+        word: of a word that is loaded.
+        leakage: of a byte of table memory in a ns.
+        activity: of counting the driven word-lines of an array for a cycle.
+        latched_bytes: a layer's tables of up to so many bytes are never loaded.
+    """
+
+    comparison: float
+    start: float = 0.0
+    word: float = 0.0
+    leakage: float = 0.0
+    activity: float = 0.0
+    latched_bytes: int = 0
+
+
+# What is minimised where comparisons alone are the objective.
+COMPARISONS = SearchPrices(1.0)
+
+
+def search_prices(technology: Technology, controller: str) -> SearchPrices:
+    """The prices of a kind of controller by the energy model `bit_cycle`.
+
+    Args:
+        technology: whose prices.
+        controller: as `AdcDesign.controller` names it.
+    """
+    adc = technology.adc
+    logic, tables = adc.controllers, adc.tables
+    clock = 0.0 if logic is None else logic.excess_pj(controller)
+    return SearchPrices(
+        adc.bit_cycle.comparison_pj + clock,
+        adc.bit_cycle.conversion_pj + clock,
+        0.0 if tables is None else tables.word_pj,
+        0.0 if tables is None else tables.leakage_nw_per_byte * _PJ_PER_NW_NS,
+        0.0 if logic is None else logic.activity_pj,
+        0 if tables is None else tables.latched_bytes,
+    )
+
+
+def adcs_of_tile(geometry: Geometry, outputs: int, columns_per_adc: int) -> int:
+    """ADCs that convert the bit-lines of one tile of a group, each with bit-lines of every slice.
+
+    Args:
+        geometry: of the layer.
+        outputs: N, of a group.
+        columns_per_adc: bit-lines that one ADC converts, one after the other.
+    """
+    return ceil_div(outputs * geometry.slices * geometry.bit_lines, columns_per_adc)
