@@ -6,20 +6,19 @@ import numpy as np
 
 from reram_torch.adc import TwinRange
 from reram_torch.adc.base import full_bits
+from reram_torch.adc.trees import grid_levels, middle
 from reram_torch.design.candidates import Load, Offer
 
 _MOST_BIASES = 256  # that are tried for one step
 
 
-def _distance(values: np.ndarray, first: int, step: int, levels: int) -> np.ndarray:
-    """Distance of each value to the nearest of `levels` levels from `first` (ties upwards)."""
-    code = np.clip((values - first + step // 2) // step, 0, levels - 1)
-    found: np.ndarray = values - (first + code * step)
+def _coarse_distance(values: np.ndarray, bits: int, step: int) -> np.ndarray:
+    """Distance of each value to what a plain ADC of these bits and this step decodes it to."""
+    levels = np.array(grid_levels(bits, step, int(values[0])))
+    first = 0 if values[0] >= 0 else -(1 << bits) // 2
+    code = np.clip((values + step // 2) // step - first, 0, len(levels) - 1)
+    found: np.ndarray = values - levels[code]
     return found
-
-
-def _grid_start(values: np.ndarray, bits: int, step: int) -> int:
-    return 0 if values[0] >= 0 else -(1 << bits) // 2 * step
 
 
 def _sums(*terms: np.ndarray) -> np.ndarray:
@@ -36,7 +35,7 @@ def twin_range_offer(load: Load) -> Offer:
     coarse: dict[tuple[int, int], np.ndarray] = {}
     for shift in range(full + 1):
         for n2 in range(1, full_bits(lowest, int(values[-1]), 1 << shift) + 1):
-            off = _distance(values, _grid_start(values, n2, 1 << shift), 1 << shift, 1 << n2)
+            off = _coarse_distance(values, n2, 1 << shift)
             coarse[shift, n2] = _sums(load.square * off**2, load.mean * off)
     parameters, comparisons, errors = [], [], []
     for s in range(full + 1):
@@ -73,5 +72,5 @@ def _dense_error(load: Load, bias: int, step: int, levels: int) -> tuple[float, 
         return 0.0, 0.0
     a = bias - load.lowest
     part = slice(a, a + levels * step)
-    off = _distance(load.values[part], bias, step, levels)
+    off = (load.values[part] - bias) % step - middle(step)
     return load.square[part] @ off**2, load.mean[part] @ off
