@@ -61,8 +61,8 @@ def grid_levels(bits: int, step: int, lowest: int) -> list[float]:
 
     Code k holds the sums that round to k * step, ties upwards. With an even step their middle is
     half a unit below it, and half a unit would add up over all conversions: that is the level. Code
-    0 keeps the level 0. Most sums of sparse inputs are zero, and a signed one is as often above as
-    below it: the middle of its code would be the larger error in the mean.
+    0 keeps the level 0: most sums of sparse inputs are zero, and nearly all of the slices that
+    count most, so that the middle of its code would be the larger error.
     """
     first = 0 if lowest >= 0 else -(1 << bits) // 2
     below = 0.5 if step % 2 == 0 else 0
