@@ -25,7 +25,8 @@ from torch import nn
 import reram_torch as rt
 from reram_torch.cli.benchmarking import ADCS, EDGES
 from reram_torch.crossbar.geometry import Geometry, sizes
-from reram_torch.crossbar.tables import AdcTables, check_tables, no_counts
+from reram_torch.crossbar.counting import no_counts
+from reram_torch.crossbar.tables import AdcTables, check_tables
 from reram_torch.models import zoo
 from reram_torch.native import cpu, cuda
 from reram_torch.nn.base import CrossbarLayer
@@ -102,22 +103,22 @@ class Problem:
     tables: AdcTables
 
     def solved_by(self, library: ModuleType) -> list[torch.Tensor]:
-        """Cells, results, counts, drives and histogram, by a library on tensors of its device."""
+        """Cells, results, both counts and histogram, by a library on tensors of its device."""
         g, device = self.geometry, self.u.device
         (M, G, K), N = sizes(self.u), self.codes.shape[1]
         cells = torch.empty(g.cells_shape(G, N, K), dtype=torch.int64, device=device)
         library.program(g, self.codes, cells)
         acc = torch.empty(M, G, N, dtype=torch.int32, device=device)
-        counts, drives = no_counts(g, device)
-        library.crossbar(g, self.u, cells, self.tables, acc, (counts[1:], drives))
+        counts = no_counts(g, device)
+        library.crossbar(g, self.u, cells, self.tables, acc, counts)
         shape = len(self.tables.edges), g.cycles, g.slices, g.values
         bins = torch.zeros(shape, dtype=torch.int64, device=device)
         library.histogram(g, self.u, cells, self.tables.edges, N, bins)
-        return [cells, acc, counts, drives, bins]
+        return [cells, acc, *counts, bins]
 
     def cuda(self) -> Problem:
         """The same problem on the device."""
-        tables = AdcTables(*(table.cuda() for table in self.tables))
+        tables = self.tables.to("cuda")
         return Problem(self.geometry, self.u.cuda(), self.codes.cuda(), tables)
 
 
@@ -153,9 +154,10 @@ def random_problem(generator: torch.Generator) -> Problem:
     if len(edges) > 1 and edges[1] == 1:
         index[0] = -1
     near = torch.randint(-3, 4, (n, g.values), generator=generator)
-    levels = torch.arange(g.lowest, g.highest + 1) + near
+    unit = pick(1, 2)
+    levels = unit * torch.arange(g.lowest, g.highest + 1) + near
     comparisons = torch.randint(0, 256, (n, g.values), generator=generator).to(torch.uint8)
-    tables = AdcTables(levels.int(), comparisons, edges, index.int())
+    tables = AdcTables(levels.int(), comparisons, edges, index.int(), unit)
     check_tables(g, tables)
     return Problem(g, u, codes, tables)
 
@@ -174,8 +176,8 @@ def parity_of_kernels(work: Work) -> dict[str, int]:
             same = [torch.equal(a.cpu(), b) for a, b in zip(found, expected, strict=True)]
             if not all(same):
                 sys.exit(
-                    f"problem {made[product]} differs by {product} (cells, results, counts, "
-                    f"drives, histogram: {same}): {problem.geometry}, inputs "
+                    f"problem {made[product]} differs by {product} (cells, results, comparisons, "
+                    f"driven, histogram: {same}): {problem.geometry}, inputs "
                     f"{tuple(problem.u.shape)}, weights {tuple(problem.codes.shape)}"
                 )
             made[product] += 1

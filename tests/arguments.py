@@ -10,7 +10,7 @@ GOOD = {
     "positions": (1, 2, 1), "groups": 1, "depth": (5, 1, 1), "outputs": 3,
     "u_stride_position": (10, 5, 5), "u_stride_group": 5, "u_stride_depth": (1, 1, 1),
     "rows": 4, "cell_bits": 1, "dac_bits": 1, "weight_bits": 8, "input_bits": 8,
-    "encoding": 0, "tables": 1, "buckets": 1, "isa": 0, "threads": 1,
+    "encoding": 0, "tables": 1, "buckets": 1, "unit": 1, "isa": 0, "threads": 1,
 }  # fmt: skip
 BAD = {
     "positions": ((-1, 1, 1), (2**62, 1, 1), (2**20, 2**20, 1), (2**31, 2**31, 2**31), (1, 1, -1)),
@@ -18,6 +18,7 @@ BAD = {
     "groups": (0, -1, 2**40), "outputs": (0, -1, 2**40), "rows": (0, -1, 5000),
     "cell_bits": (0, 5), "dac_bits": (0, 5), "weight_bits": (0, 9), "input_bits": (0, 9),
     "encoding": (-1, 3), "tables": (0, -1, 2**20), "buckets": (0, -1, 256),
+    "unit": (0, -1, 3),
     "threads": (0, -1, 2**30),
 }  # fmt: skip
 GOOD_LAYER = {

@@ -8,6 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from reram_torch.crossbar import tables as tables_module
+from reram_torch.crossbar.counting import no_counts
 from reram_torch.crossbar.geometry import Geometry, sizes
 from reram_torch.crossbar.tables import AdcTables
 from reram_torch.native import cpu
@@ -44,13 +45,11 @@ class Kernels:
         return cells
 
     def crossbar(self, u, cells, tables, outputs, g, count):
-        (M, G, K), device = sizes(u), u.device
+        (M, G, _), device = sizes(u), u.device
         acc = torch.full((M, G, outputs), 77, dtype=torch.int32, device=device)
-        counts, drives = tables_module.no_counts(g, device)
-        self.library.crossbar(g, u, cells, tables, acc, (counts[1:], drives) if count else None)
-        if count:
-            counts[0] = g.conversions_per_cycle(K, M, G * outputs) - counts[2]
-        return acc, counts, drives
+        counts = no_counts(g, device)
+        self.library.crossbar(g, u, cells, tables, acc, counts if count else None)
+        return acc, *counts
 
     def histogram(self, u, cells, edges, outputs, g):
         shape = len(edges), g.cycles, g.slices, g.values
@@ -66,7 +65,7 @@ def operator_crossbar(u, cells, tables, outputs, g, count):
 
 
 def assert_same(found, expected):
-    """The same results of `crossbar`: sums, counts and drives."""
+    """The same results of `crossbar`: sums, comparisons and driven word-lines."""
     for a, b in zip(found, expected, strict=True):
         assert torch.equal(a.cpu(), b)
 
@@ -83,9 +82,9 @@ class Problem:
         return self.codes.shape[1]
 
     def product(self):
-        """sum_k u q by plain integer arithmetic, (M, G, N)."""
+        """sum_k u q by plain integer arithmetic, in the tables' unit, (M, G, N)."""
         u = self.u.long() & 2**self.geometry.input_bits - 1
-        return torch.einsum("mgk,gnk->mgn", u, self.codes.long())
+        return self.tables.unit * torch.einsum("mgk,gnk->mgn", u, self.codes.long())
 
 
 def _inputs(kind, shape, generator):
@@ -116,13 +115,17 @@ def _layout(kind, u):
     return u
 
 
-def _tables(kind, count, geometry, generator):
+def _tables(kind, count, geometry, unit, generator):
     lowest, highest = geometry.lowest, geometry.highest
-    lossless = torch.arange(lowest, highest + 1, dtype=torch.int32).repeat(count, 1)
-    shape = lossless.shape
+    sums = torch.arange(lowest, highest + 1, dtype=torch.int32).repeat(count, 1)
+    lossless, shape = unit * sums, sums.shape
     comparisons = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
     if kind == "lossless":
         return lossless, comparisons
+    if kind == "even":  # of a plain ADC with a step of 2, half a unit below it but for zero
+        code = (sums + 1) // 2
+        comparisons[0] = 0  # a table that starts nothing
+        return unit * 2 * code - (unit - 1) * (code != 0).int(), comparisons
     if kind == "extremes":  # as far apart as a byte holds, everywhere
         high = torch.randint(0, 2, shape, dtype=torch.int32, generator=generator)
         return 255 * high - 1000, torch.full_like(comparisons, 255)
@@ -156,14 +159,14 @@ def _choices_of_tables(draw, count, geometry, buckets):
 def problems(
     draw,
     most=60,
-    tables=("lossless", "coarse", "wide", "extremes"),
+    tables=("lossless", "coarse", "wide", "extremes", "even"),
     one_bit=None,
     outputs=None,
     buckets=True,
     encodings=(0, 1, 2),
 ):
     """Sizes M, K and N up to `most`, or M from 65 and N to `outputs`; mostly one-bit cells and
-    DACs; activity buckets: none, any, or the `many` of practice."""
+    DACs; activity buckets: none, any, or the `many` of practice; levels whole or in halves."""
     one_bit = draw(st.integers(0, 3)) > 0 if one_bit is None else one_bit
     bits = st.just(1) if one_bit else st.integers(1, 4)
     geometry = Geometry(
@@ -192,6 +195,7 @@ def problems(
     if draw(st.integers(0, 5)) == 0:
         codes.fill_(draw(st.sampled_from([-half, half - 1, 0])))
     count = draw(st.sampled_from([1, geometry.slices, 5]))
-    levels, made = _tables(draw(st.sampled_from(tables)), count, geometry, generator)
-    table = AdcTables(levels, made, *draw(_choices_of_tables(count, geometry, buckets)))
+    unit = draw(st.sampled_from([1, 2]))
+    levels, made = _tables(draw(st.sampled_from(tables)), count, geometry, unit, generator)
+    table = AdcTables(levels, made, *draw(_choices_of_tables(count, geometry, buckets)), unit)
     return Problem(geometry, u, codes, table)

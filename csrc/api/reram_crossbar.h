@@ -14,18 +14,21 @@
  *                                            [r, j], bit n for bit-line n; word-line R is empty,
  *                                            R = min(rows, K). P planes: the bits of a cell, and
  *                                            those of the negative cells (differential, dual)
- *   levels  int32  [tables, V]               decoded level of each bit-line sum, from `lowest`
+ *   levels  int32  [tables, V]               decoded level of each bit-line sum, from `lowest`, in
+ *                                            units of 1 / unit: 1, or 2 where levels are halves
  *   comparisons uint8 [tables, V]            A/D operations of each bit-line sum
  *   edges   int32  [buckets]                 fewest driven word-lines of each activity bucket,
  *                                            rising from 0
  *   index   int32  [buckets, I, J]           which table converts, by activity, cycle and slice;
  *                                            -1, in a bucket of no driven word-line only: nothing
  *                                            is converted, the level is 0
- *   acc     int32  [M, G, N]                 shift-add result, the encoding's offset subtracted
- *   counts  int64 [2, I, J]                  comparisons made and conversions skipped, by cycle and
- *                                            slice, or NULL: no counting
- *   drives  int64 [I]                        word-lines driven in each cycle: those of a position's
- *                                            tile once, whatever its bit-lines; NULL with `counts`
+ *   acc     int32  [M, G, N]                 shift-add result, the encoding's offset subtracted, in
+ *                                            units of 1 / unit
+ *   made    int64 [I, J]                     comparisons made, by cycle and slice, or NULL: no
+ *                                            counting
+ *   driven  int64 [I, rows + 1]              in how many tiles of positions and groups a cycle drove
+ *                                            exactly so many word-lines, those of a position's tile
+ *                                            once, whatever its bit-lines; NULL with `made`
  *   histogram int64 [buckets, I, J, V]       how often each bit-line sum occurred
  */
 #ifndef RERAM_CROSSBAR_H
@@ -37,7 +40,7 @@
 extern "C" {
 #endif
 
-#define RERAM_ABI_VERSION 7
+#define RERAM_ABI_VERSION 8
 
 #if defined(_WIN32)
 #define RERAM_API __declspec(dllexport)
@@ -65,6 +68,7 @@ typedef struct reram_problem {
   int32_t rows, cell_bits, dac_bits, weight_bits, input_bits;
   int32_t encoding; /* enum reram_encoding */
   int32_t tables, buckets;
+  int32_t unit;    /* of levels and acc: 1, or 2 for halves */
   int32_t isa;     /* enum reram_isa */
   int32_t threads; /* at most this many, >= 1 */
 } reram_problem;
@@ -94,17 +98,17 @@ RERAM_API int32_t reram_team(int32_t threads);
 RERAM_API int32_t reram_crossbar(const reram_problem* problem, const uint8_t* u,
                                  const uint64_t* cells, const int32_t* levels,
                                  const uint8_t* comparisons, const int32_t* edges,
-                                 const int32_t* index, int32_t* acc, int64_t* counts,
-                                 int64_t* drives);
+                                 const int32_t* index, int32_t* acc, int64_t* made,
+                                 int64_t* driven);
 
 /* A whole layer in one pass: quantize, pad with the code of zero, convert, and
- * y = input_scale * scale * (acc - input_zero * code_sums) + bias, with the weights' scale, the
- * sums of their codes, and bias (or NULL) of shape [G, N]. */
+ * y = input_scale * scale / unit * (acc - unit * input_zero * code_sums) + bias, with the weights'
+ * scale, the sums of their codes, and bias (or NULL) of shape [G, N]. */
 RERAM_API int32_t reram_forward(const reram_problem* problem, const reram_layer* layer,
                                 const float* x, const uint64_t* cells, const int32_t* levels,
                                 const uint8_t* comparisons, const int32_t* edges,
                                 const int32_t* index, const float* scale, const int32_t* code_sums,
-                                const float* bias, float* y, int64_t* counts, int64_t* drives);
+                                const float* bias, float* y, int64_t* made, int64_t* driven);
 
 /* Adds the bit-line sums of this input to `histogram`. */
 RERAM_API int32_t reram_histogram(const reram_problem* problem, const uint8_t* u,

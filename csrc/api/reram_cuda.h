@@ -43,12 +43,12 @@ RERAM_API int32_t reram_cuda_fitness(void);
  */
 RERAM_API int64_t reram_cuda_workspace(const reram_problem* problem);
 
-/* `counts` and `drives`, or NULL, are added to. `workspace` is aligned to 16 bytes. */
+/* `made` and `driven`, or NULL, are added to. `workspace` is aligned to 16 bytes. */
 RERAM_API int32_t reram_cuda_crossbar(const reram_problem* problem, int32_t product,
                                       const uint8_t* u, const uint64_t* cells,
                                       const int32_t* levels, const uint8_t* comparisons,
                                       const int32_t* edges, const int32_t* index, int32_t* acc,
-                                      int64_t* counts, int64_t* drives, void* workspace,
+                                      int64_t* made, int64_t* driven, void* workspace,
                                       void* stream);
 
 /* Adds the bit-line sums of this input to `histogram`. */

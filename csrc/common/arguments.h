@@ -15,6 +15,7 @@ constexpr int64_t kMostBits = 4;     // of a cell and of a DAC
 constexpr int64_t kMostCodeBits = 8;
 constexpr int64_t kMostTables = 1 << 16;
 constexpr int64_t kMostBuckets = 255;  // a bucket's number is a byte
+constexpr int64_t kMostUnit = 2;       // levels count in halves
 
 // Whether three sizes and their product are from `low` to `high`, at most 2^31.
 inline bool product_within(const int64_t (&sizes)[3], int64_t low, int64_t high) {
@@ -32,7 +33,8 @@ inline bool valid(const reram_problem& p) {
          within(p.rows, 1, kMostRows) && within(p.cell_bits, 1, kMostBits) &&
          within(p.dac_bits, 1, kMostBits) && within(p.weight_bits, 1, kMostCodeBits) &&
          within(p.input_bits, 1, kMostCodeBits) && within(p.encoding, RERAM_OFFSET, RERAM_DUAL) &&
-         within(p.tables, 1, kMostTables) && within(p.buckets, 1, kMostBuckets);
+         within(p.tables, 1, kMostTables) && within(p.buckets, 1, kMostBuckets) &&
+         within(p.unit, 1, kMostUnit);
 }
 
 }  // namespace reram

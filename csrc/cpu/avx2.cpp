@@ -28,10 +28,6 @@ constexpr Compress kCompress;
 struct Avx2 : InOrder {
   static int popcount(uint64_t v) { return int(_mm_popcnt_u64(v)); }
 
-  static void add_bits(const uint64_t* words, int64_t lines, int64_t* totals) {
-    avx2::add_bits<Avx2>(words, lines, totals);
-  }
-
   static __m256i load(const void* from) {
     return _mm256_loadu_si256(static_cast<const __m256i*>(from));
   }

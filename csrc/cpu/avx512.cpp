@@ -32,14 +32,6 @@ struct Avx512 : Avx512Order {
     return int(out - start);
   }
 
-  // A word-line's words are one vector.
-  static void add_bits(const uint64_t* words, int64_t lines, int64_t* totals) {
-    __m512i sums = _mm512_loadu_si512(totals);
-    for (int64_t r = 0; r < lines; ++r)
-      sums = _mm512_add_epi64(sums, _mm512_popcnt_epi64(_mm512_loadu_si512(words + r * kCycles)));
-    _mm512_storeu_si512(totals, sums);
-  }
-
   // Masked loads need no copy, and do not fault where they are masked.
   static void load_codes(const uint8_t* const* from, int64_t offset, const Runs& runs,
                          uint8_t* codes) {

@@ -77,10 +77,9 @@ int32_t reram_best_isa(void) {
 
 int32_t reram_crossbar(const reram_problem* problem, const uint8_t* u, const uint64_t* cells,
                        const int32_t* levels, const uint8_t* comparisons, const int32_t* edges,
-                       const int32_t* index, int32_t* acc, int64_t* counts, int64_t* drives) {
+                       const int32_t* index, int32_t* acc, int64_t* made, int64_t* driven) {
   if (!valid_call(problem) || !cells || !levels || !comparisons) return RERAM_BAD_ARGUMENT;
-  if (!counts != !drives) return RERAM_BAD_ARGUMENT;
-
+  if (!made != !driven) return RERAM_BAD_ARGUMENT;
   const Kernels* kernels = kernels_of(problem->isa);
   if (!kernels) return RERAM_BAD_ISA;
   try {
@@ -91,7 +90,7 @@ int32_t reram_crossbar(const reram_problem* problem, const uint8_t* u, const uin
     Tables tables(job, edges);
     if (!tables.set(levels, comparisons, edges, index)) return RERAM_OVERFLOW;
     const Windows windows(job);
-    convert_all(job, *kernels, 0, [](int64_t) {}, acc, counts, drives);
+    convert_all(job, *kernels, 0, [](int64_t) {}, acc, made, driven);
   } catch (const std::bad_alloc&) {
     return RERAM_NO_MEMORY;
   }

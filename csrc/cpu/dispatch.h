@@ -21,15 +21,15 @@ inline bool valid_call(const reram_problem* p) {
 const Kernels* kernels_of(int isa);
 
 // Adds what one thread counted to the caller's counts.
-inline void add_counts(const Job& job, const Scratch& from, int64_t* counts, int64_t* drives) {
+inline void add_counts(const Job& job, const Scratch& from, int64_t* made, int64_t* driven) {
   const int cycles = job.shape.cycles, slices = job.shape.slices;
   for (int i = 0; i < cycles; ++i) {
-    drives[i] += from.drives[i];
+    for (int64_t n = 0; n <= job.shape.height; ++n)
+      driven[i * (job.p.rows + 1) + n] += from.driven[n * kCycles + i];
     for (int j = 0; j < slices; ++j) {
       const int64_t* lanes =
           from.counts + (job.is_narrow() ? j * kCycles + i : i * kSlices + j) * kCountLanes;
-      counts[i * slices + j] = std::accumulate(lanes, lanes + kCountLanes, counts[i * slices + j]);
-      counts[(cycles + i) * slices + j] += from.skipped[i * kSlices + j];
+      made[i * slices + j] = std::accumulate(lanes, lanes + kCountLanes, made[i * slices + j]);
     }
   }
 }
@@ -37,15 +37,15 @@ inline void add_counts(const Job& job, const Scratch& from, int64_t* counts, int
 // Prepares the pieces of the input, then converts every bit-line; adds up the counts, if wanted.
 template <class Prepare>
 void convert_all(const Job& job, const Kernels& kernels, int64_t pieces, const Prepare& prepare,
-                 int32_t* acc, int64_t* counts, int64_t* drives) {
+                 int32_t* acc, int64_t* made, int64_t* driven) {
   const auto work = job.is_narrow() ? kernels.convert_narrow : kernels.convert;
   const auto spaces =
-      run(job, counts, false, pieces, prepare,
+      run(job, made, false, pieces, prepare,
           [&](const Task& task, const Scratch& scratch) { work(job, task, scratch, acc); });
-  if (!counts) return;
-  std::fill_n(counts, 2 * job.shape.cycles * job.shape.slices, 0);
-  std::fill_n(drives, job.shape.cycles, 0);
-  for (const Workspace& space : spaces) add_counts(job, space.scratch, counts, drives);
+  if (!made) return;
+  std::fill_n(made, job.shape.cycles * job.shape.slices, 0);
+  std::fill_n(driven, job.shape.cycles * (job.p.rows + 1), 0);
+  for (const Workspace& space : spaces) add_counts(job, space.scratch, made, driven);
 }
 
 }  // namespace reram::cpu

@@ -86,9 +86,10 @@ struct GivenTables {
 
 // The tables as bytes, for the vector path.
 struct VectorTables {
-  // [sets][8] tables of the slices for each pass; null: the levels of this set need the general
-  // path.
-  const ByteTables* const* tables[kMaxPasses] = {};
+  const ByteTables* const* tables[kMaxPasses] = {};  // [sets][8] of the slices for each pass
+  // [sets] the largest sums (in size) whose levels lie within 255 of each other in every slice:
+  // units that reach further take the general path.
+  const int32_t* reach = nullptr;
   const uint32_t* acc = nullptr;  // [sets] what undoes their base, as for `empty_acc`
   // Sums (in size) that fit the vector path, with 4, 6 and 7 bits, and at all.
   int most4, most6, most7, most;
@@ -171,8 +172,8 @@ struct Scratch {
                      // cycle: what a sweep adds to lies together
   uint8_t* made;     // [8, 8, 64] comparisons not yet added to them, by bit-line
   int* pending;      // [8] so many units' are
-  int64_t* skipped;  // [8, 8] conversions by cycle and slice
-  int64_t* drives;   // [8] driven word-lines by cycle
+  int64_t* driven;   // [R + 1, 8] tiles of positions by driven word-lines and cycle; of a narrow
+                     // layer [256, 8]
   int64_t* histogram;  // [sets, J, V], or null
   int64_t* bins;       // [sets, 256, 8] by set, low byte of the sum, and slice, or null
 };

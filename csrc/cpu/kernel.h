@@ -179,11 +179,8 @@ void convert(const Job& job, const Task& task, const Scratch& s, int32_t* acc) {
         const int64_t empty = tile.empty[i] * columns * job.pass_count;
         for (int j = 0; j < shape.slices; ++j) {
           const int64_t table = job.table(job.set(0, i), j);
-          const int at = i * kSlices + j;
-          if (table < 0)
-            s.skipped[at] += empty;
-          else
-            s.counts[at * kCountLanes] += empty * job.tables.comparisons[table];
+          if (table >= 0)
+            s.counts[(i * kSlices + j) * kCountLanes] += empty * job.tables.comparisons[table];
         }
       }
     }

@@ -155,10 +155,11 @@ using namespace reram::cpu;
 int32_t reram_forward(const reram_problem* problem, const reram_layer* layer, const float* x,
                       const uint64_t* cells, const int32_t* levels, const uint8_t* comparisons,
                       const int32_t* edges, const int32_t* index, const float* scale,
-                      const int32_t* code_sums, const float* bias, float* y, int64_t* counts,
-                      int64_t* drives) {
+                      const int32_t* code_sums, const float* bias, float* y, int64_t* made,
+                      int64_t* driven) {
   if (!valid_call(problem) || !layer || !valid_layer(*problem, *layer)) return RERAM_BAD_ARGUMENT;
   if (!cells || !levels || !comparisons || !scale || !code_sums) return RERAM_BAD_ARGUMENT;
+  if (!made != !driven) return RERAM_BAD_ARGUMENT;
   const Kernels* kernels = kernels_of(problem->isa);
   if (!kernels) return RERAM_BAD_ISA;
   try {
@@ -176,8 +177,8 @@ int32_t reram_forward(const reram_problem* problem, const reram_layer* layer, co
     const int64_t channels = p.groups * p.outputs;
     std::vector<float> scales(scale, scale + channels);
     std::vector<int32_t> corrections(code_sums, code_sums + channels);
-    for (float& s : scales) s *= layer->input_scale;
-    for (int32_t& c : corrections) c = int32_t(uint32_t(c) * uint32_t(layer->input_zero));
+    for (float& s : scales) s = s * layer->input_scale / float(p.unit);  // by 2: exact
+    for (int32_t& c : corrections) c = int32_t(uint32_t(c) * uint32_t(layer->input_zero * p.unit));
     const Finish finish = {y, layer->y_strides, scales.data(), bias, corrections.data()};
     job.finish = &finish;
     const Quantizer q = {layer->input_scale, float(layer->input_zero),
@@ -189,7 +190,7 @@ int32_t reram_forward(const reram_problem* problem, const reram_layer* layer, co
       const int64_t last = std::min((piece + 1) * step, codes.lines());
       if (!codes.fill(x, piece * step, last, *kernels, q)) finite = false;
     };
-    convert_all(job, *kernels, up(codes.lines(), step), prepare, nullptr, counts, drives);
+    convert_all(job, *kernels, up(codes.lines(), step), prepare, nullptr, made, driven);
     if (!finite) return RERAM_NOT_FINITE;
   } catch (const std::bad_alloc&) {
     return RERAM_NO_MEMORY;

@@ -92,7 +92,7 @@ void narrow_inputs(const Job& job, const Task& task, const Scratch& s, int64_t t
     for (uint8_t& code : codes) code &= mask;
     Vec::transpose(codes, s.inputs + r * kSlices);
     if (p.encoding == RERAM_OFFSET && constant)
-      for (int m = 0; m < positions; ++m) constant[m] -= uint32_t(codes[m]) << (p.weight_bits - 1);
+      for (int m = 0; m < positions; ++m) constant[m] -= codes[m] * offset_of_one(p);
   }
   const int64_t words = job.shape.sheet_words();
   if (p.encoding == RERAM_DIFFERENTIAL)
@@ -159,21 +159,43 @@ void convert_band(int path, int bits, const Sweep& w) {
     convert_planes<Vec, 8, Count>(bits < 7 ? 7 : bits, w);
 }
 
-// How many word-lines of a tile drive each of 64 positions in each cycle.
+// All word-lines of a tile, as a unit: its sums are how many drive each of 64 positions in each
+// cycle.
+struct AllLines {
+  explicit AllLines(int height) : unit{0, height, 0, 0, {}, 0, lines} {
+    std::memcpy(lines, kEveryLine.lines, size_t(height) * sizeof *lines);
+    unit.counts[0] = uint16_t(pad_lines(height, lines, height));
+  }
+  uint16_t lines[256 + 4];
+  Unit unit;
+};
+
 template <class Vec>
 void count_driven(const Job& job, const Scratch& s, Sweep w, uint8_t* driven) {
-  const int height = int(job.shape.height);
-  uint16_t lines[256 + 4];
-  std::memcpy(lines, kEveryLine.lines, size_t(height) * sizeof *lines);
+  const AllLines all(int(job.shape.height));
   w.plus = s.inputs;
-  const int count = pad_lines(height, lines, height);
-  const Unit unit = {0, height, 0, 0, {uint16_t(count)}, 0, lines};
-  if (height < 16)
-    Vec::template driven_bytes<4>(w, unit, driven);
-  else if (height < 64)
-    Vec::template driven_bytes<6>(w, unit, driven);
+  if (job.shape.height < 16)
+    Vec::template driven_bytes<4>(w, all.unit, driven);
+  else if (job.shape.height < 64)
+    Vec::template driven_bytes<6>(w, all.unit, driven);
   else
-    Vec::template driven_bytes<8>(w, unit, driven);
+    Vec::template driven_bytes<8>(w, all.unit, driven);
+}
+
+// Adds to the counts how many of the positions are driven by so many word-lines.
+template <class Vec>
+void tally_driven(const Job& job, const Scratch& s, Sweep w) {
+  const AllLines all(int(job.shape.height));
+  w.plus = s.inputs;
+  w.units = &all.unit;
+  w.count = 1;
+  w.bins = s.driven;
+  if (job.shape.height < 16)
+    Vec::template histogram<4, false>(w);
+  else if (job.shape.height < 64)
+    Vec::template histogram<6, false>(w);
+  else
+    Vec::template histogram<8, false>(w);
 }
 
 template <class Vec>
@@ -221,17 +243,6 @@ void each_band(const Job& job, const Scratch& s, Sweep w, const Work& work) {
   }
 }
 
-// Conversions skipped since nothing was driven.
-inline void count_skipped(const Job& job, const Scratch& s, uint64_t positions) {
-  uint64_t driven[kCycles] = {};
-  for (int64_t k = 0; k < job.shape.height * kCycles; ++k) driven[k % kCycles] |= s.inputs[k];
-  for (int i = 0; i < job.shape.cycles; ++i) {
-    const int64_t idle = __builtin_popcountll(positions & ~driven[i]) * job.p.outputs;
-    for (int j = 0; j < job.shape.slices; ++j)
-      if (job.table(job.set(0, i), j) < 0) s.skipped[i * kSlices + j] += idle;
-  }
-}
-
 template <class Vec>
 void convert_strip(const Job& job, const Scratch& s, int pass, int path, const Sweep& w) {
   if (!job.narrow.bands) {
@@ -241,7 +252,6 @@ void convert_strip(const Job& job, const Scratch& s, int pass, int path, const S
     });
     return;
   }
-  if (s.counts) count_skipped(job, s, w.columns);
   each_band<Vec>(job, s, w, [&](const Band& band, Sweep in_band) {
     in_band.tables = band.tables[pass];
     sweep_slices(job, s, in_band, [&](const Sweep& slice) {
@@ -268,7 +278,6 @@ void each_strip(const Job& job, const Task& task, const Scratch& s, uint32_t* co
       for (int m = 0; m < count; m += kColumns) {
         const int positions = count - m < kColumns ? count - m : kColumns;
         narrow_inputs<Vec>(job, task, s, t, m, positions, q || !constant ? nullptr : constant + m);
-        if (s.drives && q == 0) Vec::add_bits(s.inputs, job.shape.height, s.drives);
         const int64_t words = job.shape.signs * job.shape.sheet_words();
         const Sweep sweep = {Vec::arrange(s.inputs, words, s.cells),
                              nullptr,
@@ -283,6 +292,7 @@ void each_strip(const Job& job, const Task& task, const Scratch& s, uint32_t* co
                              job.vector.addends,
                              nullptr,
                              s.bins};
+        if (s.driven && q == 0) tally_driven<Vec>(job, s, sweep);
         work(q, path, m, sweep);
       }
     }

@@ -46,12 +46,6 @@ inline void gather_codes(const Job& job, int64_t t, const uint8_t* position, uin
     copy_codes(row + g.segments[k].at, position + g.segments[k].offset, g.segments[k].length);
 }
 
-// Adds up the bits of the word-lines' words, a word for each cycle.
-template <class Vec>
-void add_bits(const uint64_t* words, int64_t lines, int64_t* totals) {
-  for (int64_t k = 0; k < lines * kCycles; ++k) totals[k % kCycles] += Vec::popcount(words[k]);
-}
-
 // The units of one tile.
 struct Tile {
   int ends[kCycles + 1][kPaths];  // units of each path before each cycle
@@ -59,8 +53,7 @@ struct Tile {
 };
 
 inline int path_of(const Job& job, int reach, int set) {
-  if (reach > job.vector.most || (job.vector.tables[0] && !job.vector.tables[0][set * kSlices]))
-    return kWide;
+  if (reach > (job.vector.reach ? job.vector.reach[set] : job.vector.most)) return kWide;
   return kFour + (reach > job.vector.most4) + (reach > job.vector.most6) +
          (reach > job.vector.most7);
 }
@@ -111,6 +104,11 @@ inline void load_codes(const uint8_t* const* from, int64_t offset, const Runs& r
   }
 }
 
+// What the encoding's offset adds to a result for an input of one.
+inline uint32_t offset_of_one(const reram_problem& p) {
+  return uint32_t(p.unit) << (p.weight_bits - 1);
+}
+
 // Bit planes of all positions' inputs to one tile, and how many word-lines each drives; adds the
 // encoding's offset to the constants.
 template <class Vec>
@@ -138,7 +136,7 @@ void pack_planes(const Job& job, const Task& task, const Scratch& s, int64_t t) 
       s.active[m * kCycles + i] = uint16_t(active[i]);
       offset += uint32_t(active[i]) << i;
     }
-    if (p.encoding == RERAM_OFFSET) s.constant[m] -= offset << (p.weight_bits - 1);
+    if (p.encoding == RERAM_OFFSET) s.constant[m] -= offset * offset_of_one(p);
   }
 }
 
@@ -165,7 +163,7 @@ Tile make_units(const Job& job, const Task& task, const Scratch& s, int64_t t) {
   const uint16_t* line_of = job.input.gather.lines + t * job.input.gather.stride;
   Tile tile = {};
   uint16_t* lines = s.lines;
-  const bool drives = s.drives && task.b0 == 0;  // bit-lines may be divided among tasks
+  int64_t* const counts = task.b0 == 0 ? s.driven : nullptr;  // bit-lines may be divided among tasks
   for (int i = 0; i < shape.cycles; ++i) {
     const int bit = OneBit ? i : i * job.p.dac_bits;
     const int left = kCycles - bit, bits = OneBit                  ? 1
@@ -174,17 +172,16 @@ Tile make_units(const Job& job, const Task& task, const Scratch& s, int64_t t) {
     const uint32_t empty = job.tables.empty_acc ? job.tables.empty_acc[i] << bit : 0;
     int* const end = tile.ends[i + 1];
     std::memcpy(end, tile.ends[i], sizeof tile.ends[i]);
-    int64_t all_driven = 0;
     for (int64_t m = 0; m < count; ++m) {
       const uint16_t* active = s.active + m * kCycles + bit;
       const uint64_t* planes = s.inputs + (m * kCycles + bit) * words;
       const int driven = OneBit ? active[0] : driven_in<Vec>(shape, planes, 0, bits);
+      if (counts) ++counts[driven * kCycles + i];
       if (!driven) {
         ++tile.empty[i];
         s.constant[m] += empty;
         continue;
       }
-      all_driven += driven;
       int reach = active[0];
       for (int d = 1; d < bits; ++d) reach += active[d] << d;
       reach *= (1 << job.p.cell_bits) - 1;
@@ -204,7 +201,6 @@ Tile make_units(const Job& job, const Task& task, const Scratch& s, int64_t t) {
         lines += padded;
       }
     }
-    if (drives) s.drives[i] += all_driven;
   }
   return tile;
 }

@@ -28,10 +28,6 @@ struct Portable : InOrder {
     return driven_lines(words, count, from, out);
   }
 
-  static void add_bits(const uint64_t* words, int64_t lines, int64_t* totals) {
-    portable::add_bits<Portable>(words, lines, totals);
-  }
-
   // Eight planes of eight slices to bytes.
   static void bytes_of_planes(const uint64_t (*planes)[kSlices], uint8_t (*out)[kColumns]) {
     for (int j = 0; j < kSlices; ++j) slice_sums(&planes[0][j], kSlices, out[j]);

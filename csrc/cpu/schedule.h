@@ -98,8 +98,7 @@ class Workspace {
     if (counts) take(scratch.counts, kCycles * kSlices * kCountLanes);
     if (counts) take(scratch.made, kCycles * kSlices * kColumns);
     if (counts) take(scratch.pending, kCycles);
-    if (counts) take(scratch.skipped, kCycles * kSlices);
-    if (counts) take(scratch.drives, kCycles);
+    if (counts) take(scratch.driven, std::max<int64_t>(shape.height + 1, 256) * kCycles);
     if (bins) take(scratch.histogram, sets * shape.slices * shape.values());
     if (bins)
       take(scratch.bins, std::max<int64_t>(sets, job.narrow.band_count * kSlices) * 256 * kSlices);

@@ -89,7 +89,7 @@ class Tables {
         }
     const double ones = double((int64_t(1) << p.input_bits) - 1);
     const double offset = p.encoding == RERAM_OFFSET
-                              ? double(shape.depth) * ones * double(1 << (p.weight_bits - 1))
+                              ? double(shape.depth) * ones * double(p.unit << (p.weight_bits - 1))
                               : 0;
     const double tiles = double(shape.tiles);
     return least * tiles - offset >= INT32_MIN && most * tiles <= INT32_MAX;
@@ -101,6 +101,8 @@ class Tables {
     const ByteTables& none = bytes_.emplace_back();  // no cells, or no conversion: all zero
     const int32_t each = ((1 << job_.p.cell_bits) - 1) * ((1 << job_.p.dac_bits) - 1);
     vector_acc_.assign(size_t(sets_), 0);
+    reach_.assign(size_t(sets_), job_.vector.most);
+    bool whole = true;  // whether every set has a byte for all of its sums
     for (int q = 0; q < job_.pass_count; ++q) {
       pointers_[q].assign(size_t(sets_) * kSlices, &none);
       for (int bucket = 0; bucket < job_.p.buckets; ++bucket) {
@@ -108,30 +110,31 @@ class Tables {
         const int32_t reach =
             std::min(std::min(last, shape.highest / each) * each, job_.vector.most);
         packed_.assign(size_t(job_.p.tables), {});
-        for (int i = 0; i < shape.cycles; ++i) pack_set(q, job_.set(bucket, i), reach);
+        for (int i = 0; i < shape.cycles; ++i)
+          whole &= pack_set(q, job_.set(bucket, i), reach) >= reach;
       }
       job_.vector.tables[q] = pointers_[q].data();
     }
     if (job_.p.buckets == 1 && shape.lowest == 0 && shape.height <= job_.vector.most &&
-        narrow_pays(false))
+        whole && narrow_pays(false))
       pack_narrow();
-    // A set that one pass cannot serve is refused by the first pointer of the first pass.
     job_.vector.acc = vector_acc_.data();
+    job_.vector.reach = reach_.data();
   }
 
-  void pack_set(int q, int set, int32_t reach) {
+  // How far the sums reach that it serves, in all passes so far.
+  int32_t pack_set(int q, int set, int32_t reach) {
+    int32_t& most = reach_[size_t(set)];
     for (int j = 0; j < job_.shape.slices; ++j) {
       const int32_t table = job_.tables.index[set * job_.shape.slices + j];
       if (table < 0) continue;
       Packed& packed = packed_[size_t(table)];
-      if (!packed.tried) packed = fill(job_.passes[q].sign, job_.table(set, j), reach);
-      if (!packed.bytes) {
-        pointers_[0][size_t(set * kSlices)] = nullptr;
-        return;
-      }
+      if (!packed.bytes) packed = fill(job_.passes[q].sign, job_.table(set, j), reach);
+      most = std::min(most, packed.reach);
       pointers_[q][size_t(set * kSlices + j)] = packed.bytes;
       vector_acc_[size_t(set)] += uint32_t(packed.base) << (j * job_.p.cell_bits);
     }
+    return most;
   }
 
   // Whether exchanging positions and bit-lines saves work. A bit-line joins about half of all
@@ -147,8 +150,6 @@ class Tables {
   }
 
   void pack_narrow() {
-    for (int set = 0; set < sets_; ++set)
-      if (!pointers_[0][size_t(set * kSlices)]) return;
     for (int i = 0; i < job_.shape.cycles; ++i) job_.narrow.acc += vector_acc_[size_t(i)] << i;
     for (int q = 0; q < job_.pass_count; ++q) {
       narrow_[q].assign(size_t(job_.shape.slices) * kSlices, &bytes_.front());
@@ -159,22 +160,28 @@ class Tables {
     }
   }
 
-  // A table as bytes, for one bucket. Its levels may be too far apart: then there are none.
+  // A table as bytes, for one bucket, over the sums around 0 whose levels are not too far apart.
   struct Packed {
-    bool tried = false;
     const ByteTables* bytes = nullptr;
     int64_t base = 0;
+    int32_t reach = 0;
   };
 
   Packed fill(int sign, int64_t table, int32_t reach) {
-    const int32_t from = job_.shape.lowest < 0 ? -reach : 0;
+    const bool both = job_.shape.lowest < 0;
     auto level = [&](int32_t v) { return int64_t(sign) * job_.tables.levels[table + v]; };
-    int64_t low = INT64_MAX, high = INT64_MIN;
-    for (int32_t v = from; v <= reach; ++v) {
-      low = std::min(low, level(v));
-      high = std::max(high, level(v));
+    int64_t low = level(0), high = low;
+    for (int32_t v = 1; v <= reach; ++v) {
+      const int64_t above = level(v), below = level(both ? -v : v);
+      const int64_t least = std::min({low, above, below}), most = std::max({high, above, below});
+      if (most - least > 255) {
+        reach = v - 1;
+        break;
+      }
+      low = least;
+      high = most;
     }
-    if (high - low > 255) return {true, nullptr, 0};
+    const int32_t from = both ? -reach : 0;
     const int64_t base = low + 128;
     ByteTables& to = bytes_.emplace_back();
     for (int32_t v = from; v <= reach; ++v) {
@@ -195,13 +202,14 @@ class Tables {
       to.level4[k] = to.level4[k - 16];
       to.comparisons4[k] = to.comparisons4[k - 16];
     }
-    return {true, &to, base};
+    return {&to, base, reach};
   }
 
   Job& job_;
   const int sets_;
   std::vector<uint8_t> bucket_of_;
   std::vector<uint32_t> empty_acc_, vector_acc_;
+  std::vector<int32_t> reach_;  // of each set
   std::deque<ByteTables> bytes_;
   std::vector<Packed> packed_;  // of one pass and bucket, by table
   std::vector<const ByteTables*> pointers_[kMaxPasses], narrow_[kMaxPasses];

@@ -65,7 +65,8 @@ struct Convert {
         const int row = quad_row(lane, e), column = n * kFragment + quad_column(lane, e);
         if (!part.holds(row, column)) continue;
         uint32_t acc = state.acc[lane].v[n][e] + state.constant;
-        if (offset) acc -= s.total[part.row_group * kRowGroup + row] << (job.p.weight_bits - 1);
+        if (offset)
+          acc -= s.total[part.row_group * kRowGroup + row] * job.p.unit << (job.p.weight_bits - 1);
         job.out.acc[((part.first + row) * job.p.groups + item.group) * job.p.outputs +
                     part.block * kBlock + column] = int32_t(acc);
       }
@@ -73,11 +74,8 @@ struct Convert {
   }
 
   // Adds up what the warps of a block counted in one item.
-  static RERAM_DEVICE void end_item(const Job& job, const Shared& s, const Item& item, int thread,
-                                    int warps) {
+  static RERAM_DEVICE void end_item(const Job& job, const Shared& s, int thread, int warps) {
     const int each = job.size.cycles * job.size.slices;
-    const int64_t columns =
-        Part::least(job.split.column_groups * kBlock, job.p.outputs - item.block * kBlock);
     for (int k = thread; Count && k < each; k += warps * kLanes) {
       const int i = k / job.size.slices, at = i * kSliceLanes + k % job.size.slices;
       int64_t made = 0;
@@ -85,16 +83,13 @@ struct Convert {
         made += s.made[warp * kWarpCounts + at];
         s.made[warp * kWarpCounts + at] = 0;
       }
-      add(job.out.counts + k, made);
-      if (read_only(job.in.index + k) < 0)
-        add(job.out.counts + each + k, s.undriven[i] * columns * job.size.passes);
+      add(job.out.made + k, made);
     }
-    // The positions are packed for each part of the bit-lines.
-    if (Count && item.block == 0 && thread < job.size.cycles)
-      add(job.out.drives + thread, int64_t(s.driven[thread]));
   }
 
-  static RERAM_DEVICE void finish(const Job&, const Shared&, int, int, int) {}
+  static RERAM_DEVICE void finish(const Job& job, const Shared& s, int, int thread, int threads) {
+    if (Count) add_driven(job, s, thread, threads);
+  }
 
   // --- steps of a warp ---
 
@@ -202,7 +197,7 @@ struct Histogram {
   }
   static RERAM_DEVICE void begin(State&) {}
   static RERAM_DEVICE void end(const Job&, const Shared&, const Item&, const Part&, State&) {}
-  static RERAM_DEVICE void end_item(const Job&, const Shared&, const Item&, int, int) {}
+  static RERAM_DEVICE void end_item(const Job&, const Shared&, int, int) {}
   static RERAM_DEVICE void finish(const Job& job, const Shared& s, int j, int thread, int threads) {
     const int bins = Resident ? job.p.buckets * job.size.cycles * job.size.values : 0;
     for (int k = thread; k < bins; k += threads)
@@ -296,7 +291,6 @@ RERAM_DEVICE void run(const Job& job, const Block& block, char* memory) {
     const Item item(job, k);
     each_thread([&](int thread) {
       for (int row = thread; row < rows; row += threads) begin_row(job, s, item, row);
-      if (thread < kSliceLanes) s.undriven[thread] = s.driven[thread] = 0;
     });
     block.each_warp([&](int warp) { Action::begin(state[warp]); });
     block.barrier();
@@ -312,7 +306,7 @@ RERAM_DEVICE void run(const Job& job, const Block& block, char* memory) {
     }
     block.each_warp(
         [&](int warp) { Action::end(job, s, item, Part(job, item, warp), state[warp]); });
-    each_thread([&](int thread) { Action::end_item(job, s, item, thread, warps); });
+    each_thread([&](int thread) { Action::end_item(job, s, thread, warps); });
     block.barrier();
   }
   each_thread([&](int thread) { Action::finish(job, s, slice, thread, threads); });

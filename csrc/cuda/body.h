@@ -17,11 +17,10 @@ struct Shared {
         made(reinterpret_cast<int64_t*>(m + job.split.at.made)),
         planes(reinterpret_cast<uint32_t*>(m + job.split.at.planes)),
         total(reinterpret_cast<uint32_t*>(m + job.split.at.total)),
-        undriven(reinterpret_cast<uint32_t*>(m + job.split.at.undriven)),
-        driven(reinterpret_cast<uint32_t*>(m + job.split.at.driven)),
         empty(reinterpret_cast<uint32_t*>(m + job.split.at.empty)),
         state(reinterpret_cast<uint16_t*>(m + job.split.at.state)),
         bucket_of(reinterpret_cast<uint8_t*>(m + job.split.at.bucket_of)),
+        driven(reinterpret_cast<uint32_t*>(m + job.split.at.driven)),
         offsets(reinterpret_cast<int32_t*>(m + job.split.at.offsets)),
         levels(reinterpret_cast<int32_t*>(m + job.split.at.levels)),
         comparisons(reinterpret_cast<uint8_t*>(m + job.split.at.comparisons)),
@@ -31,11 +30,10 @@ struct Shared {
   int64_t* made;       // [warps, 8, 8] comparisons by cycle and slice
   uint32_t* planes;    // [row groups, input bits, chunks, 68] of one tile: 16 rows of 4 words
   uint32_t* total;     // [rows] sum of a position's codes
-  uint32_t* undriven;  // [8] positions and tiles without a driven word-line, by cycle
-  uint32_t* driven;    // [8] word-lines driven by an item's positions, by cycle
   uint32_t* empty;     // [8] what a cycle without a driven word-line adds to every output
   uint16_t* state;     // [rows, 8] activity bucket by cycle; kDriven: any word-line is driven
   uint8_t* bucket_of;  // [R + 1] by driven word-lines
+  uint32_t* driven;    // [8, R + 1] tiles of the block's positions by cycle and driven word-lines
   int32_t* offsets;    // [buckets, I, J] where the sum 0 lies in the tables
   int32_t* levels;     // [tables * V + 1], the last one 0 for what is not converted
   uint8_t* comparisons;
@@ -166,9 +164,13 @@ RERAM_DEVICE void take_stock(const Job& job, const Shared& s, const Item& item, 
       const Stock stock = count(job, s, row, from, to);
       s.state[row * kSliceLanes + i] =
           uint16_t(s.bucket_of[stock.driven] | (stock.driven ? kDriven : 0));
-      if (!stock.driven && item.first + row < job.size.positions) add(s.undriven + i, 1u);
       if (stock.driven) add(s.total + row, stock.total);
-      if (job.out.drives && stock.driven) add(s.driven + i, uint32_t(stock.driven));
+      // The positions are packed for each part of the bit-lines.
+      if (!job.out.driven || item.block || item.first + row >= job.size.positions) continue;
+      if (tallied(job))
+        add(s.driven + i * (job.size.height + 1) + stock.driven, 1u);
+      else
+        add(job.out.driven + i * (job.p.rows + 1) + stock.driven, int64_t(1));
     }
   });
 }
@@ -189,7 +191,17 @@ RERAM_DEVICE void fill_buckets(const Job& job, const Shared& s, int thread, int 
     while (bucket + 1 < job.p.buckets && read_only(job.in.edges + bucket + 1) <= driven) ++bucket;
     s.bucket_of[driven] = uint8_t(bucket);
   }
-  for (int k = thread; job.out.counts && k < kMaxWarps * kWarpCounts; k += threads) s.made[k] = 0;
+  for (int k = thread; job.out.made && k < kMaxWarps * kWarpCounts; k += threads) s.made[k] = 0;
+  const int tallies = tallied(job) ? job.size.cycles * (job.size.height + 1) : 0;
+  for (int k = thread; k < tallies; k += threads) s.driven[k] = 0;
+}
+
+// At a block's end. Tallies are 32-bit: no block could count 2^32 tiles in its life.
+RERAM_DEVICE void add_driven(const Job& job, const Shared& s, int thread, int threads) {
+  const int lines = job.size.height + 1, tallies = tallied(job) ? job.size.cycles * lines : 0;
+  for (int k = thread; k < tallies; k += threads)
+    if (s.driven[k])
+      add(job.out.driven + k / lines * (job.p.rows + 1) + k % lines, int64_t(s.driven[k]));
 }
 
 RERAM_DEVICE void begin_row(const Job& job, const Shared& s, const Item& item, int row) {

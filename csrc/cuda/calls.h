@@ -35,9 +35,9 @@ inline void launch(Machine& machine, const Job& job, int32_t product) {
     job.split.resident ? launch<Histogram<true>>(machine, job)
                        : launch<Histogram<false>>(machine, job);
   else if (product == RERAM_POPCOUNT && one_bit && job.split.resident)
-    job.out.counts ? launch_one_bit<Popcount, Convert<true, true>>(machine, job)
+    job.out.made ? launch_one_bit<Popcount, Convert<true, true>>(machine, job)
                    : launch_one_bit<Popcount, Convert<true, false>>(machine, job);
-  else if (job.out.counts)
+  else if (job.out.made)
     job.split.resident ? launch<Convert<true, true>>(machine, job)
                        : launch<Convert<false, true>>(machine, job);
   else
@@ -84,12 +84,12 @@ int64_t reram_cuda_workspace(const reram_problem* problem) {
 int32_t reram_cuda_crossbar(const reram_problem* problem, int32_t product, const uint8_t* u,
                             const uint64_t* cells, const int32_t* levels,
                             const uint8_t* comparisons, const int32_t* edges, const int32_t* index,
-                            int32_t* acc, int64_t* counts, int64_t* drives, void* workspace,
+                            int32_t* acc, int64_t* made, int64_t* driven, void* workspace,
                             void* stream) {
-  if (!levels || !comparisons || !index || !counts != !drives) return RERAM_BAD_ARGUMENT;
+  if (!levels || !comparisons || !index || !made != !driven) return RERAM_BAD_ARGUMENT;
   Job job = {};
   job.in = {u, cells, nullptr, levels, comparisons, edges, index};
-  job.out = {acc, counts, drives, nullptr};
+  job.out = {acc, made, driven, nullptr};
   const bool any =
       problem && problem->positions[0] && problem->positions[1] && problem->positions[2];
   return any && !acc ? RERAM_BAD_ARGUMENT : run(problem, product, job, workspace, stream);

@@ -24,6 +24,7 @@ constexpr int kFragmentWords = kFragment * kChunkWords;
 constexpr int kBlocksSideBySide = 2;  // on a processor, to hide each other's waits
 constexpr int kReserved = 1024;       // bytes of shared memory that the device keeps for a block
 constexpr int kLeastItems = 2;        // for each processor: with fewer, smaller ones spread better
+constexpr int kTalliedLines = 256;    // word-lines that a block tallies in shared memory, at most
 constexpr int kHistogramBlocks = 4;   // on each processor: each adds its bins up at its end
 constexpr int64_t kMostBlocks = 1 << 30;  // of a launch; a device takes 2^31 - 1
 
@@ -34,8 +35,8 @@ struct Device {
 
 // Where things lie in a block's shared memory, in bytes; see Shared in body.h.
 struct Layout {
-  int32_t base, made, planes, total, undriven, driven, empty, state, bucket_of, offsets, levels,
-      comparisons, bins, end;
+  int32_t base, made, planes, total, empty, state, bucket_of, driven, offsets, levels, comparisons,
+      bins, end;
 };
 
 struct Inputs {
@@ -51,7 +52,7 @@ struct Inputs {
 // Those of a conversion, the last two null without counting, or those of a histogram.
 struct Outputs {
   int32_t* acc;
-  int64_t *counts, *drives;
+  int64_t *made, *driven;
   int64_t* histogram;
 };
 
@@ -104,6 +105,11 @@ inline int64_t transposed_words(const Job& job) {
          kBlock * kChunkWords;
 }
 
+// Whether blocks tally driven word-lines in shared memory, and add them up at their end.
+RERAM_BOTH bool tallied(const Job& job) {
+  return job.out.driven && job.size.height <= kTalliedLines;
+}
+
 inline Layout layout(const Job& job, bool resident) {
   const Sizes& size = job.size;
   const int64_t rows = job.split.row_groups * kRowGroup;
@@ -118,18 +124,17 @@ inline Layout layout(const Job& job, bool resident) {
   const int64_t entries = int64_t(job.p.tables) * size.values + 1;
   Layout at;
   at.base = take(rows * 8);
-  at.made = take(job.out.counts ? kMaxWarps * kWarpCounts * 8 : 0);
+  at.made = take(job.out.made ? kMaxWarps * kWarpCounts * 8 : 0);
   at.planes =
       take(int64_t(job.split.row_groups) * job.p.input_bits * size.chunks * kPlaneStride * 4);
   at.total = take(rows * 4);
-  at.undriven = take(kSliceLanes * 4);
-  at.driven = take(kSliceLanes * 4);
   at.empty = take(kSliceLanes * 4);
   at.state = take(rows * kSliceLanes * 2);
   at.bucket_of = take(size.height + 1);
+  at.driven = take(tallied(job) ? (size.height + 1) * kSliceLanes * 4 : 0);
   at.offsets = take(tables ? sets * size.slices * 4 : 0);
   at.levels = take(tables ? entries * 4 : 0);
-  at.comparisons = take(tables && job.out.counts ? entries : 0);
+  at.comparisons = take(tables && job.out.made ? entries : 0);
   at.bins = take(bins ? sets * size.values * 4 : 0);
   at.end = int32_t(end);
   return at;

@@ -183,7 +183,7 @@ def design_to_dict(design: AdcDesign) -> dict[str, Any]:
 @lru_cache(maxsize=4096)
 def compile_tables(design: AdcDesign, lowest: int, highest: int) -> Tables:
     """The tables of a design over the sums `lowest` to `highest`, both included."""
-    level = np.empty(highest - lowest + 1, dtype=np.int32)
+    level = np.empty(highest - lowest + 1)
     comparisons = np.empty_like(level, dtype=np.uint8)
     # (subtree, first sum, last sum, depth); only what the sums can reach is visited.
     todo = [(design.tree(lowest, highest), lowest, highest, 0)]
@@ -236,6 +236,29 @@ def check_integers(where: str, **values: Any) -> tuple[tuple[int, ...], ...]:
 def node_bits(lowest: int, highest: int) -> int:
     """Bits of a word of a detection node: a threshold, and two links of six bits."""
     return sum_bits(lowest, highest) + 12
+
+
+def check_halves(where: str, **values: Any) -> tuple[tuple[float, ...], ...]:
+    """The values as tuples of multiples of 1/2, whole ones as whole numbers.
+
+    Raises:
+        TypeError: one of them is no list.
+        ValueError: an element is no multiple of 1/2 within range.
+    """
+    most = 1 << MAX_BITS
+    for name, numbers in values.items():
+        if not isinstance(numbers, tuple | list):
+            raise TypeError(f"{where}.{name} must be a list of multiples of 1/2, not {numbers!r}")
+        for number in numbers:
+            known = isinstance(number, int | float) and not isinstance(number, bool)
+            if not (known and -most <= number <= most and 2 * number == int(2 * number)):
+                raise ValueError(
+                    f"{where}.{name} must be multiples of 1/2 from {-most} to {most}, "
+                    f"not {number!r}"
+                )
+    return tuple(
+        tuple(int(n) if n == int(n) else float(n) for n in numbers) for numbers in values.values()
+    )
 
 
 def sum_bits(lowest: int, highest: int) -> int:

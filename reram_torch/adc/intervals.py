@@ -13,6 +13,7 @@ from reram_torch.adc.base import (
     AdcDesign,
     Storage,
     Words,
+    check_halves,
     check_integers,
     check_starts,
     check_step,
@@ -20,7 +21,7 @@ from reram_torch.adc.base import (
     register_adc,
     sum_bits,
 )
-from reram_torch.adc.trees import Tree, balanced, from_depths
+from reram_torch.adc.trees import Tree, balanced, from_depths, middle
 
 
 @register_adc
@@ -30,39 +31,42 @@ class Intervals(AdcDesign):
 
     A detection tree finds the interval, then as many bit cycles follow as the interval has bits.
     Interval k holds the sums from `starts[k]` to the next start and resolves them to 2^bits[k]
-    levels, `steps[k]` apart from its start; sums beyond its last level saturate there. The code is
-    the path through the detection tree followed by the interval's bits.
+    levels, `steps[k]` apart; sums beyond its last level saturate there. The code is the path
+    through the detection tree followed by the interval's bits.
 
     Args:
         starts: the first sum of each interval, rising; the first also takes all sums below.
         steps: distance of two levels, powers of two.
         bits: bit cycles, 0 to 15 (0: a single level).
         depths: comparisons that find each interval: of a binary tree's leaves, in order.
-        offsets: the first level of each interval less its start (default: 0).
+        offsets: the first level of each interval less its start, a multiple of 1/2. By default
+            (step - 1) / 2: a level then is the middle of `step` sums, the first of them the start.
     """
 
     starts: tuple[int, ...] = (0,)
     steps: tuple[int, ...] = (1,)
     bits: tuple[int, ...] = (8,)
     depths: tuple[int, ...] = (0,)
-    offsets: tuple[int, ...] | None = None
+    offsets: tuple[float, ...] | None = None
 
     kind: ClassVar[str] = "intervals"
 
     def __post_init__(self) -> None:
-        offsets = [0] * len(self.starts) if self.offsets is None else self.offsets
-        names = ("starts", "steps", "bits", "depths", "offsets")
-        values = (self.starts, self.steps, self.bits, self.depths, offsets)
-        clean = check_integers("Intervals", **dict(zip(names, values, strict=True)))
-        for name, value in zip(names, clean, strict=True):
+        names = ("starts", "steps", "bits", "depths")
+        values = {name: getattr(self, name) for name in names}
+        for name, value in zip(names, check_integers("Intervals", **values), strict=True):
             object.__setattr__(self, name, value)
             check_starts("Intervals", self.starts, len(value))
         for step, bits in zip(self.steps, self.bits, strict=True):
             check_step("Intervals.steps", step)
             check_int("Intervals.bits", bits, 0, MAX_BITS - 1)
+        given = [middle(step) for step in self.steps] if self.offsets is None else self.offsets
+        [offsets] = check_halves("Intervals", offsets=given)
+        object.__setattr__(self, "offsets", offsets)
+        check_starts("Intervals", self.starts, len(offsets))
         self.tree(0, 0)
 
-    def levels(self, interval: int) -> list[int]:
+    def levels(self, interval: int) -> list[float]:
         """The levels of one interval."""
         assert self.offsets is not None  # since __post_init__
         first = self.starts[interval] + self.offsets[interval]

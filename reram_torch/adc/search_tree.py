@@ -9,6 +9,7 @@ from reram_torch.adc.base import (
     AdcDesign,
     Storage,
     Words,
+    check_halves,
     check_integers,
     check_starts,
     node_bits,
@@ -26,22 +27,21 @@ class SearchTree(AdcDesign):
     Args:
         starts: the first sum of each leaf, rising; the first also takes all sums below. The others
             are the thresholds.
-        levels: the level that each leaf decodes to.
+        levels: the level that each leaf decodes to, a multiple of 1/2.
         depths: comparisons that end in each leaf; they determine the tree.
     """
 
     starts: tuple[int, ...] = (0,)
-    levels: tuple[int, ...] = (0,)
+    levels: tuple[float, ...] = (0,)
     depths: tuple[int, ...] = (0,)
 
     kind: ClassVar[str] = "search_tree"
     limits: ClassVar[tuple[str, ...]] = ("leaves", "depth", "grid")
 
     def __post_init__(self) -> None:
-        clean = check_integers(
-            "SearchTree", starts=self.starts, levels=self.levels, depths=self.depths
-        )
-        for name, value in zip(("starts", "levels", "depths"), clean, strict=True):
+        starts, depths = check_integers("SearchTree", starts=self.starts, depths=self.depths)
+        [levels] = check_halves("SearchTree", levels=self.levels)
+        for name, value in (("starts", starts), ("levels", levels), ("depths", depths)):
             object.__setattr__(self, name, value)
             check_starts("SearchTree", self.starts, len(value))
         if not all(0 <= depth <= 255 for depth in self.depths):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -11,9 +12,9 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Leaf:
-    """The end of a search: the level that the shift-add receives."""
+    """The end of a search: the level that the shift-add receives, a multiple of 1/2."""
 
-    level: int
+    level: float
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Tables:
 
     Attributes:
         lowest: the sum that index 0 stands for.
-        level: decoded level of each sum, int32, shape (V,).
+        level: decoded level of each sum, a multiple of 1/2, float64, shape (V,).
         comparisons: A/D operations of each sum, uint8, shape (V,).
     """
 
@@ -43,22 +44,34 @@ class Tables:
     comparisons: np.ndarray
 
 
-def balanced(levels: list[int]) -> Tree:
-    """The tree of a SAR search over equally spaced levels: each sum goes to the nearest one.
+def balanced(levels: Sequence[float]) -> Tree:
+    """The tree of a SAR search over rising levels: each sum goes to the nearest one.
 
     Thresholds lie halfway between levels; a sum on the threshold goes to the upper level.
     """
     if len(levels) == 1:
         return Leaf(levels[0])
     half = len(levels) // 2
-    threshold = -((-levels[half - 1] - levels[half]) // 2)
+    threshold = math.ceil((levels[half - 1] + levels[half]) / 2)
     return Node(threshold, balanced(levels[:half]), balanced(levels[half:]))
 
 
-def grid_levels(bits: int, step: int, lowest: int) -> list[int]:
-    """The 2^bits levels of a plain ADC: from zero, or around it where sums can be negative."""
+def grid_levels(bits: int, step: int, lowest: int) -> list[float]:
+    """The 2^bits levels of a plain ADC: from zero, or around it where sums can be negative.
+
+    Code k holds the sums that round to k * step, ties upwards. With an even step their middle is
+    half a unit below it, and half a unit would add up over all conversions: that is the level. Code
+    0 keeps the level 0: most sums of sparse inputs are zero, and nearly all of the slices that
+    count most, so that the middle of its code would be the larger error.
+    """
     first = 0 if lowest >= 0 else -(1 << bits) // 2
-    return [(first + code) * step for code in range(1 << bits)]
+    below = 0.5 if step % 2 == 0 else 0
+    return [code * step - (below if code else 0) for code in range(first, first + (1 << bits))]
+
+
+def middle(step: int) -> float:
+    """How far the middle of `step` sums lies above the first of them."""
+    return (step - 1) / 2 if step > 1 else 0
 
 
 def from_depths(starts: tuple[int, ...], leaves: Sequence[Tree], depths: tuple[int, ...]) -> Tree:

@@ -14,7 +14,7 @@ from reram_torch.adc.base import (
     full_bits,
     register_adc,
 )
-from reram_torch.adc.trees import Tree, balanced, grid_levels
+from reram_torch.adc.trees import Leaf, Tree, balanced, grid_levels, middle
 
 
 @register_adc
@@ -23,11 +23,14 @@ class UniformSAR(AdcDesign):
     """A plain SAR ADC: `2**bits` levels `step` apart, `bits` comparisons for every conversion.
 
     Levels run from 0 upwards, or, for encodings whose sums can be negative, from -2^(bits-1) * step
-    to (2^(bits-1) - 1) * step. Sums beyond the last level saturate. The ISAAC baseline is 8 bits
-    with step 1 (Shafiee et al., ISCA 2016).
+    to (2^(bits-1) - 1) * step. With an even step those but 0 decode to half a unit less: that is
+    the middle of the sums that round to them, ties upwards. Sums beyond the last level saturate.
+    The ISAAC baseline is 8 bits with step 1 (Shafiee et al., ISCA 2016). With 0 bits nothing is
+    converted: every sum is taken for the middle of the first `step` sums, or for 0 where sums can
+    be negative.
 
     Args:
-        bits: resolution, 1 to 16.
+        bits: resolution, 0 to 16.
         step: distance of two levels, a power of two.
     """
 
@@ -37,12 +40,14 @@ class UniformSAR(AdcDesign):
     kind: ClassVar[str] = "uniform"
 
     def __post_init__(self) -> None:
-        check_int("UniformSAR.bits", self.bits, 1, MAX_BITS)
+        check_int("UniformSAR.bits", self.bits, 0, MAX_BITS)
         check_step("UniformSAR.step", self.step)
 
     def tree(self, lowest: int, highest: int) -> Tree:
         """The search tree for sums from `lowest` to `highest`."""
         del highest
+        if not self.bits:
+            return Leaf(0 if lowest < 0 else middle(self.step))
         return balanced(grid_levels(self.bits, self.step, lowest))
 
     def words(self, lowest: int, highest: int) -> Words:
@@ -51,10 +56,11 @@ class UniformSAR(AdcDesign):
 
     @classmethod
     def candidates(cls, lowest: int, highest: int) -> list[AdcDesign]:
-        """Every number of bits and step that is not finer than the sums ask for."""
+        """Every number of bits and step that is not finer than the sums ask for, and no bits."""
         steps = [1 << shift for shift in range(full_bits(lowest, highest))]
         most = {step: full_bits(lowest, highest, step) for step in steps}
-        return [
+        none: list[AdcDesign] = [cls(0, step) for step in steps[: 1 if lowest < 0 else None]]
+        return none + [
             cls(bits, step)
             for bits in range(1, most[1] + 1)
             for step in steps

@@ -47,7 +47,7 @@ class Calibration:
             return self
         held = torch.zeros(total, dtype=torch.bool)
         held[((torch.arange(count) + 1) * total).div(count, rounding_mode="floor") - 1] = True
-        masks = held.split(sizes)
+        masks = torch.split(held, sizes)
         kept = self._where([~mask for mask in masks], batched)
         return dataclasses.replace(kept, held_back=self._where(list(masks), batched))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from reram_torch.adc.uniform import UniformSAR
@@ -15,31 +16,51 @@ class AdcTables(NamedTuple):
     """The ADCs of a layer as look-up tables, and which of them converts what.
 
     Attributes:
-        levels: decoded level by table and bit-line sum (from `geometry.lowest`), int32 (n, V).
+        levels: decoded level by table and bit-line sum (from `geometry.lowest`), in units of
+            1 / `unit`, int32 (n, V).
         comparisons: A/D operations, uint8 (n, V).
         edges: fewest driven word-lines of each activity bucket, rising from 0, int32 (B,).
         index: which table converts, by activity bucket, cycle and slice, int32 (B, I, J). -1, in a
             bucket of no driven word-line only: nothing is converted, the level is 0.
+        unit: 1, or 2 where levels count in halves.
     """
 
     levels: torch.Tensor
     comparisons: torch.Tensor
     edges: torch.Tensor
     index: torch.Tensor  # type: ignore[assignment]  # hides tuple.index, which nobody asks for
+    unit: int = 1
 
+    @property
+    def tensors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """All but the unit, in order."""
+        return self.levels, self.comparisons, self.edges, self.index
 
-def no_counts(
-    geometry: Geometry, device: torch.device | None = None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Counts (3, I, J) and word-line drives (I,), all zero."""
-    counts = torch.zeros(3, geometry.cycles, geometry.slices, dtype=torch.int64, device=device)
-    return counts, counts.new_zeros(geometry.cycles)
+    def to(self, device: torch.device | str) -> AdcTables:
+        """The same on a device."""
+        return AdcTables(*(t.to(device) for t in self.tensors), self.unit)
+
+    @classmethod
+    def of_levels(
+        cls, levels: np.ndarray, comparisons: np.ndarray, edges: np.ndarray, index: np.ndarray
+    ) -> AdcTables:
+        """From levels that are multiples of 1/2, in the coarsest unit that holds them all."""
+        unit = 1 if (levels == np.rint(levels)).all() else 2
+        return cls(
+            torch.from_numpy((levels * unit).astype(np.int32)),
+            torch.from_numpy(comparisons),
+            torch.from_numpy(edges),
+            torch.from_numpy(index),
+            unit,
+        )
 
 
 def check_table_shapes(geometry: Geometry, tables: AdcTables) -> None:
-    """Raises ValueError if a table has a wrong type or shape."""
+    """Raises ValueError if a table has a wrong type or shape, or the unit is neither 1 nor 2."""
+    if tables.unit not in (1, 2):
+        raise ValueError(f"unit must be 1 or 2, not {tables.unit!r}")
     wanted = _table_shapes(geometry, tables.levels.shape[0], tables.edges.shape[0])
-    for (name, dtype, shape), value in zip(wanted, tables, strict=True):
+    for (name, dtype, shape), value in zip(wanted, tables.tensors, strict=True):
         if value.dtype != dtype or value.shape != shape:
             raise ValueError(
                 f"{name} must be {dtype} of shape {shape}, "
@@ -64,7 +85,8 @@ def check_tables(geometry: Geometry, tables: AdcTables) -> None:
     """Everything about tables that the backends take for granted.
 
     Raises:
-        ValueError: a wrong type or shape, edges that do not rise from 0, or an index out of range.
+        ValueError: a wrong type, shape or unit, edges that do not rise from 0, or an index out of
+            range.
     """
     check_table_shapes(geometry, tables)
     n, B = len(tables.levels), len(tables.edges)
@@ -100,7 +122,8 @@ def check_accumulator(geometry: Geometry, depth: int, tables: AdcTables) -> None
         least += int((torch.minimum(a, b).amin(0) * significance).sum())
         most += int((torch.maximum(a, b).amax(0) * significance).sum())
     tiles = geometry.tiles(depth)
-    offset = depth * (2**geometry.input_bits - 1) * 2 ** (geometry.weight_bits - 1)
+    largest = depth * (2**geometry.input_bits - 1) * 2 ** (geometry.weight_bits - 1)
+    offset = tables.unit * largest
     least = least * tiles - (offset if geometry.offset else 0)
     if least < -(2**31) or most * tiles >= 2**31:
         raise ValueError(

@@ -118,7 +118,8 @@ def _in_place(
     # A bucket of the histogram is converted as the fewest of its word-lines would be.
     bucket = np.searchsorted(tables.edges.cpu().numpy(), edges, "right") - 1
     index = tables.index.cpu().numpy()[bucket]  # (B, I, J)
-    levels, made = tables.levels.cpu().numpy(), tables.comparisons.cpu().numpy()
+    levels = tables.levels.cpu().numpy() / tables.unit
+    made = tables.comparisons.cpu().numpy()
     weight = layer_loads(layer, _FINEST)
     values = np.arange(g.lowest, g.highest + 1)
     comparisons = error = 0.0

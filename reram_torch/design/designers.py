@@ -159,9 +159,10 @@ class SegmentedDesigner(OptimalDesigner):
         self, counts: np.ndarray, square: np.ndarray, prices: TablePrices, lowest: int
     ) -> list[AdcDesign]:
         limits = Limits(grid=self.search.grid, aligned=self.search.aligned)
-        found = optimal_segments(counts, square, prices, limits, lowest)
+        aligned = self.search.aligned
         return [
-            Segmented(*interval_fields(each, lowest), aligned=self.search.aligned) for each in found
+            Segmented(_starts(f, lowest), f.steps, f.bits, f.depths, offsets_of(f), aligned)
+            for f in optimal_segments(counts, square, prices, limits, lowest)
         ]
 
 
@@ -172,15 +173,18 @@ class IntervalDesigner(OptimalDesigner):
         self, counts: np.ndarray, square: np.ndarray, prices: TablePrices, lowest: int
     ) -> list[AdcDesign]:
         return [
-            Intervals(*interval_fields(each, lowest))
-            for each in optimal_intervals(counts, square, prices)
+            Intervals(_starts(f, lowest), f.steps, f.bits, f.depths, offsets_of(f))
+            for f in optimal_intervals(counts, square, prices, lowest)
         ]
 
 
-def interval_fields(found: Search, lowest: int) -> tuple[tuple[float, ...], ...]:
-    """Starts, steps, bits, depths and offsets of intervals over sums from `lowest`."""
-    offsets = tuple(v - s for s, v in zip(found.starts, found.levels, strict=True))
-    return tuple(s + lowest for s in found.starts), found.steps, found.bits, found.depths, offsets
+def _starts(found: Search, lowest: int) -> tuple[int, ...]:
+    return tuple(s + lowest for s in found.starts)
+
+
+def offsets_of(found: Search) -> tuple[float, ...]:
+    """Of each first level from the start of its interval."""
+    return tuple(v - s for s, v in zip(found.starts, found.levels, strict=True))
 
 
 _DESIGNERS: dict[str, type[Designer]] = {

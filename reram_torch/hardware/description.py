@@ -25,7 +25,7 @@ class Code:
 
     first: int
     last: int
-    level: int
+    level: float
     flag: str
     payload: str
 

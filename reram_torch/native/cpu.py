@@ -1,15 +1,13 @@
 """The CPU library: one thin function for each of its own.
 
-Tensors that are written to are made by the caller. Tables are given in the order of
-`crossbar.tables.AdcTables`: levels, comparisons, edges, index. Counts are int64 (2, I, J),
-comparisons and skipped conversions, and come with drives, int64 (I,).
+Tensors that are written to are made by the caller. Counts are comparisons, int64 (I, J), and
+tile-cycles by driven word-lines, int64 (I, R + 1).
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -25,6 +23,7 @@ from reram_torch.native.structures import (
     Layer,
     Problem,
     Run,
+    Tables,
     Windows,
     addresses,
     code_problem,
@@ -98,8 +97,8 @@ def isa() -> str:
     return wanted
 
 
-def _run(tables: int = 1, buckets: int = 1) -> Run:
-    return Run(tables, buckets, isa(), torch.get_num_threads())
+def _run(tables: int = 1, buckets: int = 1, unit: int = 1) -> Run:
+    return Run(tables, buckets, unit, isa(), torch.get_num_threads())
 
 
 def _check(status: int, problem: Problem) -> None:
@@ -119,20 +118,21 @@ def crossbar(
     arrays: Arrays,
     u: torch.Tensor,
     cells: torch.Tensor,
-    tables: Sequence[torch.Tensor],
+    tables: Tables,
     acc: torch.Tensor,
     counted: Counted | None,
 ) -> None:
-    """Writes the shift-add results of input codes to `acc`, int32 (M, G, N), and adds counts.
+    """Writes the shift-add results of input codes to `acc`, int32 (M, G, N), and the counts.
 
     Raises:
         ValueError: the accumulator could overflow, or a tensor is not on the CPU.
         NativeError: the kernel refused its arguments.
     """
-    cells, *tables = (t.contiguous() for t in (cells, *tables))
-    problem = code_problem(arrays, u, acc.shape[2], _run(len(tables[0]), len(tables[2])))
+    cells, *arranged = (t.contiguous() for t in (cells, *tables.tensors))
+    run = _run(len(arranged[0]), len(arranged[2]), tables.unit)
+    problem = code_problem(arrays, u, acc.shape[2], run)
     status = library().reram_crossbar(
-        problem, *addresses("cpu", u, cells, *tables, acc), *_counters(counted)
+        problem, *addresses("cpu", u, cells, *arranged, acc), *_counters(counted)
     )
     _check(status, problem)
 
@@ -142,23 +142,23 @@ def forward(
     windows: Windows,
     quantized: tuple[float, int],
     x: torch.Tensor,
-    operands: Sequence[torch.Tensor],
-    bias: torch.Tensor | None,
+    operands: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None],
+    tables: Tables,
     y: torch.Tensor,
     counted: Counted | None,
 ) -> None:
-    """A whole layer, float32 images to float32 images: fills `y` and adds counts.
+    """A whole layer, float32 images to float32 images: fills `y` and the counts.
 
     Args:
         arrays: the geometry.
         windows: of the convolution.
         quantized: s_x and z.
         x: float32 (B, C, H, W).
-        operands: cells, levels, comparisons, edges, index, s_w by channel (float32), sum_k q_w by
-            channel (int32).
-        bias: float32 (N,), or None.
+        operands: cells, s_w by channel (float32), sum_k q_w by channel (int32), and the bias,
+            float32 (N,), or None.
+        tables: of the ADCs.
         y: float32 (B, N, OH, OW), any strides.
-        counted: what to add counts to, if they are wanted.
+        counted: where counts go, if they are wanted.
 
     Raises:
         ValueError: `x` holds NaN or infinity, the accumulator could overflow, or a tensor is not
@@ -167,12 +167,14 @@ def forward(
     """
     if x.stride(3) != 1 and x.stride(1) != 1:
         x = x.contiguous()
-    operands = [t.contiguous() for t in operands]
-    bias = None if bias is None else bias.contiguous()
+    cells, *arranged, scale, sums = (
+        t.contiguous() for t in (operands[0], *tables.tensors, *operands[1:3])
+    )
+    bias = None if operands[3] is None else operands[3].contiguous()
     given = Input(x.shape, x.stride(), y.shape, y.stride(), *quantized)
-    run = _run(operands[1].shape[0], operands[3].shape[0])
+    run = _run(len(arranged[0]), len(arranged[2]), tables.unit)
     problem, layer = layer_problem(arrays, windows, given, run)
-    *at, to = addresses("cpu", x, *operands, y)
+    *at, to = addresses("cpu", x, cells, *arranged, scale, sums, y)
     biased = None if bias is None else addresses("cpu", bias)[0]
     status = library().reram_forward(problem, layer, *at, biased, to, *_counters(counted))
     if status == _NOT_FINITE:

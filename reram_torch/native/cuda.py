@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from reram_torch.native.structures import (
     Counted,
     Problem,
     Run,
+    Tables,
     addresses,
     code_problem,
     programming_problem,
@@ -138,7 +138,7 @@ def crossbar(
     arrays: Arrays,
     u: torch.Tensor,
     cells: torch.Tensor,
-    tables: Sequence[torch.Tensor],
+    tables: Tables,
     acc: torch.Tensor,
     counted: Counted | None,
 ) -> None:
@@ -148,9 +148,10 @@ def crossbar(
         ValueError: the tensors lie on different devices.
         NativeError: the kernel refused its arguments.
     """
-    cells, *tables = (t.contiguous() for t in (cells, *tables))
-    at = _on_one_device(u, cells, *tables, acc)
-    problem = code_problem(arrays, u, acc.shape[2], Run(len(tables[0]), len(tables[2])))
+    cells, *arranged = (t.contiguous() for t in (cells, *tables.tensors))
+    at = _on_one_device(u, cells, *arranged, acc)
+    run = Run(len(arranged[0]), len(arranged[2]), tables.unit)
+    problem = code_problem(arrays, u, acc.shape[2], run)
     workspace = _workspace(problem, u.device)
     counters = [None, None] if counted is None else _on_one_device(*counted)
     _call(

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 import torch
 
 ISAS = ("portable", "avx2", "avx512")
-Counted = tuple[torch.Tensor, torch.Tensor]  # counts (2, I, J) and drives (I,) to add to
+Counted = tuple[torch.Tensor, torch.Tensor]  # comparisons (I, J), driven (I, R + 1), to add to
 
 
 class Arrays(Protocol):
@@ -48,6 +48,17 @@ class Windows(Protocol):
     def __hash__(self) -> int: ...
 
 
+class Tables(Protocol):
+    """What they ask of ADC tables (`crossbar.tables.AdcTables`)."""
+
+    @property
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """Levels, comparisons, edges, index."""
+
+    @property
+    def unit(self) -> int: ...  # noqa: D102
+
+
 class Problem(ctypes.Structure):
     """`reram_problem` of csrc's reram_crossbar.h."""
 
@@ -67,6 +78,7 @@ class Problem(ctypes.Structure):
         ("encoding", ctypes.c_int32),
         ("tables", ctypes.c_int32),
         ("buckets", ctypes.c_int32),
+        ("unit", ctypes.c_int32),
         ("isa", ctypes.c_int32),
         ("threads", ctypes.c_int32),
     )
@@ -94,12 +106,14 @@ class Run(NamedTuple):
     Attributes:
         tables: ADC tables.
         buckets: of activity.
+        unit: levels count in 1 / unit.
         isa: one of `ISAS`; a device does not read it.
         threads: at most; likewise.
     """
 
     tables: int = 1
     buckets: int = 1
+    unit: int = 1
     isa: str = ISAS[0]
     threads: int = 1
 
@@ -141,7 +155,7 @@ def _problem(arrays: Arrays, sizes: Sequence[int], strides: Sequence[int], run: 
         three(*sizes[:3]), sizes[3], three(*sizes[4:7]), sizes[7],
         three(*strides[:3]), strides[3], three(*strides[4:]),
         a.rows, a.cell_bits, a.dac_bits, a.weight_bits, a.input_bits, a.encoding,
-        run.tables, run.buckets, ISAS.index(run.isa), run.threads,
+        run.tables, run.buckets, run.unit, ISAS.index(run.isa), run.threads,
     )  # fmt: skip
 
 

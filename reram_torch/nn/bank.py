@@ -63,11 +63,11 @@ class AdcBank:
             slices = np.arange(g.slices) % len(designs)
             index = np.broadcast_to(slices, (len(edges), g.cycles, g.slices))
         compiled = [compile_tables(design, g.lowest, g.highest) for design in designs]
-        tables = AdcTables(
-            torch.from_numpy(np.stack([t.level for t in compiled])),
-            torch.from_numpy(np.stack([t.comparisons for t in compiled])),
-            torch.from_numpy(np.array(edges, dtype=np.int32)),
-            torch.from_numpy(np.array(index, dtype=np.int32)),
+        tables = AdcTables.of_levels(
+            np.stack([t.level for t in compiled]),
+            np.stack([t.comparisons for t in compiled]),
+            np.array(edges, dtype=np.int32),
+            np.array(index, dtype=np.int32),
         )
         check_tables(g, tables)
         check_accumulator(g, self._depth, tables)
@@ -77,7 +77,7 @@ class AdcBank:
     def tables(self, device: torch.device | None = None) -> AdcTables:
         """The look-up tables in use, where they are or on a device."""
         if device is not None and self._tables.levels.device != device:
-            self._tables = AdcTables(*(t.to(device) for t in self._tables))
+            self._tables = self._tables.to(device)
         return self._tables
 
     def corrected(self, bias: torch.Tensor | None, weight: torch.Tensor) -> torch.Tensor | None:

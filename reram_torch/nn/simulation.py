@@ -94,7 +94,10 @@ class SimulatedLayer(nn.Module):
     def on_crossbars(
         self, x: torch.Tensor, *, count: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Output, counts (3, I, J) and drives (I,) with the ADCs in place; zeros unless `count`."""
+        """Output, comparisons (I, J) and driven word-lines (I, rows + 1) with the ADCs in place.
+
+        Counts are those of `ops.reference.crossbar`; zeros unless `count`.
+        """
         if self.input_range is None:
             raise RuntimeError(
                 f"this {type(self).__name__} has no input range yet: run "
@@ -102,8 +105,8 @@ class SimulatedLayer(nn.Module):
                 "saved after calibration"
             )
         held = self.quantizer.on_grid(x, self.log_input_step)
-        y, counts, drives = self.simulate(held, self.tables(), count=count)
-        return y.to(x.dtype), counts, drives
+        y, *counts = self.simulate(held, self.tables(), count=count)
+        return y.to(x.dtype), *counts
 
     def simulate(
         self, x: torch.Tensor, tables: AdcTables, *, count: bool = False, corrected: bool = True
@@ -113,10 +116,8 @@ class SimulatedLayer(nn.Module):
         padded, window = self.windowed(x)
         arguments = LayerArguments(self.encoded(), tables, self.input_scale, self.geometry, window)
         weight = self.programmed.on_grid(self.weight, self.log_weight_step)
-        y, counts, drives = torch.ops.reram_torch.layer(
-            padded, weight, bias, *arguments.flatten(), count
-        )
-        return (y if y.dim() == x.dim() else y.squeeze(0)), counts, drives
+        y, *counts = torch.ops.reram_torch.layer(padded, weight, bias, *arguments.flatten(), count)
+        return (y if y.dim() == x.dim() else y.squeeze(0)), *counts
 
     def codes(self, x: torch.Tensor) -> torch.Tensor:
         """Input codes as word-lines see them, uint8: (M, G, K), or windows in seven dimensions."""

@@ -36,9 +36,9 @@ class Watcher:
         raise NotImplementedError
 
     def count(
-        self, layer: CrossbarLayer, x: torch.Tensor, counts: torch.Tensor, drives: torch.Tensor
+        self, layer: CrossbarLayer, x: torch.Tensor, comparisons: torch.Tensor, driven: torch.Tensor
     ) -> None:
-        """Is told of an input, its counts (3, I, J) and drives (I,)."""
+        """Is told of an input, its comparisons (I, J) and driven word-lines (I, rows + 1)."""
         raise NotImplementedError
 
 
@@ -83,14 +83,14 @@ class WatcherStack:
         computing = next((w for w in reversed(self._watchers) if w.computes), None)
         counting = [w for w in self._watchers if w.counts and not self.hidden_from(w)]
         if computing is None:
-            y, counts, drives = layer.on_crossbars(x, count=bool(counting))
+            y, *counts = layer.on_crossbars(x, count=bool(counting))
         else:
             if counting:
                 with torch.no_grad():
-                    _, counts, drives = layer.on_crossbars(x, count=True)
+                    _, *counts = layer.on_crossbars(x, count=True)
             y = computing.compute(layer, x)
         for watcher in counting:
-            watcher.count(layer, x, counts, drives)
+            watcher.count(layer, x, *counts)
         return y
 
     def __getstate__(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from reram_torch.crossbar.quantization import InputScale
 from reram_torch.crossbar.tables import AdcTables
 from reram_torch.crossbar.windows import Window
 
-_TABLES = len(AdcTables._fields)
+_TABLES = len(AdcTables._fields) - 1  # the unit goes with the integers
 _WEIGHTS = len(CrossbarWeights._fields)
 _GEOMETRY = 7  # numbers of `Geometry.as_list`
 
@@ -50,21 +50,22 @@ class ArrayArguments:
 
     def flatten(self) -> tuple[list[torch.Tensor], list[int]]:
         """Tensors and integers, as the schema has them."""
-        return [self.cells, *self.tables], [self.outputs, *self.geometry.as_list()]
+        integers = [self.outputs, self.tables.unit, *self.geometry.as_list()]
+        return [self.cells, *self.tables.tensors], integers
 
     @classmethod
     def rebuild(cls, tensors: list[torch.Tensor], integers: list[int]) -> ArrayArguments:
         """The inverse of `flatten`."""
         cells, *tables = tensors
-        outputs, *geometry = integers
-        return cls(cells, AdcTables(*tables), Geometry(*geometry), outputs)
+        outputs, unit, *geometry = integers
+        return cls(cells, AdcTables(*tables, unit), Geometry(*geometry), outputs)
 
 
 # Making these takes as long as a small layer.
 @lru_cache(maxsize=1024)
-def _numbers(integers: tuple[int, ...]) -> tuple[Geometry, int, Window | None]:
-    geometry, (zero, *window) = integers[:_GEOMETRY], integers[_GEOMETRY:]
-    return Geometry(*geometry), zero, Window.of_list(window) if window else None
+def _numbers(integers: tuple[int, ...]) -> tuple[Geometry, int, int, Window | None]:
+    geometry, (zero, unit, *window) = integers[:_GEOMETRY], integers[_GEOMETRY:]
+    return Geometry(*geometry), zero, unit, Window.of_list(window) if window else None
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,8 @@ class LayerArguments:
         """Tensors, integers and floats, as the schema has them."""
         window = [] if self.window is None else self.window.as_list()
         return Flat(
-            [*self.weights, *self.tables],
-            [*self.geometry.as_list(), self.scale.zero, *window],
+            [*self.weights, *self.tables.tensors],
+            [*self.geometry.as_list(), self.scale.zero, self.tables.unit, *window],
             [self.scale.scale],
         )
 
@@ -99,10 +100,10 @@ class LayerArguments:
         cls, tensors: list[torch.Tensor], integers: list[int], floats: list[float]
     ) -> LayerArguments:
         """The inverse of `flatten`."""
-        geometry, zero, window = _numbers(tuple(integers))
+        geometry, zero, unit, window = _numbers(tuple(integers))
         return cls(
             CrossbarWeights(*tensors[:_WEIGHTS]),
-            AdcTables(*tensors[_WEIGHTS : _WEIGHTS + _TABLES]),
+            AdcTables(*tensors[_WEIGHTS : _WEIGHTS + _TABLES], unit),
             InputScale(floats[0], zero),
             geometry,
             window,

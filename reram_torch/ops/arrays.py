@@ -9,11 +9,11 @@ import torch
 from reram_torch._support.checks import check_finite
 from reram_torch.crossbar import cells as by_torch
 from reram_torch.crossbar.cells import CrossbarWeights, check_cells, read_back
+from reram_torch.crossbar.counting import empty_counts, no_counts
 from reram_torch.crossbar.geometry import Geometry, sizes
 from reram_torch.crossbar.quantization import weight_codes, weight_scale
-from reram_torch.crossbar.tables import check_table_shapes, check_tables, no_counts
+from reram_torch.crossbar.tables import check_table_shapes, check_tables
 from reram_torch.native import cpu, cuda
-from reram_torch.native.structures import Counted
 from reram_torch.ops import reference
 from reram_torch.ops.arguments import ArrayArguments
 from reram_torch.ops.backends import use_native
@@ -26,17 +26,6 @@ def library_for(x: torch.Tensor) -> ModuleType | None:
     if not use_native(x.device.type):
         return None
     return cuda if x.is_cuda else cpu
-
-
-def room_for_counts(x: torch.Tensor, geometry: Geometry) -> Counted:
-    """Room for counts, (3, I, J), and drives, (I,)."""
-    counts = x.new_empty((3, geometry.cycles, geometry.slices), dtype=torch.int64)
-    return counts, x.new_empty(geometry.cycles, dtype=torch.int64)
-
-
-def finish_counts(counts: torch.Tensor, sums: int) -> None:
-    """Conversions made, of so many sums of a slice in a cycle: all but those skipped."""
-    counts[0] = sums - counts[2]
 
 
 # --- encode_weight ---
@@ -98,8 +87,8 @@ def crossbar_reference(
     _check(u, a.cells, a.outputs, g)
     check_tables(g, a.tables)
     codes = read_back(a.cells, g, a.outputs, sizes(u)[2])
-    acc, counts, drives = reference.crossbar(u, codes, a.tables, g)
-    return acc, *((counts, drives) if count else no_counts(g, u.device))
+    acc, *counts = reference.crossbar(u, codes, a.tables, g)
+    return acc, *(counts if count else no_counts(g, u.device))
 
 
 def crossbar_native(
@@ -112,15 +101,13 @@ def crossbar_native(
     a = ArrayArguments.rebuild(tensors, integers)
     g = a.geometry
     _check(u, a.cells, a.outputs, g)
-    M, G, K = sizes(u)
+    M, G, _ = sizes(u)
     # The values: the CPU's library checks them; for a device, whoever made the tables did.
     check_table_shapes(g, a.tables)
     acc = torch.empty(M, G, a.outputs, dtype=torch.int32, device=u.device)
-    counts, drives = no_counts(g, u.device)
-    library.crossbar(g, u, a.cells, a.tables, acc, (counts[1:], drives) if count else None)
-    if count:
-        finish_counts(counts, g.conversions_per_cycle(K, M, G * a.outputs))
-    return acc, counts, drives
+    counts = no_counts(g, u.device)
+    library.crossbar(g, u, a.cells, a.tables, acc, counts if count else None)
+    return acc, *counts
 
 
 def crossbar_fake(
@@ -130,7 +117,7 @@ def crossbar_fake(
     a = ArrayArguments.rebuild(tensors, integers)
     M, G, _ = sizes(u)
     acc = u.new_empty((M, G, a.outputs), dtype=torch.int32)
-    return acc, *room_for_counts(u, a.geometry)
+    return acc, *empty_counts(u, a.geometry)
 
 
 # --- histogram ---

@@ -14,16 +14,18 @@ import torch
 
 from reram_torch._support.checks import check_finite
 from reram_torch.crossbar.cells import check_cells
+from reram_torch.crossbar.counting import empty_counts, no_counts
 from reram_torch.crossbar.quantization import dequantized_input, dequantized_weight, input_codes
-from reram_torch.crossbar.tables import check_table_shapes, no_counts
+from reram_torch.crossbar.tables import check_table_shapes
 from reram_torch.crossbar.windows import Window
 from reram_torch.native import cpu
 from reram_torch.ops.arguments import LayerArguments
-from reram_torch.ops.arrays import Results, finish_counts, room_for_counts
+from reram_torch.ops.arrays import Results
 from reram_torch.ops.backends import use_native
 
-# Reductions beyond this are corrected for the zero point in 64 bits: below it, results (at most
-# twice 255 * 255 * K in size for any sane table) and corrections (255 * 128 * K) fit 32 together.
+# Reductions beyond this, half of it in half units, are corrected for the zero point in 64 bits:
+# below it, results (at most twice 255 * 255 * K in size for any sane table) and corrections (255 *
+# 128 * K) fit 32 together.
 WIDE_DEPTH = 8192
 Tensors = list[torch.Tensor]
 
@@ -61,7 +63,8 @@ def layer_cpu(
     """The operator `layer` on the CPU: one native call where it serves."""
     a = LayerArguments.rebuild(tensors, integers, floats)
     N, K = weight.shape[0], weight[0].numel()
-    if not use_native() or a.weights.scale.dtype != torch.float32 or K > WIDE_DEPTH:
+    in_float32 = a.weights.scale.dtype == torch.float32
+    if not use_native() or not in_float32 or K * a.tables.unit > WIDE_DEPTH:
         return layer(x, weight, bias, tensors, integers, floats, count)
     g, window = a.geometry, a.window or Window()
     check_cells(g, a.weights.cells, window.groups, N // window.groups, K)
@@ -69,15 +72,12 @@ def layer_cpu(
     y = empty_output(x, N, a.window, torch.float32)
     # A linear layer is a convolution of images of one pixel.
     images, out = (x, y) if a.window else (x.reshape(-1, K, 1, 1), y.view(-1, N, 1, 1))
-    counts, drives = no_counts(g)
-    operands = a.weights.cells, *a.tables, a.weights.scale, a.weights.code_sums
+    counts = no_counts(g)
+    operands = *a.weights, None if bias is None else bias.float()
     cpu.forward(
-        g, window, a.scale, images.float(), operands, None if bias is None else bias.float(), out,
-        (counts[1:], drives) if count else None,
-    )  # fmt: skip
-    if count:
-        finish_counts(counts, g.conversions_per_cycle(K, out.numel() // max(N, 1), N))
-    return y.to(x.dtype), counts, drives
+        g, window, a.scale, images.float(), operands, a.tables, out, counts if count else None
+    )
+    return y.to(x.dtype), *counts
 
 
 def layer_fake(
@@ -87,7 +87,7 @@ def layer_fake(
     """Shapes of the operator `layer`."""
     a = LayerArguments.rebuild(tensors, integers, floats)
     y = empty_output(x, weight.shape[0], a.window, x.dtype)
-    return y, *room_for_counts(x, a.geometry)
+    return y, *empty_counts(x, a.geometry)
 
 
 def empty_output(
@@ -108,21 +108,25 @@ def empty_output(
 def dequantize(
     acc: torch.Tensor, a: LayerArguments, depth: int, bias: torch.Tensor | None, out: torch.Tensor
 ) -> torch.Tensor:
-    """Shift-add results to outputs, s_x * s_w * (acc - z * sum_k q_w) + bias.
+    """Shift-add results to outputs, s_x * s_w * (acc / unit - z * sum_k q_w) + bias.
 
     Args:
-        acc: shift-add results, arranged as `out`, channels second.
+        acc: shift-add results in units of 1 / unit, arranged as `out`, channels second.
         a: of the layer.
         depth: K.
         bias: (N,), or None.
         out: where to write, in the type of the weights' scale.
     """
     channel = (-1, *[1] * (out.dim() - 2))
-    if depth > WIDE_DEPTH:
+    unit = a.tables.unit
+    if depth * unit > WIDE_DEPTH:
         acc = acc.long()
     if a.scale.zero:
-        acc = acc - a.scale.zero * a.weights.code_sums.view(channel).to(acc.dtype)
-    torch.mul(acc, (a.weights.scale * a.scale.scale).view(channel), out=out)
+        acc = acc - unit * a.scale.zero * a.weights.code_sums.view(channel).to(acc.dtype)
+    scale = a.weights.scale * a.scale.scale
+    if unit > 1:
+        scale = scale / unit  # a power of two: exact
+    torch.mul(acc, scale.view(channel), out=out)
     if bias is not None:
         out += bias.to(out.dtype).view(channel)
     return out

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import torch
 
 from reram_torch.crossbar.cells import encode
+from reram_torch.crossbar.counting import no_counts
 from reram_torch.crossbar.geometry import Geometry, sizes
-from reram_torch.crossbar.tables import AdcTables, check_accumulator, no_counts
+from reram_torch.crossbar.tables import AdcTables, check_accumulator
 
 
 def bit_line_sums(
@@ -60,10 +61,11 @@ def crossbar(
         geometry: of the layer.
 
     Returns:
-        acc, int32 (M, G, N): the shift-add result less the encoding's offset, which is
-        sum_k u_k q_k with a lossless ADC; counts, int64 (3, I, J): conversions made, comparisons,
-        and conversions skipped, by cycle and slice; and drives, int64 (I,): word-lines driven in
-        each cycle, those of a position's tile once, whatever its bit-lines.
+        acc, int32 (M, G, N): the shift-add result less the encoding's offset, in units of
+        1 / `tables.unit`: with a lossless ADC that many times sum_k u_k q_k; comparisons, int64
+        (I, J): A/D operations by cycle and slice; and driven, int64 (I, rows + 1): how many
+        tile-cycles drove exactly so many word-lines, those of a position's tile once, whatever its
+        bit-lines.
 
     Raises:
         ValueError: the accumulator could overflow.
@@ -73,7 +75,7 @@ def crossbar(
     N = codes.shape[1]
     check_accumulator(geometry, K, tables)
     acc = torch.zeros(G, M, N, dtype=torch.int64, device=u.device)
-    counts, drives = no_counts(geometry, u.device)
+    comparisons, driven = no_counts(geometry, u.device)
     for i, j, sign, activity, sums in bit_line_sums(u, codes, geometry):
         bucket = torch.bucketize(activity, tables.edges.long(), right=True) - 1
         table = tables.index[:, i, j].long()[bucket].expand_as(sums)
@@ -81,16 +83,14 @@ def crossbar(
         index = table.clamp(min=0), sums - geometry.lowest
         significance = geometry.significance(i, j)
         acc += sign * significance * converted * tables.levels.long()[index]
-        counts[0, i, j] += converted.sum()
-        counts[1, i, j] += (converted * tables.comparisons.long()[index]).sum()
-        counts[2, i, j] += (~converted).sum()
+        comparisons[i, j] += (converted * tables.comparisons.long()[index]).sum()
         if j == 0 and sign > 0:
-            drives[i] += activity.sum()
+            driven[i] += torch.bincount(activity.flatten(), minlength=geometry.rows + 1)
     acc = acc.transpose(0, 1)
     if geometry.offset:
-        driven = (u.long() & 2**geometry.input_bits - 1).sum(-1, keepdim=True)
-        acc = acc - 2 ** (geometry.weight_bits - 1) * driven
-    return acc.to(torch.int32).contiguous(), counts, drives
+        total = (u.long() & 2**geometry.input_bits - 1).sum(-1, keepdim=True)
+        acc = acc - tables.unit * 2 ** (geometry.weight_bits - 1) * total
+    return acc.to(torch.int32).contiguous(), comparisons, driven
 
 
 def histogram(

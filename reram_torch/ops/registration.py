@@ -4,8 +4,8 @@ Four operators in the namespace `reram_torch`. The integer ones are the contract
 
 - `encode_weight`: float weight -> programmed cells, scales (a channel's largest weight over the
   largest code, or those given), and the sums of codes
-- `crossbar`: input codes and cells -> shift-add results, counts (3, I, J) of conversions, of
-  comparisons and of skipped conversions, and driven word-lines (I,)
+- `crossbar`: input codes and cells -> shift-add results, comparisons (I, J), and how many
+  tile-cycles drove so many word-lines (I, rows + 1)
 - `histogram`: input codes and cells -> how often each bit-line sum occurs
 
 `layer` is a whole linear layer or convolution: quantize, `crossbar`, dequantize. Its forward pass

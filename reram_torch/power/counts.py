@@ -52,10 +52,12 @@ class LayerCounts:
         groups: G, each with arrays of its own.
         outputs: N, of a group.
         depth: K, word-lines of a group.
-        conversions: bit-line sums converted, int64 (I, J).
+        conversions: bit-line sums whose conversion started, int64 (I, J).
         comparisons: A/D operations made, (I, J).
-        skipped: bit-line sums that needed no conversion, no word-line being driven, (I, J).
-        drives: word-lines driven, in one array of each tile, (I,).
+        skipped: bit-line sums whose conversion did not: no word-line is driven, or their table has
+            one level for all, (I, J).
+        driven: how many tile-cycles drove exactly so many word-lines, in one array of each tile,
+            (I, rows + 1).
     """
 
     geometry: Geometry
@@ -65,7 +67,7 @@ class LayerCounts:
     conversions: np.ndarray
     comparisons: np.ndarray
     skipped: np.ndarray
-    drives: np.ndarray
+    driven: np.ndarray
 
     # --- the mapping ---
 
@@ -107,9 +109,7 @@ class LayerCounts:
     @property
     def positions(self) -> int:
         """M, how often the layer's arrays were used with one input."""
-        g = self.geometry
-        each = g.conversions_per_cycle(self.depth, 1, self.groups * self.outputs)
-        return self.sums // (each * g.cycles * g.slices)
+        return int(self.driven[0].sum()) // (self.groups * self.tiles)
 
     @property
     def macs(self) -> int:
@@ -127,6 +127,12 @@ class LayerCounts:
     def baseline_comparisons(self) -> int:
         """A/D operations of the ISAAC baseline."""
         return baseline_conversions(self.geometry, self.depth, self.sums) * BASELINE_COMPARISONS
+
+    @property
+    def drives(self) -> np.ndarray:
+        """Word-lines driven, by cycle, in one array of each tile, (I,)."""
+        found: np.ndarray = self.driven @ np.arange(self.driven.shape[1])
+        return found
 
     @property
     def word_line_drives(self) -> np.ndarray:
@@ -189,3 +195,21 @@ class LayerCounts:
         """The same arrays with a plain SAR ADC: every sum is converted, in `bits` comparisons."""
         sums = self.conversions + self.skipped
         return replace(self, conversions=sums, comparisons=sums * bits, skipped=np.zeros_like(sums))
+
+    def by_activity_sar(self) -> LayerCounts:
+        """The same arrays with `ActivitySAR()`: as many comparisons as driven word-lines ask for.
+
+        Sums of n of them reach n times what one adds at most; where none is driven, nothing is
+        converted.
+        """
+        g = self.geometry
+        reach = [g.largest_sum(n) for n in range(g.rows + 1)]
+        bits = np.array([most.bit_length() + (g.signed and most > 0) for most in reach])
+        each = self.outputs * len(g.signs)
+        one = np.ones((1, g.slices), dtype=np.int64)
+        return replace(
+            self,
+            conversions=each * self.driven[:, 1:].sum(1, keepdims=True) * one,
+            comparisons=each * (self.driven @ bits)[:, None] * one,
+            skipped=each * self.driven[:, :1] * one,
+        )

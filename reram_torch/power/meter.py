@@ -91,7 +91,7 @@ class PowerMeter(Watcher):
         return not self._hidden
 
     def count(
-        self, layer: CrossbarLayer, x: torch.Tensor, counts: torch.Tensor, drives: torch.Tensor
+        self, layer: CrossbarLayer, x: torch.Tensor, comparisons: torch.Tensor, driven: torch.Tensor
     ) -> None:
         """Adds a forward pass of a layer."""
         self._inputs.layer_called(layer, x)
@@ -99,26 +99,26 @@ class PowerMeter(Watcher):
         if self._histograms:
             with torch.no_grad():
                 histogram = layer.bit_line_histogram(layer.codes(x), layer.tables().edges)
-        self._add(layer, counts, drives, histogram)
+        self._add(layer, comparisons, driven, histogram)
 
     def _add(
         self,
         layer: CrossbarLayer,
-        counts: torch.Tensor,
-        drives: torch.Tensor,
+        comparisons: torch.Tensor,
+        driven: torch.Tensor,
         histogram: torch.Tensor | None,
     ) -> None:
         seen = self._seen.get(layer)
         if seen is None:
             adcs = layer.adc, layer.bank.tables()
-            self._seen[layer] = Seen(counts.clone(), drives.clone(), histogram, *adcs)
+            self._seen[layer] = Seen(comparisons.clone(), driven.clone(), histogram, *adcs)
             return
         if not seen.same_adcs(layer):
             raise RuntimeError(
                 "a layer's ADCs changed while a PowerMeter counted: use a meter for each design"
             )
-        seen.counts = seen.counts + counts
-        seen.drives = seen.drives + drives
+        seen.comparisons = seen.comparisons + comparisons
+        seen.driven = seen.driven + driven
         if histogram is not None and seen.histogram is not None:
             seen.histogram = seen.histogram + histogram
 
@@ -140,10 +140,11 @@ class PowerMeter(Watcher):
         for name, layer in self._layers.items():
             if (seen := self._seen.get(layer)) is not None:
                 layers[name] = {
-                    "counts": seen.counts.cpu(),
-                    "drives": seen.drives.cpu(),
+                    "comparisons": seen.comparisons.cpu(),
+                    "driven": seen.driven.cpu(),
                     "histogram": None if seen.histogram is None else seen.histogram.cpu(),
-                    "adcs": [t.cpu() for t in seen.tables],
+                    "adcs": [t.cpu() for t in seen.tables.tensors],
+                    "unit": seen.tables.unit,
                 }
         return {
             "inferences": self._inputs.count,
@@ -156,15 +157,19 @@ class PowerMeter(Watcher):
         """Adds what `state_dict` gave to what was counted.
 
         Raises:
-            RuntimeError: it is of other layers, of other ADCs than these, or lacks histograms that
-                this meter keeps.
+            RuntimeError: it is of other layers, of other ADCs than these or of an earlier version,
+                or lacks histograms that this meter keeps.
         """
         unknown = sorted(set(state["layers"]) - set(self._layers))
         if unknown:
             raise RuntimeError(f"counts of {unknown}, which this network has not")
         for name, counted in state["layers"].items():
-            own = zip(counted["adcs"], self._layers[name].bank.tables(), strict=True)
-            if not all(torch.equal(a, b.cpu()) for a, b in own):
+            if "driven" not in counted:
+                raise RuntimeError("counts of an earlier version: count anew")
+            tables = self._layers[name].bank.tables()
+            own = zip(counted["adcs"], tables.tensors, strict=True)
+            same = counted["unit"] == tables.unit
+            if not same or not all(torch.equal(a, b.cpu()) for a, b in own):
                 raise RuntimeError(f"counts of other ADCs than those of layer {name!r}")
             if self._histograms and counted["histogram"] is None:
                 raise RuntimeError(
@@ -173,9 +178,9 @@ class PowerMeter(Watcher):
         for name, counted in state["layers"].items():
             layer = self._layers[name]
             device = layer.weight.device
-            counts, drives = (counted[key].to(device) for key in ("counts", "drives"))
-            histogram = counted["histogram"]
-            self._add(layer, counts, drives, None if histogram is None else histogram.to(device))
+            comparisons, driven = (counted[key].to(device) for key in ("comparisons", "driven"))
+            histogram = None if counted["histogram"] is None else counted["histogram"].to(device)
+            self._add(layer, comparisons, driven, histogram)
         self._inputs.count += state["inferences"]
         self._inputs.untold += state.get("untold", 0)
         self._floats.add(state.get("float_macs", {}))

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from reram_torch.adc import AdcDesign
-from reram_torch.crossbar.tables import AdcTables, no_counts
+from reram_torch.crossbar.counting import conversions_of, no_counts
+from reram_torch.crossbar.tables import AdcTables
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.plots.searches import SearchView
 from reram_torch.power.adc_energy import LayerConversions, adc_energy_pj
@@ -26,8 +27,8 @@ from reram_torch.power.technology import Technology
 class Seen:
     """What a layer did so far, and with which ADCs."""
 
-    counts: torch.Tensor  # (3, I, J)
-    drives: torch.Tensor  # (I,)
+    comparisons: torch.Tensor  # (I, J)
+    driven: torch.Tensor  # (I, rows + 1), tile-cycles
     histogram: torch.Tensor | None  # (B, I, J, V)
     adc: tuple[AdcDesign, ...]  # what did it
     tables: AdcTables
@@ -41,8 +42,10 @@ class Seen:
         """Whether the layer still has the ADCs that were counted."""
         if self.tables is layer.bank.tables():
             return True
-        moved = zip(self.tables, layer.bank.tables(), strict=True)  # to another device, perhaps
-        return self.adc == layer.adc and all(torch.equal(a.cpu(), b.cpu()) for a, b in moved)
+        own = layer.bank.tables()  # moved to another device, perhaps
+        moved = zip(self.tables.tensors, own.tensors, strict=True)
+        same = self.adc == layer.adc and self.tables.unit == own.unit
+        return same and all(torch.equal(a.cpu(), b.cpu()) for a, b in moved)
 
 
 def priced(
@@ -88,10 +91,11 @@ def _config(layer: CrossbarLayer) -> dict[str, Any]:
 
 def _conversions(layer: CrossbarLayer, seen: Seen) -> LayerConversions:
     g, groups = layer.geometry, layer.groups
-    conversions, comparisons, skipped = seen.counts.cpu().numpy()
+    outputs, driven = layer.outputs // groups, seen.driven.cpu().numpy()
+    conversions, skipped = conversions_of(g, seen.tables, outputs, driven)
     counts = LayerCounts(
-        g, groups, layer.outputs // groups, layer.depth,
-        conversions, comparisons, skipped, seen.drives.cpu().numpy(),
+        g, groups, outputs, layer.depth,
+        conversions, seen.comparisons.cpu().numpy(), skipped, driven,
     )  # fmt: skip
     histogram = None if seen.histogram is None else seen.histogram.cpu().numpy()
     edges, index = tuple(seen.tables.edges.tolist()), seen.tables.index.cpu().numpy()

@@ -1,11 +1,13 @@
 """Search trees and their tables."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reram_torch.adc import TwinRange, UniformSAR
+from reram_torch.adc import Intervals, SearchTree, TwinRange, UniformSAR
 from reram_torch.adc.base import compile_tables, design_from_dict, design_to_dict
 from reram_torch.adc.trees import Leaf
 
@@ -24,6 +26,12 @@ def nearest(v, levels):
     return min(levels, key=lambda level: (abs(v - level), -level))
 
 
+def rounded(v, codes, step):
+    """A sum rounded to its code, ties upwards; but for zero the middle of an even step's sums."""
+    grid = nearest(v, [code * step for code in codes])
+    return grid - 0.5 if step % 2 == 0 and grid else grid
+
+
 domains = st.sampled_from([(0, 128), (0, 7), (0, 300), (-128, 128), (-5, 5)])
 steps = st.sampled_from([1, 2, 4, 8])
 
@@ -33,10 +41,10 @@ def test_uniform_sar(domain, bits, step):
     low, high = domain
     tables = compile_tables(UniformSAR(bits, step), low, high)
     first = 0 if low == 0 else -(2 ** (bits - 1))
-    levels = [(first + k) * step for k in range(2**bits)]
+    codes = range(first, first + 2**bits)
     assert tables.lowest == low
     for index, v in enumerate(range(low, high + 1)):
-        assert tables.level[index] == nearest(v, levels)
+        assert tables.level[index] == rounded(v, codes, step)
         assert tables.comparisons[index] == bits
 
 
@@ -49,13 +57,14 @@ def test_twin_range(domain, bias, n1, n2, step, m):
             compile_tables(design, low, high)
         return
     tables = compile_tables(design, low, high)
-    dense = [bias + k * step for k in range(2**n1)]
     first = 0 if low == 0 else -(2 ** (n2 - 1))
-    coarse = [(first + k) * step * 2**m for k in range(2**n2)]
+    codes, coarse = range(first, first + 2**n2), step * 2**m
     detection = max((bias > low) + (design.end <= high), 1)
     for index, v in enumerate(range(low, high + 1)):
         inside = bias <= v < design.end
-        assert tables.level[index] == nearest(v, dense if inside else coarse)
+        run = bias + (v - bias) // step * step  # its first sum; decoded to its middle
+        expected = run + (step - 1) / 2 if inside else rounded(v, codes, coarse)
+        assert tables.level[index] == expected
         assert tables.comparisons[index] == detection + (n1 if inside else n2)
 
 
@@ -64,7 +73,7 @@ def test_tables_are_the_tree(domain, design):
     tables = compile_tables(design, *domain)
     tree = design.tree(*domain)
     for index, v in enumerate(range(domain[0], domain[1] + 1)):
-        assert walk(tree, v) == (int(tables.level[index]), int(tables.comparisons[index]))
+        assert walk(tree, v) == (tables.level[index], tables.comparisons[index])
 
 
 def test_the_isaac_adc_is_lossless():
@@ -85,6 +94,12 @@ def test_the_isaac_adc_is_lossless():
         (lambda: design_from_dict({"kind": "flash"}), r"adc.kind must be one of .*'twin_range'"),
         (lambda: design_from_dict({"kind": "uniform", "bit": 4}), "unknown key 'bit'"),
         (lambda: design_from_dict({}), "not None"),
+        (lambda: SearchTree(levels=(0.25,)), "SearchTree.levels must be multiples of 1/2.*0.25"),
+        (lambda: SearchTree(levels=(True,)), "SearchTree.levels must be multiples of 1/2.*True"),
+        (lambda: SearchTree(levels=(float("nan"),)), "SearchTree.levels.*not nan"),
+        (lambda: SearchTree(starts=(0.5,)), "SearchTree.starts must be a whole number"),
+        (lambda: Intervals(offsets=(0.1,)), "Intervals.offsets must be multiples of 1/2.*0.1"),
+        (lambda: Intervals(offsets=(2**17,)), "Intervals.offsets must be multiples of 1/2 from"),
     ],
 )
 def test_bad_designs_are_named(make, match):
@@ -92,9 +107,38 @@ def test_bad_designs_are_named(make, match):
         make()
 
 
-@pytest.mark.parametrize("design", [UniformSAR(4, 2), TwinRange(-3, 2, 4, 2, 1)])
+@pytest.mark.parametrize(
+    "design",
+    [
+        UniformSAR(4, 2),
+        TwinRange(-3, 2, 4, 2, 1),
+        SearchTree((0, 3), (1, 4.5), (1, 1)),
+        Intervals((0, 8), (2, 8), (2, 1), (1, 1)),
+    ],
+)
 def test_designs_survive_as_plain_values(design):
     assert design_from_dict(design_to_dict(design)) == design
+    assert design_from_dict(json.loads(json.dumps(design_to_dict(design)))) == design
+
+
+def test_whole_levels_stay_whole_numbers():
+    design = SearchTree((0, 3, 6), (1.0, 4.5, 7), (1, 2, 2))
+    assert list(map(repr, design.levels)) == ["1", "4.5", "7"]
+    assert repr(Intervals((0, 8), (1, 2), (3, 1), (1, 1)).offsets) == "(0, 0.5)"
+    leaves = [UniformSAR(3).tree(0, 7), TwinRange(1, 2, 3).tree(0, 128)]
+    for tree in leaves:
+        while not isinstance(tree, Leaf):
+            tree = tree.below
+        assert isinstance(tree.level, int)
+
+
+def test_intervals_decode_runs_to_their_middle_unless_they_are_told():
+    runs = Intervals((3, 11), (4, 2), (1, 1), (1, 1))
+    tables = compile_tables(runs, 3, 14)
+    assert tables.level.tolist() == [4.5] * 4 + [8.5] * 4 + [11.5] * 2 + [13.5] * 2
+    told = compile_tables(Intervals((3, 11), (4, 2), (1, 1), (1, 1), (0, 0.5)), 3, 14)
+    assert told.level.tolist() == [3, 3, 7, 7, 7, 7, 7, 7, 11.5, 11.5, 13.5, 13.5]
+    assert told.level.dtype == np.float64
 
 
 def test_large_domains_compile():

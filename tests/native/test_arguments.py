@@ -15,7 +15,7 @@ ENDS = {
     "depth": ((1, 1, 1), (2**22, 1, 1), (2**11, 2**11, 1), (2**11, 2**11, 2)),
     "groups": (1, 2**20, 2**20 + 1), "outputs": (1, 2**22, 2**22 + 1), "rows": (1, 4096, 4097),
     "cell_bits": (1, 4), "dac_bits": (1, 4), "weight_bits": (1, 8), "input_bits": (1, 8),
-    "encoding": (0, 1, 2), "tables": (1, 2**16, 2**16 + 1), "buckets": (1, 255),
+    "encoding": (0, 1, 2), "tables": (1, 2**16, 2**16 + 1), "buckets": (1, 255), "unit": (1, 2, 3),
 }  # fmt: skip
 
 
@@ -65,7 +65,7 @@ def test_missing_arrays_and_unknown_products_are_refused(emulated):
     problem, library = structure(structures.Problem, GOOD), emulated.library
     at = torch.zeros(4096, dtype=torch.uint8).data_ptr()
     crossbar, histogram = [at] * 10, [at] * 5
-    for missing in range(10):  # counts and drives may only be missing together
+    for missing in range(10):  # both counts may only be missing together
         arrays = [None if k == missing else at for k in range(10)]
         assert library.reram_cuda_crossbar(problem, 0, *arrays, None) == 1
     for missing in range(5):

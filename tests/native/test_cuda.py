@@ -49,7 +49,7 @@ def check(p, device="cpu"):
         u = torch.empty(0, dtype=torch.uint8, device=device)
         whole = p.u.as_strided((p.u.untyped_storage().nbytes(),), (1,), 0)
         u.set_(whole.to(device).untyped_storage(), p.u.storage_offset(), p.u.shape, p.u.stride())
-    tables = AdcTables(*(t.to(device) for t in p.tables))
+    tables = p.tables.to(device)
     cells = KERNELS.program(codes, g)
     assert torch.equal(cells.cpu(), expected)
     bins = KERNELS.histogram(u, cells, tables.edges, p.outputs, g)

@@ -143,7 +143,7 @@ def test_several_python_threads_may_call_at_once(monkeypatch):
     with ThreadPoolExecutor(4) as pool:
         calls = [pool.submit(KERNELS.crossbar, u, cells, tables, 200, g, True) for _ in range(16)]
         found = [call.result() for call in calls]
-    for acc, counts, drives in found:
+    for acc, comparisons, driven in found:
         assert torch.equal(acc.long(), product)
-        assert torch.equal(counts, found[0][1])
-        assert torch.equal(drives, found[0][2])
+        assert torch.equal(comparisons, found[0][1])
+        assert torch.equal(driven, found[0][2])

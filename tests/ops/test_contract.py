@@ -15,6 +15,7 @@ from problems import (
 )
 
 from reram_torch.crossbar.cells import program
+from reram_torch.crossbar.counting import conversions_of
 from reram_torch.crossbar.geometry import Geometry
 from reram_torch.crossbar.tables import AdcTables, check_accumulator
 from reram_torch.native import cpu
@@ -29,8 +30,8 @@ def brute_force(p: Problem):
     g = p.geometry
     M, G, K = p.u.shape
     acc = torch.zeros(M, G, p.outputs, dtype=torch.int64)
-    made = [[[0] * g.slices for _ in range(g.cycles)] for _ in range(3)]
-    driven = [0] * g.cycles
+    made, started, idle = ([[0] * g.slices for _ in range(g.cycles)] for _ in range(3))
+    driven = [[0] * (g.rows + 1) for _ in range(g.cycles)]
     for m in range(M):
         for group in range(G):
             for n in range(p.outputs):
@@ -41,7 +42,7 @@ def brute_force(p: Problem):
                     q = [int(p.codes[group, n, k]) for k in rows]
                     if g.encoding == 0:
                         parts = [(1, [v + 2 ** (g.weight_bits - 1) for v in q])]
-                        total -= 2 ** (g.weight_bits - 1) * sum(u)
+                        total -= p.tables.unit * 2 ** (g.weight_bits - 1) * sum(u)
                     else:
                         parts = [(1, [max(v, 0) for v in q]), (-1, [max(-v, 0) for v in q])]
                     for i in range(g.cycles):
@@ -59,39 +60,44 @@ def brute_force(p: Problem):
                             if g.encoding == 1:
                                 sums = [sums[0] - sums[1]]
                             active = sum((a >> i * g.dac_bits) % 2**g.dac_bits > 0 for a in u)
-                            driven[i] += active if n == j == 0 else 0
+                            driven[i][active] += n == j == 0
                             bucket = sum(active >= edge for edge in p.tables.edges.tolist()) - 1
                             table = int(p.tables.index[bucket, i, j])
                             for (sign, _), s in zip(parts, sums, strict=False):
                                 if table < 0:
-                                    made[2][i][j] += 1
+                                    idle[i][j] += 1
                                     continue
                                 level = int(p.tables.levels[table, s - g.lowest])
                                 total += sign * level * 2 ** (i * g.dac_bits + j * g.cell_bits)
-                                made[0][i][j] += 1
-                                made[1][i][j] += int(p.tables.comparisons[table, s - g.lowest])
+                                started[i][j] += bool(p.tables.comparisons[table].any())
+                                idle[i][j] += not p.tables.comparisons[table].any()
+                                made[i][j] += int(p.tables.comparisons[table, s - g.lowest])
                 acc[m, group, n] = total
-    return acc, made, driven
+    return acc, made, driven, started, idle
 
 
 @examples(60)
-@given(problems(most=6, tables=("lossless", "coarse")))
+@given(problems(most=6, tables=("lossless", "coarse", "even")))
 def test_reference_follows_the_contract(p):
-    acc, made, driven = brute_force(p)
-    found, counts, drives = reference.crossbar(p.u, p.codes, p.tables, p.geometry)
+    acc, made, driven, started, idle = brute_force(p)
+    found, *counts = reference.crossbar(p.u, p.codes, p.tables, p.geometry)
     assert torch.equal(found.long(), acc)
-    assert counts.tolist() == made
-    assert drives.tolist() == driven
+    assert counts[0].tolist() == made
+    assert counts[1].tolist() == driven
+    conversions, skipped = conversions_of(p.geometry, p.tables, p.outputs, counts[1].numpy())
+    assert conversions.tolist() == started
+    assert skipped.tolist() == idle
 
 
 @examples(60)
 @given(problems(most=80, tables=("lossless",)))
 def test_reference_is_lossless(p):
-    acc, counts, _ = reference.crossbar(p.u, p.codes, p.tables, p.geometry)
+    acc, _, driven = reference.crossbar(p.u, p.codes, p.tables, p.geometry)
     assert torch.equal(acc.long(), p.product())
     M, G, K = p.u.shape
     expected = p.geometry.conversions_per_cycle(K, M, G * p.outputs)
-    assert bool((counts[0] + counts[2] == expected).all())
+    made, skipped = conversions_of(p.geometry, p.tables, p.outputs, driven.numpy())
+    assert (made + skipped == expected).all()
 
 
 def check_native(p: Problem, monkeypatch, isa: str):
@@ -137,8 +143,8 @@ def test_native_equals_reference(isa, monkeypatch):
         # Few bit-lines: positions and bit-lines exchange their roles.
         (25, {"outputs": 9, "buckets": False, "encodings": (0, 2)}),
         (25, {"outputs": 9, "buckets": False, "encodings": (1,)}),
-        (25, {"outputs": 9, "tables": ("lossless", "coarse")}),
-        (25, {"outputs": 9, "tables": ("lossless", "coarse"), "buckets": "many"}),
+        (25, {"outputs": 9, "tables": ("lossless", "coarse", "even")}),
+        (25, {"outputs": 9, "tables": ("lossless", "coarse", "even"), "buckets": "many"}),
     ],
     ids=[
         "wide",

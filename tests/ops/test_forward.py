@@ -64,12 +64,22 @@ def _arranged(kind, x):
     return x
 
 
+# That of the configuration, and levels in halves over sums of any encoding.
+ADCS = st.one_of(
+    st.none(),
+    st.builds(rt.UniformSAR, st.sampled_from([5, 9]), st.sampled_from([2, 4])),
+    st.just(rt.SearchTree((0, 2, 6), (0, 3.5, 7), (1, 2, 2))),
+)
+
+
 @pytest.mark.parametrize("isa", isas())
 def test_native_layers_equal_those_by_reference(isa, monkeypatch):
     @examples(60)
-    @given(layers(), st.booleans())
-    def check(case, negative):
+    @given(layers(), st.booleans(), ADCS)
+    def check(case, negative, adc):
         layer, x = case
+        if adc is not None:
+            layer.set_adc([adc])
         x = x if negative else x.relu()
         layer.set_input_range(float(x.min()), float(x.max()))
         found = {}

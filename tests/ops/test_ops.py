@@ -33,7 +33,7 @@ def sample(encoding=0):
     index = torch.zeros(2, 8, 8, dtype=torch.int32)
     index[0] = -1
     made = torch.full((1, values), 8, dtype=torch.uint8)
-    tables = AdcTables(levels, made, torch.tensor([0, 1], dtype=torch.int32), index)
+    tables = AdcTables(levels, made, torch.tensor([0, 1], dtype=torch.int32), index, 2)
     encoded = CrossbarWeights(*OPS.encode_weight(weight, 1, g.as_list()))
     u = torch.randint(0, 256, (5, 1, 40), dtype=torch.uint8)
     image, kernel = torch.rand(2, 4, 6, 7), torch.randn(6, 2, 3, 3)

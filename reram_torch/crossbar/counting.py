@@ -1,0 +1,65 @@
+"""What is counted on crossbars, and what follows from it.
+
+Two counts are kept: the comparisons made, and how many word-lines each tile-cycle drove. A
+tile-cycle is one cycle of one tile of a group at one position, whatever its bit-lines. Drives,
+activity buckets and how many conversions started all follow from the latter and the tables.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from reram_torch.crossbar.geometry import Geometry
+from reram_torch.crossbar.tables import AdcTables
+
+Counts = tuple[torch.Tensor, torch.Tensor]
+
+
+def empty_counts(x: torch.Tensor, geometry: Geometry) -> Counts:
+    """Room for counts on the device of a tensor.
+
+    Returns:
+        comparisons, int64 (I, J): A/D operations by cycle and slice; and driven, int64
+        (I, rows + 1): tile-cycles that drove exactly so many word-lines, by cycle.
+    """
+    comparisons = x.new_empty((geometry.cycles, geometry.slices), dtype=torch.int64)
+    return comparisons, x.new_empty((geometry.cycles, geometry.rows + 1), dtype=torch.int64)
+
+
+def no_counts(geometry: Geometry, device: torch.device | None = None) -> Counts:
+    """The same, all zero."""
+    comparisons = torch.zeros(geometry.cycles, geometry.slices, dtype=torch.int64, device=device)
+    return comparisons, comparisons.new_zeros(geometry.cycles, geometry.rows + 1)
+
+
+def started(tables: AdcTables) -> np.ndarray:
+    """Where a conversion starts, bool (B, I, J): where its table can make a comparison.
+
+    A table with a single leaf decodes every sum to one level: nothing starts, as with index -1.
+    """
+    makes = np.append(tables.comparisons.cpu().numpy().any(1), False)  # -1 reads the last one
+    found: np.ndarray = makes[tables.index.cpu().numpy()]
+    return found
+
+
+def conversions_of(
+    geometry: Geometry, tables: AdcTables, outputs: int, driven: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Conversions that started, and bit-line sums that needed none.
+
+    Args:
+        geometry: of the layer.
+        tables: of its ADCs.
+        outputs: N, of a group.
+        driven: tile-cycles by driven word-lines, int64 (I, rows + 1).
+
+    Returns:
+        both, int64 (I, J).
+    """
+    first = tables.edges.cpu().numpy()
+    bucket = np.searchsorted(first, np.arange(driven.shape[1]), "right") - 1
+    starts = started(tables)[bucket]  # (rows + 1, I, J)
+    each = outputs * len(geometry.signs)
+    made = each * np.einsum("in,nij->ij", driven, starts.astype(np.int64))
+    return made, each * driven.sum(1, keepdims=True) - made
