@@ -17,6 +17,7 @@ from reram_torch.design.problem import Problem
 
 _ROUNDS = 3  # of designs for a reduction
 _TRIALS = 12  # of prices for max_drop, twice
+_WIDTH = 0.03  # of prices, log2
 
 
 def meet(
@@ -93,11 +94,11 @@ class _Drop:
 
             if excess(problem.careful) > 0:
                 raise ValueError(f"max_drop={self.most} is out of reach of the most careful design")
-            price, _ = prices.crossing(excess, start, trials=_TRIALS)
+            price, _ = prices.crossing(excess, start, trials=_TRIALS, width=_WIDTH)
             if seen is not None and price is not None:
                 problem.apply(price)
                 problem.reweigh(seen)
-                prices.crossing(excess, price, trials=_TRIALS)
+                prices.crossing(excess, price, trials=_TRIALS, step=0.25, width=_WIDTH)
         assert self.best is not None  # the most careful design met the budget
         _, price, put_back = self.best
         put_back()

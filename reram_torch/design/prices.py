@@ -7,12 +7,15 @@ from collections.abc import Callable
 
 LOWEST, HIGHEST = -40.0, 30.0  # log2 of the price of all comparisons of the baseline
 START = -3.0
-_STEP = 1.0  # out from the start at first, then twice as far each time
-_WIDTH = 0.01  # prices closer than this are one
 
 
 def crossing(
-    excess: Callable[[float], float], start: float = START, close: float = 0.0, trials: int = 40
+    excess: Callable[[float], float],
+    start: float = START,
+    close: float = 0.0,
+    trials: int = 40,
+    step: float = 1.0,
+    width: float = 0.01,
 ) -> tuple[float | None, float | None]:
     """Where a rising function of the price passes 0.
 
@@ -24,6 +27,8 @@ def crossing(
         start: the first price.
         close: ends the search at 0 <= excess < close.
         trials: of a price at most.
+        step: out from the start at first, then twice as far each time; as log2.
+        width: prices closer than this are one, as log2.
 
     Returns:
         The highest price found below 0 and the lowest at or above it, as log2; None where there is
@@ -31,7 +36,7 @@ def crossing(
     """
     below: tuple[float, float] | None = None
     above: tuple[float, float] | None = None
-    price, step = start, _STEP
+    price = start
     for trial in range(trials):
         found = excess(price)
         if found < 0:
@@ -45,14 +50,14 @@ def crossing(
         elif above is None:
             following, step = min(price + step, HIGHEST), 2 * step
         else:
-            width = above[0] - below[0]
-            if width < _WIDTH:
+            between = above[0] - below[0]
+            if between < width:
                 break
             share = 0.5
             if trial % 3 and math.isfinite(above[1]):
                 aim = close / 2 - below[1]
                 share = min(max(aim / (above[1] - below[1]), 0.02), 0.98)
-            following = below[0] + width * share
+            following = below[0] + between * share
         if following == price:  # nothing further out
             break
         price = following

@@ -27,6 +27,7 @@ from reram_torch.power.search_prices import COMPARISONS, SearchPrices, search_pr
 from reram_torch.power.technology import Technology
 
 _LEAST_WEIGHT = 0.05  # of a layer, over the largest
+_ROUGHLY = 64  # images that tell mean errors while prices are tried
 
 
 @dataclass(frozen=True)
@@ -190,20 +191,31 @@ class Problem:
         return {name: layer.adc for name, layer in self.given.layers.items()}
 
     def apply(self, price: float) -> None:
-        """Puts the ADCs of a price in place, and what makes up for their mean errors.
-
-        Unless it makes the error on held-back data worse: then it is left out.
-        """
+        """Puts the ADCs of a price in place, and what makes up for their mean errors, roughly."""
         given, at = self.given, 2.0**price / self._scale
         self.found = {name: search.apply(at) for name, search in self.searches.items()}
-        exact = all(found.error == 0 for found in self.found.values())
-        if given.data is None or self._change is None or price == -math.inf or exact:
+        if given.data is not None and not self._is_exact:
+            fold_mean_errors(given.net, given.layers, given.data, _ROUGHLY)
+
+    def settle(self) -> None:
+        """Makes up for the mean errors of what is in place as well as all data tell.
+
+        Unless that makes the error on held-back data worse: then it is left out.
+        """
+        given = self.given
+        if given.data is None or self._is_exact:
             return
+        for layer in given.layers.values():
+            layer.bank.correction = None
         before = self.change()
         fold_mean_errors(given.net, given.layers, given.data)
         if not self.change() <= before:
             for layer in given.layers.values():
                 layer.bank.correction = None
+
+    @property
+    def _is_exact(self) -> bool:
+        return all(found.error == 0 for found in self.found.values())
 
     def change(self) -> float:
         """What all ADCs in place do to the output of held-back data; infinite if not a number."""

@@ -156,6 +156,12 @@ def _first(data: Calibration) -> list[torch.Tensor]:
     return inputs
 
 
+def _spread(data: Calibration, images: int) -> list[torch.Tensor]:
+    """About so many images, as many of each batch."""
+    every = max(1, sum(len(x) for x in data.inputs) // images)
+    return [x[::every] for x in data.inputs]
+
+
 def _adc_error(layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
     """What a layer's ADCs, without correction, add to its results."""
     exact = _uncorrected(layer, x, layer.lossless_tables())
@@ -181,7 +187,12 @@ def _change(clean: torch.Tensor, noisy: torch.Tensor) -> float:
     return float((noisy - clean).double().square().sum() / clean.double().square().sum())
 
 
-def fold_mean_errors(net: nn.Module, layers: dict[str, CrossbarLayer], data: Calibration) -> None:
+def fold_mean_errors(
+    net: nn.Module,
+    layers: dict[str, CrossbarLayer],
+    data: Calibration,
+    images: int | None = None,
+) -> None:
     """Adds to each layer's bias what its ADCs leave out on average, by channel.
 
     Mean errors are the same in every tile, cycle and position and add up in amplitude, so they
@@ -192,6 +203,7 @@ def fold_mean_errors(net: nn.Module, layers: dict[str, CrossbarLayer], data: Cal
         net: a converted network with its ADCs in place.
         layers: those to correct; what they were corrected by before is replaced.
         data: what to measure on.
+        images: so many of it, spread over it; None: all.
     """
     totals: dict[CrossbarLayer, torch.Tensor] = {}  # by channel
     results = dict.fromkeys(layers.values(), 0)
@@ -210,5 +222,5 @@ def fold_mean_errors(net: nn.Module, layers: dict[str, CrossbarLayer], data: Cal
         return y
 
     with torch.no_grad(), evaluating(net), _observed(layers, compute):
-        for x in data.inputs:
+        for x in data.inputs if images is None else _spread(data, images):
             net(x)
