@@ -32,7 +32,8 @@ from reram_torch.nn.networks import crossbar_layers
 from reram_torch.ops.backends import backend
 from reram_torch.power.meter import PowerMeter
 from reram_torch.power.records import LayerReport
-from reram_torch.power.reports import PowerReport, comparison_table
+from reram_torch.power.reports import PowerReport
+from reram_torch.power.tables import comparison_table
 from reram_torch.power.technology import Technology, load_technology, technology_names
 
 __version__ = package_version()

@@ -1,85 +1,42 @@
 """Energy of the ADCs by one of three models, which answer different questions and never mix.
 
-- `bit_cycle`: so much for each comparison. What the literature on early stopping assumes.
+- `bit_cycle`: so much for each comparison, and for each conversion that starts.
 - `sar`: comparator and logic for each comparison, and the capacitors along the path of each search.
 - `resolution`: an ADC of b bits that always finishes, from a survey of published ADCs. It prices a
-  smaller ADC, not one that stops early.
+  smaller ADC, not one that stops early, and nothing else.
+
+The first two also charge what searching takes besides: the controllers' clocks beyond a plain SAR's
+logic, the words of tables that are loaded, the leakage of their memory, and counting the driven
+word-lines.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
 
 import numpy as np
 
 from reram_torch._support.checks import check_choice
-from reram_torch.adc.base import AdcDesign, compile_tables
-from reram_torch.crossbar.tables import lossless_adc
-from reram_torch.power.counts import LayerCounts
+from reram_torch.power.conversions import LayerConversions
+from reram_torch.power.search_prices import leakage_pj
 from reram_torch.power.switching import switching_energy
 from reram_torch.power.technology import Technology
 
 _PJ_PER_FJ = 1e-3
+Parts = dict[str, float]  # pJ
 
 
-@dataclass(frozen=True, eq=False)
-class LayerConversions:
-    """What a layer converted, and with which ADCs.
-
-    Attributes:
-        counts: of the layer.
-        designs: its ADCs.
-        edges: fewest driven word-lines of each activity bucket.
-        index: which design converts, by bucket, cycle and slice, (B, I, J); -1: nothing is
-            converted.
-        histogram: how often each bit-line sum occurred, (B, I, J, V), or None if nobody looked.
-    """
-
-    counts: LayerCounts
-    designs: tuple[AdcDesign, ...]
-    edges: tuple[int, ...]
-    index: np.ndarray
-    histogram: np.ndarray | None
-
-    def histogram_of(self, design: int) -> np.ndarray:
-        """How often each sum was converted by one of the designs, (V,)."""
-        assert self.histogram is not None  # who asks has looked
-        found: np.ndarray = self.histogram[self.index == design].sum(0)
-        return found
-
-    def comparisons_of(self, design: int) -> np.ndarray:
-        """The comparisons that one of the designs takes for each sum, (V,)."""
-        g = self.counts.geometry
-        made = compile_tables(self.designs[design], g.lowest, g.highest).comparisons
-        return made.astype(np.int64)
-
-    def longest(self) -> np.ndarray:
-        """The most comparisons that a conversion of each cycle can take, (I,)."""
-        depths = [self.comparisons_of(k).max() for k in range(len(self.designs))]
-        found: np.ndarray = np.append(depths, 0)[self.index].max((0, 2))  # -1 reads the last: none
-        return found
-
-    def by_plain_sar(self) -> LayerConversions:
-        """The same sums converted by a plain SAR ADC of full resolution."""
-        plain = lossless_adc(self.counts.geometry)
-        return replace(
-            self,
-            counts=self.counts.by_plain_sar(plain.bits),
-            designs=(plain,),
-            index=np.zeros_like(self.index),
-        )
-
-
-def _bit_cycle(technology: Technology, layer: LayerConversions) -> float:
+def _bit_cycle(technology: Technology, layer: LayerConversions) -> Parts:
     model, counts = technology.adc.bit_cycle, layer.counts
-    comparisons, conversions = int(counts.comparisons.sum()), int(counts.conversions.sum())
-    return comparisons * model.comparison_pj + conversions * model.conversion_pj
+    return {
+        "comparisons": int(counts.comparisons.sum()) * model.comparison_pj,
+        "conversions": int(counts.conversions.sum()) * model.conversion_pj,
+    }
 
 
-def _sar(technology: Technology, layer: LayerConversions) -> float:
+def _sar(technology: Technology, layer: LayerConversions) -> Parts:
     model, counts = technology.adc.sar, layer.counts
-    assert model is not None  # `adc_energy_pj` has looked
+    assert model is not None  # `adc_parts_pj` has looked
     if layer.histogram is None:
         raise ValueError(
             "the model 'sar' needs the bit-line sums of what was counted: "
@@ -90,13 +47,11 @@ def _sar(technology: Technology, layer: LayerConversions) -> float:
         float(layer.histogram_of(k) @ switching_energy(d, g.lowest, g.highest, model.switching))
         for k, d in enumerate(layer.designs)
     )
-    each = model.unit_capacitor_ff * model.reference_v**2 * _PJ_PER_FJ
-    comparison = model.comparator_pj + model.logic_pj
-    return (
-        units * each
-        + int(counts.comparisons.sum()) * comparison
-        + int(counts.conversions.sum()) * model.conversion_pj
-    )
+    return {
+        "comparisons": int(counts.comparisons.sum()) * (model.comparator_pj + model.logic_pj),
+        "capacitors": units * model.unit_capacitor_ff * model.reference_v**2 * _PJ_PER_FJ,
+        "conversions": int(counts.conversions.sum()) * model.conversion_pj,
+    }
 
 
 def survey_energy_pj(bits: float, sample_rate_hz: float, process_nm: float) -> float:
@@ -114,7 +69,7 @@ def survey_energy_pj(bits: float, sample_rate_hz: float, process_nm: float) -> f
     return 0.5 * 10 ** ((6.02 * bits + 1.76 - merit) / 10) * math.exp(node)
 
 
-def _resolution(technology: Technology, layer: LayerConversions) -> float:
+def _resolution(technology: Technology, layer: LayerConversions) -> Parts:
     bits = []
     for k in range(len(layer.designs)):
         comparisons = layer.comparisons_of(k)
@@ -128,25 +83,45 @@ def _resolution(technology: Technology, layer: LayerConversions) -> float:
     # The ADC of a slice's bit-lines serves all cycles: it is as large as its largest search.
     largest = np.append(bits, 0)[layer.index].max((0, 1))
     model, node = technology.adc.resolution, technology.process_nm
-    assert model is not None  # `adc_energy_pj` has looked
+    assert model is not None  # `adc_parts_pj` has looked
     made = layer.counts.conversions.sum(0)
-    return sum(
+    total = sum(
         int(n) * survey_energy_pj(int(b), model.sample_rate_hz, node)
         for n, b in zip(made, largest, strict=True)
         if b
     )
+    return {"conversions": float(total)}
+
+
+def _besides(technology: Technology, layer: LayerConversions, duration_ns: float) -> Parts:
+    """What searching takes beside comparisons and conversions."""
+    logic, tables, counts = technology.adc.controllers, technology.adc.tables, layer.counts
+    parts, columns = {}, technology.array.columns_per_adc
+    if logic is not None:
+        clocks = int(counts.comparisons.sum() + counts.conversions.sum())
+        dearest = max((logic.excess_pj(kind) for kind in layer.controllers), default=0.0)
+        parts["controllers"] = clocks * dearest
+        parts["activity_unit"] = layer.counts_driven * logic.activity_pj
+    if tables is not None:
+        parts["words"] = layer.words_loaded(columns, tables.latched_bytes) * tables.word_pj
+        kept = layer.table_bytes * layer.adcs(columns)
+        parts["tables"] = leakage_pj(tables, kept, duration_ns)
+    return parts
 
 
 ADC_MODELS = {"bit_cycle": _bit_cycle, "sar": _sar, "resolution": _resolution}
 
 
-def adc_energy_pj(model: str, technology: Technology, layer: LayerConversions) -> float:
-    """Energy of a layer's ADCs, pJ.
+def adc_parts_pj(
+    model: str, technology: Technology, layer: LayerConversions, duration_ns: float
+) -> Parts:
+    """Energy of a layer's ADCs, pJ, by what it is spent on.
 
     Args:
         model: one of `ADC_MODELS`.
         technology: must have numbers for the model.
         layer: what was converted.
+        duration_ns: for how long its tables leak.
 
     Raises:
         ValueError: an unknown model, one that the technology has no numbers for, `sar` without a
@@ -155,4 +130,5 @@ def adc_energy_pj(model: str, technology: Technology, layer: LayerConversions) -
     check_choice("adc_model", model, tuple(ADC_MODELS))
     if getattr(technology.adc, model) is None:
         raise ValueError(f"technology {technology.name!r} has no numbers for adc.{model}")
-    return ADC_MODELS[model](technology, layer)
+    parts = ADC_MODELS[model](technology, layer)
+    return parts if model == "resolution" else parts | _besides(technology, layer, duration_ns)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reram_torch.crossbar.geometry import ceil_div
-from reram_torch.power.adc_energy import LayerConversions
+from reram_torch.power.conversions import LayerConversions
 from reram_torch.power.technology import Technology
 
 
@@ -49,21 +49,33 @@ def layer_latency(technology: Technology, layer: LayerConversions, inferences: i
         layer: what was converted.
         inferences: that the counts stand for.
     """
+    positions = layer.counts.positions
+    worst, average = _adc_cycles(technology, layer)
+    numbers = (
+        positions * float(worst.sum()), positions * float(average.sum()),
+        positions * _time_ns(technology, worst), positions * _time_ns(technology, average),
+    )  # fmt: skip
+    return Latency(*(x / inferences if inferences else float("nan") for x in numbers))
+
+
+def busy_ns(technology: Technology, layer: LayerConversions) -> float:
+    """How long a layer's arrays and self-timed ADCs worked for all that was counted, ns."""
+    return layer.counts.positions * _time_ns(technology, _adc_cycles(technology, layer)[1])
+
+
+def _adc_cycles(technology: Technology, layer: LayerConversions) -> tuple[np.ndarray, np.ndarray]:
+    """Comparison periods of an ADC in each cycle of a position: in lock step, and self-timed."""
     counts, g = layer.counts, layer.counts.geometry
     sums = (counts.conversions + counts.skipped).sum(1)  # (I,)
     if not sums.all():
-        return Latency(0.0, 0.0, 0.0, 0.0)
+        return np.zeros(g.cycles), np.zeros(g.cycles)
     # A difference of two bit-lines is one conversion.
     fullest = min(g.cols, counts.bit_lines) // (2 if g.signed else 1)
     each = ceil_div(fullest * technology.array.columns_per_adc, g.cols)
-    worst = each * layer.longest().astype(float)
-    average = each * counts.comparisons.sum(1) / sums
-    positions = counts.positions / inferences if inferences else float("nan")
+    return each * layer.longest().astype(float), each * counts.comparisons.sum(1) / sums
 
-    def time(cycles: np.ndarray) -> float:
-        adc_ns = cycles * technology.adc.comparison_ns
-        return positions * float(np.maximum(adc_ns, technology.array.cycle_ns).sum())
 
-    return Latency(
-        positions * float(worst.sum()), positions * float(average.sum()), time(worst), time(average)
-    )
+def _time_ns(technology: Technology, adc_cycles: np.ndarray) -> float:
+    """Of a position, ns."""
+    adc_ns = adc_cycles * technology.adc.comparison_ns
+    return float(np.maximum(adc_ns, technology.array.cycle_ns).sum())

@@ -13,6 +13,7 @@ from reram_torch._support import processes
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.networks import crossbar_layers
 from reram_torch.nn.watchers import Watcher
+from reram_torch.power.conversions import histogram_edges
 from reram_torch.power.float_macs import FloatMacs
 from reram_torch.power.inferences import InferenceCounter
 from reram_torch.power.pricing import Seen, priced
@@ -98,7 +99,9 @@ class PowerMeter(Watcher):
         histogram = None
         if self._histograms:
             with torch.no_grad():
-                histogram = layer.bit_line_histogram(layer.codes(x), layer.tables().edges)
+                edges = histogram_edges(layer.geometry, tuple(layer.tables().edges.tolist()))
+                fewest = torch.tensor(edges, dtype=torch.int32, device=layer.weight.device)
+                histogram = layer.bit_line_histogram(layer.codes(x), fewest)
         self._add(layer, comparisons, driven, histogram)
 
     def _add(

@@ -6,8 +6,9 @@ import json
 from html import escape
 
 from reram_torch.plots.searches import draw_search
+from reram_torch.power.figures import PowerFigures
 from reram_torch.power.pictures import draw_layers, draw_share, most_expensive, svg
-from reram_torch.power.records import LayerReport, PowerFigures, quantity
+from reram_torch.power.records import LayerReport, quantity
 
 _SEARCHES = 6  # pictures of searches at most
 _MODELS = {

@@ -11,7 +11,8 @@ import numpy as np
 
 from reram_torch.plots.figures import BLUE, GREEN, ORANGE, Axes, new_figure
 from reram_torch.plots.searches import SearchView, draw_search
-from reram_torch.power.records import PowerFigures, quantity
+from reram_torch.power.figures import PowerFigures
+from reram_torch.power.records import quantity
 
 _Part = TypeVar("_Part")
 _OTHERS = (BLUE, GREEN, "#9a4fb0", "#00838f", "#c0392b", "#6d4c41", "#b0a030", "#5d6d9e", "#999999")

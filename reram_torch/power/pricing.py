@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,11 +15,13 @@ from reram_torch.crossbar.counting import conversions_of, no_counts
 from reram_torch.crossbar.tables import AdcTables
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.plots.searches import SearchView
-from reram_torch.power.adc_energy import LayerConversions, adc_energy_pj
+from reram_torch.power.adc_energy import Parts, adc_parts_pj
+from reram_torch.power.conversions import Histogram, LayerConversions, histogram_edges
 from reram_torch.power.counts import LayerCounts
+from reram_torch.power.figures import GIVEN, Assumption
 from reram_torch.power.float_macs import FloatLayerReport
-from reram_torch.power.latency import Latency, layer_latency
-from reram_torch.power.records import LayerReport
+from reram_torch.power.latency import Latency, busy_ns, layer_latency
+from reram_torch.power.records import LayerReport, Rival
 from reram_torch.power.reports import PowerReport
 from reram_torch.power.technology import Technology
 
@@ -56,26 +59,74 @@ def priced(
     in_float: dict[str, FloatLayerReport],
 ) -> PowerReport:
     """The report of what layers did, as `PowerMeter.report` says."""
-    made = {name: _conversions(*pair) for name, pair in seen.items()}
-
-    def price(name: str, layer: LayerConversions) -> LayerReport:
-        return _layer_report(name, layer, technology, adc_model, inferences)
-
-    layers = tuple(price(name, layer) for name, layer in made.items())
-    plain = [price(name, layer.by_plain_sar()) for name, layer in made.items()]
-    shown = (_search_view(name, seen[name][0], layer) for name, layer in made.items())
+    made = {name: _Trio.of(*pair) for name, pair in seen.items()}
+    rows = {name: trio.reports(name, technology, adc_model, inferences) for name, trio in
+            made.items()}  # fmt: skip
+    counts = [trio.made.counts for trio in made.values()]
+    shown = (_search_view(name, seen[name][0], trio.made) for name, trio in made.items())
+    layers = tuple(own for own, _, _ in rows.values())
     return PowerReport(
         technology,
         adc_model,
         inferences,
         layers,
-        _total(layers, made),
-        _total(plain, made),
+        _total(layers, counts),
+        _total([plain for _, plain, _ in rows.values()], counts),
+        _total([activity for _, _, activity in rows.values()], counts),
         {name: _config(layer) for name, (layer, _) in seen.items()},
         tuple(part for part in shown if part is not None),
         in_float,
         sum(weight.numel() for weight in _weights(seen).values()),
+        _assumptions(list(made.values()), technology, adc_model),
     )
+
+
+class _Trio(NamedTuple):
+    """What a layer converted, and what two rivals would have done."""
+
+    made: LayerConversions
+    plain: LayerConversions
+    activity: LayerConversions
+
+    @classmethod
+    def of(cls, layer: CrossbarLayer, seen: Seen) -> _Trio:
+        """From what a layer did."""
+        made = _conversions(layer, seen)
+        return cls(made, made.by_plain_sar(), made.by_activity_sar())
+
+    def reports(
+        self, name: str, technology: Technology, adc_model: str, inferences: int
+    ) -> tuple[LayerReport, LayerReport, LayerReport]:
+        """Their rows of a report; the first knows the other two."""
+        own, plain, activity = (
+            _layer_report(name, each, technology, adc_model, inferences) for each in self
+        )
+        known = dataclasses.replace(own, plain_sar=_rival(plain), activity_sar=_rival(activity))
+        return known, plain, activity
+
+    def adc_energies(self, technology: Technology, adc_model: str) -> np.ndarray:
+        """Of their ADCs, pJ, (3,)."""
+        return np.array([sum(_adc_parts(each, technology, adc_model).values()) for each in self])
+
+
+def _rival(row: LayerReport) -> Rival:
+    return Rival(row.comparisons, row.conversions, row.adc_energy_pj, row.energy_pj)
+
+
+def _assumptions(
+    made: list[_Trio], technology: Technology, adc_model: str
+) -> tuple[Assumption, ...]:
+    """All ADCs' energies as the technology has its prices, and with each low and high value."""
+    every = [(GIVEN, technology), *technology.variants(adc_model)]
+    found = []
+    for text, each in every:
+        energies = np.stack([trio.adc_energies(each, adc_model) for trio in made]).sum(0)
+        found.append(Assumption(text, *energies.tolist()))
+    return tuple(found)
+
+
+def _adc_parts(layer: LayerConversions, technology: Technology, adc_model: str) -> Parts:
+    return adc_parts_pj(adc_model, technology, layer, busy_ns(technology, layer))
 
 
 def _weights(seen: dict[str, tuple[CrossbarLayer, Seen]]) -> dict[int, torch.Tensor]:
@@ -97,7 +148,10 @@ def _conversions(layer: CrossbarLayer, seen: Seen) -> LayerConversions:
         g, groups, outputs, layer.depth,
         conversions, seen.comparisons.cpu().numpy(), skipped, driven,
     )  # fmt: skip
-    histogram = None if seen.histogram is None else seen.histogram.cpu().numpy()
+    histogram = None
+    if seen.histogram is not None:
+        finest = histogram_edges(layer.geometry, tuple(seen.tables.edges.tolist()))
+        histogram = Histogram(finest, seen.histogram.cpu().numpy())
     edges, index = tuple(seen.tables.edges.tolist()), seen.tables.index.cpu().numpy()
     return LayerConversions(counts, seen.adc, edges, index, histogram)
 
@@ -106,7 +160,8 @@ def _layer_report(
     name: str, layer: LayerConversions, technology: Technology, adc_model: str, inferences: int
 ) -> LayerReport:
     counts, events = layer.counts, layer.counts.events()
-    energy = {"adc": adc_energy_pj(adc_model, technology, layer)}
+    parts = _adc_parts(layer, technology, adc_model)
+    energy = {"adc": sum(parts.values())}
     energy |= {c.name: events[c.event] * technology.event_pj(c) for c in technology.components}
     g, array = counts.geometry, technology.array
     areas = technology.array_area_mm2
@@ -117,6 +172,7 @@ def _layer_report(
         int(counts.skipped.sum()),
         counts.baseline_comparisons,
         energy,
+        parts,
         layer_latency(technology, layer, inferences),
         " + ".join(f"{n} x {kind}" for kind, n in Counter(d.kind for d in layer.designs).items()),
         counts.arrays,
@@ -128,7 +184,16 @@ def _layer_report(
         _rows(counts.cell_reads),
         tuple(counts.word_line_drives.tolist()),
         counts.macs,
+        layer.table_bytes,
+        _words(layer, technology),
+        int(layer.longest().max()),
     )
+
+
+def _words(layer: LayerConversions, technology: Technology) -> int:
+    tables = technology.adc.tables
+    latched = 0 if tables is None else tables.latched_bytes
+    return layer.words_loaded(technology.array.columns_per_adc, latched)
 
 
 def _rows(counts: np.ndarray) -> tuple[tuple[int, ...], ...]:
@@ -136,23 +201,37 @@ def _rows(counts: np.ndarray) -> tuple[tuple[int, ...], ...]:
     return tuple(map(tuple, counts.tolist()))
 
 
-def _total(
-    rows: list[LayerReport] | tuple[LayerReport, ...], made: dict[str, LayerConversions]
-) -> LayerReport:
-    counts = [s.counts for s in made.values()]
+def _total(rows: Sequence[LayerReport], counts: list[LayerCounts]) -> LayerReport:
     areas = [r.area_mm2 for r in rows if r.area_mm2 is not None]
+
+    def tables(name: str) -> dict[str, float]:
+        parts: Counter[str] = Counter()
+        for row in rows:
+            parts.update(getattr(row, name))
+        return dict(parts)
+
+    def rivals(name: str) -> Rival | None:
+        known = [getattr(r, name) for r in rows]
+        return None if None in known else Rival(*map(sum, zip(*known, strict=True)))
+
     return LayerReport(
         "total",
         {event: sum(r.events[event] for r in rows) for event in rows[0].events},
         sum(r.skipped for r in rows),
         sum(r.baseline_comparisons for r in rows),
-        {name: sum(r.component_pj[name] for r in rows) for name in rows[0].component_pj},
+        tables("component_pj"),
+        tables("adc_parts_pj"),
         sum((r.latency for r in rows), Latency(0.0, 0.0, 0.0, 0.0)),
         "",
         sum(r.arrays for r in rows),
         sum(c.cells_used for c in counts) / sum(c.cells for c in counts),
         sum(areas) if len(areas) == len(rows) else None,
         macs=sum(r.macs for r in rows),
+        table_bytes=sum(r.table_bytes for r in rows),
+        words_loaded=sum(r.words_loaded for r in rows),
+        depth=max(r.depth for r in rows),
+        plain_sar=rivals("plain_sar"),
+        activity_sar=rivals("activity_sar"),
     )
 
 
@@ -160,13 +239,11 @@ def _search_view(name: str, layer: CrossbarLayer, made: LayerConversions) -> Sea
     """The design that made most of a layer's comparisons, and what it converted."""
     statistics, edges = layer.statistics, made.edges
     if made.histogram is None and statistics is not None:  # of the calibration, if it fits
-        bins = statistics.by_activity.numpy()
-        if len(edges) == 1:
-            bins = bins.sum(0, keepdims=True)
-        elif edges != statistics.edges:
+        if not set(edges) <= set(statistics.edges):
             return None
-        made = dataclasses.replace(made, histogram=bins)
-    if made.histogram is None or not made.histogram.any():
+        histogram = Histogram(statistics.edges, statistics.by_activity.numpy())
+        made = dataclasses.replace(made, histogram=histogram)
+    if made.histogram is None or not made.histogram.bins.any():
         return None
     designs = range(len(made.designs))
     k = max(designs, key=lambda k: int(made.histogram_of(k) @ made.comparisons_of(k)))

@@ -1,15 +1,12 @@
-"""What a power report holds: a row for each layer, their sum, and the figures that follow."""
+"""A row of a power report: what a layer did, or all of them together."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from reram_torch.plots.searches import SearchView
-from reram_torch.power.float_macs import FloatLayerReport
 from reram_torch.power.latency import Latency
-from reram_torch.power.technology import Technology
 
 
 def quantity(value: float, unit: str) -> str:
@@ -24,6 +21,29 @@ def quantity(value: float, unit: str) -> str:
     return f"{value:.4g} {scales[-1]}"
 
 
+class Rival(NamedTuple):
+    """What other ADCs would have done on the same arrays.
+
+    Attributes:
+        comparisons: A/D operations.
+        conversions: that started.
+        adc_energy_pj: of the ADCs, pJ.
+        energy_pj: of all components, pJ.
+    """
+
+    comparisons: int
+    conversions: int
+    adc_energy_pj: float
+    energy_pj: float
+
+
+def ratio(other: float, own: float) -> float:
+    """How many times less; infinite where nothing is left, NaN where nothing was there."""
+    if own:
+        return other / own
+    return math.inf if other else math.nan
+
+
 @dataclass(frozen=True)
 class LayerReport:
     """What one layer did, or all of them together.
@@ -31,9 +51,10 @@ class LayerReport:
     Attributes:
         name: qualified name, or `total`.
         events: how often each event of `reram_torch.counts.EVENTS` happened.
-        skipped: bit-line sums that needed no conversion, no word-line being driven.
+        skipped: bit-line sums of no conversion: no word-line is driven, or all get one level.
         baseline_comparisons: A/D operations of the ISAAC baseline.
         component_pj: energy by component, `adc` first, pJ.
+        adc_parts_pj: that of the ADCs, by what it is spent on, pJ.
         latency: of one inference.
         adc: its ADCs, such as `88 x search_tree`; empty in a total.
         arrays: crossbars.
@@ -44,6 +65,11 @@ class LayerReport:
             `cell_reads_by`: likewise. Empty in a total.
         word_line_drives_by: pulses by cycle.
         macs: multiply-accumulates that the arrays stand for.
+        table_bytes: of the tables that its ADCs search by; in a total, of all layers.
+        words_loaded: of these tables.
+        depth: the most comparisons that a conversion can take.
+        plain_sar: a plain SAR of full resolution on the same arrays.
+        activity_sar: an `ActivitySAR` on the same arrays.
     """
 
     name: str
@@ -51,6 +77,7 @@ class LayerReport:
     skipped: int
     baseline_comparisons: int
     component_pj: dict[str, float]
+    adc_parts_pj: dict[str, float]
     latency: Latency
     adc: str
     arrays: int
@@ -62,6 +89,11 @@ class LayerReport:
     cell_reads_by: tuple[tuple[int, ...], ...] = ()
     word_line_drives_by: tuple[int, ...] = ()
     macs: int = 0
+    table_bytes: int = 0
+    words_loaded: int = 0
+    depth: int = 0
+    plain_sar: Rival | None = None
+    activity_sar: Rival | None = None
 
     @property
     def conversions(self) -> int:
@@ -92,9 +124,22 @@ class LayerReport:
     @property
     def reduction(self) -> float:
         """Comparisons of the ISAAC baseline over those made; NaN if nothing was simulated."""
-        if not self.comparisons:
-            return float("inf") if self.baseline_comparisons else float("nan")
-        return self.baseline_comparisons / self.comparisons
+        return ratio(self.baseline_comparisons, self.comparisons)
+
+    @property
+    def words_per_conversion(self) -> float:
+        """Words loaded for a conversion that starts; NaN without any."""
+        return self.words_loaded / self.conversions if self.conversions else float("nan")
+
+    def times_less(self, figure: str, than: str) -> float:
+        """How many times less than a rival; NaN for a rival's own row.
+
+        Args:
+            figure: `comparisons`, `conversions`, `adc_energy_pj` or `energy_pj`.
+            than: `plain_sar` or `activity_sar`.
+        """
+        rival: Rival | None = getattr(self, than)
+        return math.nan if rival is None else ratio(getattr(rival, figure), getattr(self, figure))
 
     @property
     def adc_energy_pj(self) -> float:
@@ -114,127 +159,29 @@ class LayerReport:
     def to_dict(self) -> dict[str, Any]:
         """All attributes and ratios as plain values; a number that is not finite is None."""
         latency = {f"latency_{k}": v for k, v in vars(self.latency).items()}
-        plain = {k: v for k, v in vars(self).items() if k != "latency" and v != ()}
-        ratios = {
-            "comparisons_per_conversion": self.comparisons_per_conversion,
-            "comparisons_per_mac": self.comparisons_per_mac,
-            "conversions_per_mac": self.conversions_per_mac,
-            "reduction": self.reduction,
-            "energy_pj": self.energy_pj,
-            "adc_energy_pj": self.adc_energy_pj,
-            "adc_share": self.adc_share,
-        }
-        values = {**plain, **ratios, **latency}
-        return {
-            k: None if isinstance(v, float) and not math.isfinite(v) else v
-            for k, v in values.items()
-        }
+        apart = ("latency", "plain_sar", "activity_sar")
+        values = {k: v for k, v in vars(self).items() if k not in apart and v != ()}
+        for name in _RATIOS:
+            values[name] = getattr(self, name)
+        values |= latency
+        for than in ("plain_sar", "activity_sar"):
+            rival: Rival | None = getattr(self, than)
+            if rival is not None:
+                values[than] = rival._asdict()
+                for figure in ("comparisons", "adc_energy_pj", "energy_pj"):
+                    name = f"{figure.removesuffix('_pj')}_times_less_than_{than}"
+                    values[name] = self.times_less(figure, than)
+        return {k: finite(v) for k, v in values.items()}
 
 
-@dataclass(frozen=True, eq=False)
-class PowerFigures:
-    """What a power report holds, and the figures that follow; `PowerReport` says of what."""
+_RATIOS = (
+    "comparisons_per_conversion", "comparisons_per_mac", "conversions_per_mac", "reduction",
+    "words_per_conversion", "energy_pj", "adc_energy_pj", "adc_share",
+)  # fmt: skip
 
-    technology: Technology
-    adc_model: str
-    inferences: int
-    layers: tuple[LayerReport, ...]
-    total: LayerReport
-    plain_sar: LayerReport
-    configs: dict[str, dict[str, Any]]
-    converted: tuple[SearchView, ...] = ()
-    in_float: dict[str, FloatLayerReport] = field(default_factory=dict)
-    weights: int = 0
 
-    # What is asked for most, without `total`.
-
-    @property
-    def conversions(self) -> int:
-        """Bit-line sums converted."""
-        return self.total.conversions
-
-    @property
-    def comparisons(self) -> int:
-        """A/D operations made."""
-        return self.total.comparisons
-
-    @property
-    def comparisons_per_conversion(self) -> float:
-        """Mean A/D operations of a bit-line sum, skipped ones included."""
-        return self.total.comparisons_per_conversion
-
-    @property
-    def comparisons_per_mac(self) -> float:
-        """A/D operations of a multiply-accumulate on crossbars; NaN without any."""
-        return self.total.comparisons_per_mac
-
-    @property
-    def conversions_per_mac(self) -> float:
-        """Conversions of a multiply-accumulate on crossbars, skipped ones not included."""
-        return self.total.conversions_per_mac
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates on crossbars."""
-        return self.total.macs
-
-    @property
-    def float_macs(self) -> int:
-        """Multiply-accumulates of layers in float, of those that can be counted."""
-        return sum(layer.macs or 0 for layer in self.in_float.values())
-
-    @property
-    def uncounted(self) -> tuple[str, ...]:
-        """What stays in float and may multiply, but cannot be counted."""
-        return tuple(name for name, layer in self.in_float.items() if layer.macs is None)
-
-    @property
-    def mac_share_on_crossbars(self) -> float:
-        """The part of the counted multiply-accumulates that is on crossbars; NaN without any."""
-        every = self.macs + self.float_macs
-        return self.macs / every if every else float("nan")
-
-    def mac_share(self) -> str:
-        """The same as people read it: at most so much, where something cannot be counted."""
-        share = self.mac_share_on_crossbars
-        most = "at most " if self.uncounted else ""
-        return "-" if math.isnan(share) else f"{most}{share:.1%}"
-
-    @property
-    def weight_share_on_crossbars(self) -> float:
-        """The part of the weights that lies on crossbars."""
-        every = self.weights + sum(layer.weights for layer in self.in_float.values())
-        return self.weights / every if every else float("nan")
-
-    @property
-    def reduction(self) -> float:
-        """Comparisons of the ISAAC baseline over those made."""
-        return self.total.reduction
-
-    @property
-    def adc_energy_pj(self) -> float:
-        """Energy of the ADCs, pJ."""
-        return self.total.adc_energy_pj
-
-    @property
-    def energy_pj(self) -> float:
-        """Energy of all components, pJ."""
-        return self.total.energy_pj
-
-    @property
-    def energy_reduction(self) -> float:
-        """Energy of the same arrays with a plain SAR ADC over the energy spent."""
-        return self.plain_sar.energy_pj / self.energy_pj if self.energy_pj else float("nan")
-
-    def per_inference(self, value: float) -> float:
-        """A count or an energy, for one network input; NaN without any."""
-        return value / self.inferences if self.inferences else float("nan")
-
-    def throughput(self, kind: str = "average") -> float:
-        """Inferences a second, as many as the slowest layer lets through a pipeline of the layers.
-
-        Args:
-            kind: `average` (self-timed ADCs) or `worst` (lock step).
-        """
-        slowest = max((getattr(r.latency, f"{kind}_ns") for r in self.layers), default=0)
-        return 1e9 / slowest if slowest else float("nan")
+def finite(value: Any) -> Any:
+    """A value for JSON: None instead of a number that is not finite, in tables too."""
+    if isinstance(value, dict):
+        return {k: finite(v) for k, v in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
+from reram_torch.power.figures import PowerFigures
 from reram_torch.power.page import page
 from reram_torch.power.pictures import plot_report
-from reram_torch.power.records import LayerReport, PowerFigures, quantity
+from reram_torch.power.records import finite
+from reram_torch.power.tables import comparison_table, layer_table
 
 SCHEMA = "reram_torch.power"
-SCHEMA_VERSION = 2
-
-_IN_FLOAT = 4  # names in a line
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +30,13 @@ class PowerReport(PowerFigures):
         total: their sums; its latency is that of one inference through all layers.
         plain_sar: the total if every sum were converted by a plain SAR ADC of full resolution on
             the same arrays.
+        activity_sar: the same with an `ActivitySAR`, which is told how many word-lines are driven.
         configs: the arrays, weights and inputs of each layer's configuration, as plain values.
         converted: the histogram of each layer, where there is one.
         in_float: what of the network stays in float, by name.
         weights: how many weights lie on crossbars.
+        assumptions: the ADCs' energy with the technology's prices as given, and with each of their
+            low and high values.
     """
 
     # --- output ---
@@ -44,14 +45,16 @@ class PowerReport(PowerFigures):
         """The report as plain values.
 
         Keys: `schema` and `version` of this form; `technology`, as its file states it;
-        `adc_model`; `inferences`; `total`, `plain_sar` and each of `layers` with the attributes of
-        `LayerReport`, energies in pJ and counts over all inferences, latencies of one inference in
-        ns and in comparison periods of an ADC; `throughput_average_per_s` and
-        `throughput_worst_per_s`; `energy_reduction`; `macs` on crossbars and `float_macs`, of all
-        inferences, and the ratios `mac_share_on_crossbars`, `weight_share_on_crossbars`,
-        `comparisons_per_mac` and `conversions_per_mac`; `in_float`, by name, with `kind`, `weights`
-        and `macs` (None where they cannot be counted); and `configs` by layer. Numbers that are
-        not finite are None.
+        `adc_model`; `inferences`; `total`, `plain_sar`, `activity_sar` and each of `layers` with
+        the attributes of `LayerReport`, and in `total` and `layers` how many times less
+        comparisons, ADC energy and energy than a plain and an activity SAR on the same arrays;
+        energies in pJ and counts over all inferences, latencies of one inference in ns and in
+        comparison periods of an ADC; `throughput_average_per_s` and `throughput_worst_per_s`;
+        `energy_reduction`; `assumptions`, each with the energy of the ADCs in place and of the two
+        rivals; `macs` on crossbars and `float_macs`, of all inferences, and the ratios
+        `mac_share_on_crossbars`, `weight_share_on_crossbars`, `comparisons_per_mac` and
+        `conversions_per_mac`; `in_float`, by name, with `kind`, `weights` and `macs` (None where
+        they cannot be counted); and `configs` by layer. Numbers that are not finite are None.
         """
         numbers = {
             "energy_reduction": self.energy_reduction,
@@ -71,9 +74,11 @@ class PowerReport(PowerFigures):
             "technology": self.technology.to_dict(),
             "adc_model": self.adc_model,
             "inferences": self.inferences,
-            **{k: v if math.isfinite(v) else None for k, v in numbers.items()},
+            **{k: finite(v) for k, v in numbers.items()},
             "total": self.total.to_dict(),
             "plain_sar": self.plain_sar.to_dict(),
+            "activity_sar": self.activity_sar.to_dict(),
+            "assumptions": [vars(each) for each in self.assumptions],
             "layers": [layer.to_dict() for layer in self.layers],
             "in_float": {name: vars(layer) for name, layer in self.in_float.items()},
             "configs": self.configs,
@@ -88,12 +93,16 @@ class PowerReport(PowerFigures):
         """Writes one row for each layer, then the total, as CSV; energies in pJ."""
         rows = []
         for layer in (*self.layers, self.total):
-            values = layer.to_dict()
-            events, energy = values.pop("events"), values.pop("component_pj")
-            flat = {k: v for k, v in values.items() if not isinstance(v, tuple)}
-            rows.append({**flat, **events, **{f"{k}_pj": v for k, v in energy.items()}})
+            flat: dict[str, Any] = {}
+            for key, value in layer.to_dict().items():
+                if isinstance(value, dict):
+                    flat |= {_column(key, name): each for name, each in value.items()}
+                elif not isinstance(value, tuple):
+                    flat[key] = value
+            rows.append(flat)
+        known = list(dict.fromkeys(key for row in rows for key in row))
         with Path(path).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
+            writer = csv.DictWriter(file, known)
             writer.writeheader()
             writer.writerows(rows)
 
@@ -110,101 +119,16 @@ class PowerReport(PowerFigures):
 
     def layer_table(self) -> str:
         """Counts, energy and latency of every layer as text."""
-        head = "{:24} {:>15} {:>15} {:>6} {:>7} {:>9} {:>12} {:>5} {:>7} {:>5} {:>10}".format(
-            "layer", "conversions", "comparisons", "each", "per MAC", "reduction", "energy/inf.",
-            "ADC", "arrays", "used", "average",
-        )  # fmt: skip
-        lines = [head]
-        for r in (*self.layers, self.total):
-            energy = quantity(self.per_inference(r.energy_pj), "pJ")
-            lines.append(
-                f"{r.name:24} {r.conversions:15,} {r.comparisons:15,} "
-                f"{r.comparisons_per_conversion:6.2f} {r.comparisons_per_mac:7.3f} "
-                f"{r.reduction:8.2f}x {energy:>12} "
-                f"{r.adc_share:5.0%} {r.arrays:7,} {r.utilisation:5.0%} "
-                f"{quantity(r.latency.average_ns, 'ns'):>10}"
-            )
-        return "\n".join(lines)
+        return layer_table(self)
 
     def __str__(self) -> str:
         return comparison_table({"this design": self}, plain=True)
 
 
-def _comparable(reports: dict[str, PowerReport]) -> PowerReport:
-    """The first of reports, all of one technology and one ADC energy model."""
-    if not reports:
-        raise ValueError("there is no report to compare")
-    first = next(iter(reports.values()))
-    for report in reports.values():
-        if (report.technology, report.adc_model) != (first.technology, first.adc_model):
-            raise ValueError("reports of different technologies or ADC models do not compare")
-    return first
-
-
-_Show: TypeAlias = Callable[[PowerReport, LayerReport], str]  # a cell: a report and its total
-
-
-def comparison_table(reports: dict[str, PowerReport], *, plain: bool = False) -> str:
-    """Designs side by side, for one inference each.
-
-    Args:
-        reports: by the name that heads its column; of one technology and one ADC energy model.
-        plain: begin with a plain SAR ADC on the arrays of the first.
-
-    Raises:
-        ValueError: nothing to compare, or reports of different technologies or models.
-    """
-    first = _comparable(reports)
-    columns = {name: (r, r.total) for name, r in reports.items()}
-    if plain:
-        columns = {"plain SAR": (first, first.plain_sar), **columns}
-    wide = max(14, *(len(name) + 2 for name in columns))
-
-    def row(label: str, show: _Show) -> str:
-        return f"{label:26}" + "".join(f"{show(r, t):>{wide}}" for r, t in columns.values())
-
-    def energy(value: Callable[[LayerReport], float]) -> _Show:
-        return lambda r, t: quantity(r.per_inference(value(t)), "pJ")
-
-    def component(name: str) -> _Show:
-        return energy(lambda t: t.component_pj[name])
-
-    def latency(kind: str) -> _Show:
-        return lambda r, t: quantity(getattr(t.latency, kind), "ns")
-
-    lines = [
-        f"technology {first.technology.name}, {first.technology.process_nm} nm; ADC energy model "
-        f"{first.adc_model}; {first.inferences} inferences",
-        f"{'of one inference':26}" + "".join(f"{name:>{wide}}" for name in columns),
-    ]
-    for name in first.total.component_pj:
-        lines.append(row(name, component(name)))
-    lines += [
-        row("total energy", energy(lambda t: t.energy_pj)),
-        row("share of the ADCs", lambda _, t: f"{t.adc_share:.1%}"),
-        row("comparisons per sum", lambda _, t: f"{t.comparisons_per_conversion:.3f}"),
-        row("comparisons per MAC", lambda _, t: f"{t.comparisons_per_mac:.3f}"),
-        row("conversions per MAC", lambda _, t: f"{t.conversions_per_mac:.3f}"),
-        row("reduction, A/D operations", lambda _, t: f"{t.reduction:.2f}x"),
-        row("latency, lock step", latency("worst_ns")),
-        row("latency, self-timed", latency("average_ns")),
-        row("ADC cycles, lock step", lambda _, t: f"{t.latency.worst_adc_cycles:,.0f}"),
-        row("ADC cycles, self-timed", lambda _, t: f"{t.latency.average_adc_cycles:,.0f}"),
-        row("arrays", lambda _, t: f"{t.arrays:,}"),
-        row("area", lambda _, t: "-" if t.area_mm2 is None else quantity(t.area_mm2, "mm2")),
-    ]
-    if any(r.in_float for r in reports.values()):
-        lines += [
-            row("weights on crossbars", lambda r, _: f"{r.weight_share_on_crossbars:.1%}"),
-            row("MACs on crossbars", lambda r, _: r.mac_share()),
-        ]
-    lines += dict.fromkeys(in_float_line(r) for r in reports.values() if r.in_float)
-    return "\n".join(lines)
-
-
-def in_float_line(report: PowerFigures) -> str:
-    """What stays in float, the largest first, in a line."""
-    layers = sorted(report.in_float.items(), key=lambda item: -item[1].weights)
-    named = ", ".join(f"{name} ({layer.kind})" for name, layer in layers[:_IN_FLOAT])
-    more = f" and {len(layers) - _IN_FLOAT} more" if len(layers) > _IN_FLOAT else ""
-    return f"in float: {named}{more}"
+def _column(table: str, name: str) -> str:
+    """The column of an entry of a table in a row."""
+    if table == "events":
+        return name
+    if table == "component_pj":
+        return f"{name}_pj"
+    return f"adc_{name}_pj" if table == "adc_parts_pj" else f"{table}_{name}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reram_torch.crossbar.geometry import Geometry, ceil_div
+from reram_torch.power.adc_technology import TableMemory
 from reram_torch.power.technology import Technology
 
 _PJ_PER_NW_NS = 1e-6
@@ -49,10 +50,15 @@ def search_prices(technology: Technology, controller: str) -> SearchPrices:
         adc.bit_cycle.comparison_pj + clock,
         adc.bit_cycle.conversion_pj + clock,
         0.0 if tables is None else tables.word_pj,
-        0.0 if tables is None else tables.leakage_nw_per_byte * _PJ_PER_NW_NS,
+        0.0 if tables is None else leakage_pj(tables, 1, 1),
         0.0 if logic is None else logic.activity_pj,
         0 if tables is None else tables.latched_bytes,
     )
+
+
+def leakage_pj(tables: TableMemory, kept: float, duration_ns: float) -> float:
+    """What so many bytes of table memory leak in so long, pJ."""
+    return kept * tables.leakage_nw_per_byte * duration_ns * _PJ_PER_NW_NS
 
 
 def adcs_of_tile(geometry: Geometry, outputs: int, columns_per_adc: int) -> int:

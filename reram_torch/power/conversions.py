@@ -1,0 +1,179 @@
+"""What a layer converted, with which ADCs, and what others would have done in their place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from reram_torch.adc.activity_sar import ActivitySAR
+from reram_torch.adc.base import AdcDesign, compile_tables
+from reram_torch.adc.storage import table_bytes
+from reram_torch.crossbar.geometry import Geometry
+from reram_torch.crossbar.tables import lossless_adc
+from reram_torch.power.counts import LayerCounts
+from reram_torch.power.search_prices import adcs_of_tile
+
+PLAIN = "plain"  # the controller of a single plain SAR, which nothing programs
+
+
+@dataclass(frozen=True, eq=False)
+class Histogram:
+    """How often bit-line sums occurred.
+
+    Attributes:
+        edges: fewest driven word-lines of each bucket, as fine as all designs that are looked at.
+        bins: by bucket, cycle, slice and sum, (B, I, J, V).
+    """
+
+    edges: tuple[int, ...]
+    bins: np.ndarray
+
+
+def histogram_edges(geometry: Geometry, edges: tuple[int, ...]) -> tuple[int, ...]:
+    """Buckets that tell those of some designs apart, and those of an `ActivitySAR`.
+
+    Args:
+        geometry: of the layer.
+        edges: fewest driven word-lines of each bucket of the designs.
+    """
+    told = ActivitySAR().by_activity(geometry.highest, geometry.largest_sum(1))
+    assert told is not None  # it is given no largest sum
+    return tuple(sorted({*edges, *told[0]}))
+
+
+@dataclass(frozen=True, eq=False)
+class LayerConversions:
+    """What a layer converted, and with which ADCs.
+
+    Attributes:
+        counts: of the layer.
+        designs: its ADCs.
+        edges: fewest driven word-lines of each activity bucket.
+        index: which design converts, by bucket, cycle and slice, (B, I, J); -1: nothing is
+            converted.
+        histogram: how often each bit-line sum occurred, or None if nobody looked.
+    """
+
+    counts: LayerCounts
+    designs: tuple[AdcDesign, ...]
+    edges: tuple[int, ...]
+    index: np.ndarray
+    histogram: Histogram | None
+
+    def histogram_of(self, design: int) -> np.ndarray:
+        """How often each sum was converted by one of the designs, (V,).
+
+        Raises:
+            ValueError: the histogram's buckets are coarser than those of the designs.
+        """
+        assert self.histogram is not None  # who asks has looked
+        seen = self.histogram
+        if not set(self.edges) <= set(seen.edges):
+            raise ValueError(f"a histogram by {seen.edges} does not tell {self.edges} apart")
+        bucket = np.searchsorted(self.edges, seen.edges, "right") - 1
+        found: np.ndarray = seen.bins[self.index[bucket] == design].sum(0)
+        return found
+
+    def comparisons_of(self, design: int) -> np.ndarray:
+        """The comparisons that one of the designs takes for each sum, (V,)."""
+        g = self.counts.geometry
+        made = compile_tables(self.designs[design], g.lowest, g.highest).comparisons
+        return made.astype(np.int64)
+
+    @cached_property
+    def _depths(self) -> np.ndarray:
+        """The most comparisons of each design, and 0 for none, which index -1 reads."""
+        return np.array([*(self.comparisons_of(k).max() for k in range(len(self.designs))), 0])
+
+    def longest(self) -> np.ndarray:
+        """The most comparisons that a conversion of each cycle can take, (I,)."""
+        found: np.ndarray = self._depths[self.index].max((0, 2))
+        return found
+
+    # --- controllers and tables ---
+
+    @cached_property
+    def controllers(self) -> tuple[str, ...]:
+        """The kinds of controllers that its designs ask for: those that make comparisons."""
+        used = np.unique(self.index[self.index >= 0])
+        if len(used) == 1 and self.designs[used[0]].kind == "uniform":
+            return (PLAIN,)
+        kinds = (self.designs[k].controller for k in used if self._depths[k])
+        return tuple(dict.fromkeys(kinds))
+
+    @cached_property
+    def table_bytes(self) -> int:
+        """Bytes of the layer's tables; none for a plain SAR."""
+        if self.controllers in ((PLAIN,), ()):
+            return 0
+        g = self.counts.geometry
+        return table_bytes(self.designs, self.index, g.lowest, g.highest)
+
+    def adcs(self, columns_per_adc: int) -> int:
+        """ADCs of the layer, each with the tables beside it."""
+        c = self.counts
+        return c.groups * c.tiles * adcs_of_tile(c.geometry, c.outputs, columns_per_adc)
+
+    def words_loaded(self, columns_per_adc: int, latched_bytes: int) -> int:
+        """Words read from tables: once for the bit-lines that an ADC converts in a cycle alike.
+
+        Args:
+            columns_per_adc: bit-lines that one ADC converts, one after the other.
+            latched_bytes: tables of so many bytes are not read but lie in latches.
+        """
+        if self.table_bytes <= latched_bytes:
+            return 0
+        adcs = adcs_of_tile(self.counts.geometry, self.counts.outputs, columns_per_adc)
+        return self._words_of_tiles * adcs
+
+    @cached_property
+    def _words_of_tiles(self) -> int:
+        """Words of all searches that start in a tile's cycles, as if one ADC served the tile."""
+        g = self.counts.geometry
+        words = [
+            design.words(g.lowest, g.highest).number if depth else 0
+            for design, depth in zip(self.designs, self._depths, strict=False)
+        ]
+        each = np.array([*words, 0])[self.index].sum(2)  # of all slices, (B, I)
+        return int((self.tile_cycles * each).sum())
+
+    @cached_property
+    def tile_cycles(self) -> np.ndarray:
+        """Cycles of tiles by activity bucket and cycle, (B, I)."""
+        return np.add.reduceat(self.counts.driven, self.edges, axis=1).T
+
+    @property
+    def counts_driven(self) -> int:
+        """How often an array's driven word-lines had to be counted, to tell its buckets apart."""
+        counted = len(self.edges) > 1
+        return int(self.counts.driven.sum()) * self.counts.arrays_across if counted else 0
+
+    # --- in their place ---
+
+    def by_plain_sar(self) -> LayerConversions:
+        """The same sums converted by a plain SAR ADC of full resolution."""
+        plain = lossless_adc(self.counts.geometry)
+        return replace(
+            self,
+            counts=self.counts.by_plain_sar(plain.bits),
+            designs=(plain,),
+            edges=(0,),
+            index=np.zeros((1, *self.index.shape[1:]), dtype=self.index.dtype),
+        )
+
+    def by_activity_sar(self) -> LayerConversions:
+        """The same sums converted by an `ActivitySAR`."""
+        g = self.counts.geometry
+        told = ActivitySAR().by_activity(g.highest, g.largest_sum(1))
+        assert told is not None  # it is given no largest sum
+        edges, designs = told
+        index = np.arange(len(edges))[:, None, None] - 1
+        return replace(
+            self,
+            counts=self.counts.by_activity_sar(),
+            designs=designs,
+            edges=edges,
+            index=np.broadcast_to(index, (len(edges), *self.index.shape[1:])),
+        )
