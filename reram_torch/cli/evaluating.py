@@ -80,12 +80,14 @@ def say(text: str) -> None:
         print(text, flush=True)
 
 
-def verify(results: Results, net: torch.nn.Module, label: str) -> Evaluation:
+def verify(
+    results: Results, net: torch.nn.Module, label: str, floating: Evaluation | None = None
+) -> Evaluation:
     """What the lossless crossbar finds, which must be what the plain integer network does."""
     own = crossbar_states(net)
     for layer in rt.crossbar_layers(net).values():
         layer.set_adc([rt.lossless_adc(layer.geometry)])
-    lossless = results.measure(f"lossless crossbar{label}", net)
+    lossless = results.measure(f"lossless crossbar{label}", net, floating=floating)
     with plain_integer(net):
         integer = results.measure(f"plain integer{label}", net, metered=False)
     if not torch.equal(lossless.digests, integer.digests):
@@ -106,7 +108,7 @@ def design(
         config.search, args.reduction, args.max_drop, lossless=args.lossless
     )
     found = design_together(net, search)
-    return {"designed_reduction": found.reduction, "drop": found.drop}
+    return {"designed_reduction": found.reduction, "drop": found.drop, "found": str(found)}
 
 
 def compare(
@@ -118,7 +120,7 @@ def compare(
     """Every configuration on the float network."""
     calibration = experiments.load_calibration(args, device)
     float_net = experiments.load_network(args, results.images).to(device)
-    results.measure("float", float_net, metered=False)
+    floating = results.measure("float", float_net, metered=False)
     verified: dict[rt.Config, Evaluation] = {}
     for name, config in configs.items():
         start = experiments.before_search(config)
@@ -128,15 +130,12 @@ def compare(
             found = design(args, net, config, calibration)
             results.keep(name, net, found)
         if found:
-            drop = "" if found["drop"] is None else f", top-1 lost {found['drop']:.4f}"
-            say(
-                f"{name}: reduction {found['designed_reduction']:.3f} on the calibration data{drop}"
-            )
+            say(f"{name}: {found['found']}")
         plain = dataclasses.replace(config, adc=None, search=None)
         if not args.no_verify and plain not in verified:
-            verified[plain] = verify(results, net, f" ({name})" if verified else "")
+            verified[plain] = verify(results, net, f" ({name})" if verified else "", floating)
         exact = verified.get(plain)
-        made = results.measure(name, net, exact=exact)
+        made = results.measure(name, net, exact=exact, floating=floating)
         if exact is not None and args.lossless and config.search is not None:
             if not torch.equal(made.digests, exact.digests):
                 raise SystemExit("the lossless search differs from the lossless crossbar")

@@ -14,14 +14,16 @@ def draw_accuracy(axis: Any, rows: list[dict[str, Any]], float_top1: float) -> N
 
     Args:
         axis: of matplotlib.
-        rows: `network`, `reduction`, `top1`, and `curve`, true where points belong to one line.
+        rows: `network`, `reduction`, `top1`, and `curve`, which names the line that points are of.
         float_top1: drawn as a level line.
     """
     axis.axhline(float_top1, color=GREY, lw=1, ls="--", label="float")
-    line = sorted((r["reduction"], r["top1"]) for r in rows if r.get("curve"))
-    if line:
-        axis.plot(*zip(*line, strict=True), "o-", color=BLUE, ms=4, label="twin range")
-    marks = iter([("s", GREY), ("D", GREEN), ("*", ORANGE), ("^", "#9a4fb0")])
+    curves = dict.fromkeys(r["curve"] for r in rows if r.get("curve"))
+    for curve, color in zip(curves, (BLUE, "#9a4fb0"), strict=False):
+        line = sorted((r["reduction"], r["top1"]) for r in rows if r.get("curve") == curve)
+        name = curve.replace("_", " ")
+        axis.plot(*zip(*line, strict=True), "o-", color=color, ms=4, label=name)
+    marks = iter([("s", GREY), ("D", GREEN), ("*", ORANGE), ("^", "#c0392b"), ("v", "#00838f")])
     for row in rows:
         if not row.get("curve"):
             marker, color = next(marks)
@@ -29,7 +31,7 @@ def draw_accuracy(axis: Any, rows: list[dict[str, Any]], float_top1: float) -> N
             axis.plot(
                 row["reduction"], row["top1"], marker, color=color, ms=size, label=row["network"]
             )
-    axis.set_xlabel("reduction of A/D operations (x)")
+    axis.set_xlabel("times fewer A/D operations than ISAAC")
     axis.set_ylabel("top-1")
     axis.set_title("Accuracy against reduction", fontsize=11)
     axis.grid(alpha=0.25)

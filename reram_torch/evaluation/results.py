@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,13 @@ class Results:
         self.rows = read["results"]
 
     def measure(
-        self, name: str, net: nn.Module, *, metered: bool = True, exact: Evaluation | None = None
+        self,
+        name: str,
+        net: nn.Module,
+        *,
+        metered: bool = True,
+        exact: Evaluation | None = None,
+        floating: Evaluation | None = None,
     ) -> Evaluation:
         """Runs a network over the images and adds its row.
 
@@ -84,7 +91,8 @@ class Results:
             name: of the row.
             net: float, or converted if `metered`.
             metered: count what its crossbars do.
-            exact: what the lossless crossbar found, to count the answers that differ.
+            exact: what the lossless crossbar found, to compare with.
+            floating: what the float network found, likewise.
         """
         row: dict[str, Any] = {"network": name}
         if metered:
@@ -92,20 +100,22 @@ class Results:
                 result = self._score(name, net, meter)
             report = meter.report(self.technology, adc_model=self.adc_model)
             self.reports[name] = report
-            row["report"] = report.to_dict()
-            row["comparisons_per_conversion"] = report.comparisons_per_conversion
-            row["reduction"] = report.reduction
-            row["adc_energy_uj_per_image"] = report.per_inference(report.adc_energy_pj) / 1e6
+            row |= _figures(report)
         else:
             result = self._score(name, net, None)
         row |= {
             "top1": result.top1,
+            "top1_error": result.top1_error,
             "top5": result.top5,
             "images": result.images,
             "unreadable": result.unreadable,
             "seconds": result.seconds,
             "seconds_per_100_images": result.seconds_per_100,
         }
+        for against, other in (("float", floating), ("lossless", exact)):
+            if other is not None:
+                lost, error = result.lost_against(other)
+                row |= {f"lost_to_{against}": lost, f"lost_to_{against}_error": error}
         if exact is not None:
             row["answers_changed"] = int((result.answers != exact.answers).sum())
         self.add(row)
@@ -159,24 +169,65 @@ class Results:
     def table(self) -> str:
         """All networks, a line each."""
         wide = max(24, *(len(row["network"]) for row in self.rows))
-        lines = [
-            f"{'network':{wide}} {'top-1':>7} {'comp./conv.':>11} {'reduction':>9} "
-            f"{'ADC uJ/image':>12} {'changed':>7} {'s/100 images':>12}"
-        ]
+        head = f"{'network':{wide}} {'top-1':>15} " + "".join(
+            f"{name:>{width}} " for name, (width, _) in _COLUMNS.items()
+        )
+        lines = [head.rstrip()]
         for row in self.rows:
-            line = f"{row['network']:{wide}} {row['top1']:7.4f} "
-            if "reduction" in row:
-                line += (
-                    f"{row['comparisons_per_conversion']:11.3f} {row['reduction']:8.2f}x "
-                    f"{row['adc_energy_uj_per_image']:12.3f} "
-                )
-            else:
-                line += f"{'':11} {'':9} {'':12} "
-            line += f"{row.get('answers_changed', ''):>7} "
-            lines.append(line + f"{row['seconds_per_100_images']:12.2f}")
+            line = f"{row['network']:{wide}} {row['top1']:.4f} +- {row['top1_error']:.4f} "
+            cells = (f"{show(row):>{width}} " for width, show in _COLUMNS.values())
+            lines.append((line + "".join(cells)).rstrip())
         unreadable = self.rows[-1]["unreadable"]
         lines.append(
             f"{self.rows[-1]['images']} images"
             + (f", {unreadable} more could not be read" if unreadable else "")
+            + "; lost: top-1 against float and against lossless crossbars, paired standard errors; "
+            "/ISAAC: times fewer A/D operations than ISAAC's 8 on 128 rows; /plain, /activ.: than "
+            "a plain and an activity SAR on the same arrays, comparisons and ADC energy"
         )
         return "\n".join(lines)
+
+
+def _figures(report: PowerReport) -> dict[str, Any]:
+    """What a row says of a report."""
+    total = report.total
+    return {
+        "report": report.to_dict(),
+        "comparisons_per_conversion": report.comparisons_per_conversion,
+        "comparisons_per_mac": report.comparisons_per_mac,
+        "conversions_per_mac": report.conversions_per_mac,
+        "reduction": report.reduction,
+        "reduction_over_plain_sar": total.times_less("comparisons", "plain_sar"),
+        "reduction_over_activity_sar": total.times_less("comparisons", "activity_sar"),
+        "adc_energy_over_plain_sar": total.times_less("adc_energy_pj", "plain_sar"),
+        "adc_energy_over_activity_sar": total.times_less("adc_energy_pj", "activity_sar"),
+        "adc_energy_uj_per_image": report.per_inference(report.adc_energy_pj) / 1e6,
+    }
+
+
+_Cell = Callable[[dict[str, Any]], str]
+
+
+def _number(key: str, form: str, unit: str = "") -> _Cell:
+    return lambda row: f"{row[key]:{form}}{unit}" if key in row else ""
+
+
+def _lost(against: str) -> _Cell:
+    key = f"lost_to_{against}"
+    return lambda row: f"{row[key]:+.4f} +- {row[f'{key}_error']:.4f}" if key in row else ""
+
+
+_COLUMNS: dict[str, tuple[int, _Cell]] = {
+    "lost to float": (17, _lost("float")),
+    "lost to lossless": (17, _lost("lossless")),
+    "comp./MAC": (9, _number("comparisons_per_mac", ".3f")),
+    "conv./MAC": (9, _number("conversions_per_mac", ".3f")),
+    "/ISAAC": (7, _number("reduction", ".2f", "x")),
+    "/plain": (7, _number("reduction_over_plain_sar", ".2f", "x")),
+    "/activ.": (7, _number("reduction_over_activity_sar", ".2f", "x")),
+    "ADC uJ/image": (12, _number("adc_energy_uj_per_image", ".4g")),
+    "energy /plain": (13, _number("adc_energy_over_plain_sar", ".2f", "x")),
+    "energy /activ.": (14, _number("adc_energy_over_activity_sar", ".2f", "x")),
+    "changed": (7, _number("answers_changed", "d")),
+    "s/100 images": (12, _number("seconds_per_100_images", ".2f")),
+}

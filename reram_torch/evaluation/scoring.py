@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
+import math
 import time
 from collections.abc import Iterable
 from contextlib import nullcontext
@@ -61,6 +62,26 @@ class Evaluation:
     def top1(self) -> float:
         """Share of images whose highest score is that of their label."""
         return float((self.answers == self.labels).double().mean())
+
+    @property
+    def top1_error(self) -> float:
+        """Standard error of `top1`, over images."""
+        spread = (self.answers == self.labels).double().std(correction=0)
+        return float(spread) / math.sqrt(self.images)
+
+    def lost_against(self, other: Evaluation) -> tuple[float, float]:
+        """Top-1 lost against another network on the same images, and its standard error.
+
+        Paired: that of the mean of what each image loses or wins, which is far less than that of
+        two independent samples.
+
+        Raises:
+            ValueError: the images differ.
+        """
+        if not torch.equal(self.labels, other.labels):
+            raise ValueError("networks compare on the same images only")
+        lost = (other.answers == other.labels).double() - (self.answers == self.labels).double()
+        return float(lost.mean()), float(lost.std(correction=0)) / math.sqrt(self.images)
 
     @property
     def top5(self) -> float:

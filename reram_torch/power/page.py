@@ -54,14 +54,21 @@ def _table(head: list[str], rows: list[list[str]], *, total: bool = False, text:
 
 def _facts(report: PowerFigures) -> str:
     total, plain = report.total, report.plain_sar
+    largest = max(layer.table_bytes for layer in report.layers)
     facts = {
-        "fewer A/D operations than ISAAC": f"{report.reduction:.2f}x",
+        "fewer A/D operations than ISAAC (128 rows, 8 a sum)": f"{report.reduction:.2f}x",
+        "fewer than a plain SAR ADC on these arrays": _less(report, "comparisons", "plain_sar"),
+        "fewer than an activity SAR ADC": _less(report, "comparisons", "activity_sar"),
+        "less ADC energy than a plain SAR ADC": _energy_less(report, "plain_sar"),
+        "less ADC energy than an activity SAR ADC": _energy_less(report, "activity_sar"),
         "A/D operations per bit-line sum": f"{report.comparisons_per_conversion:.3f}",
         "A/D operations per multiply-accumulate": f"{report.comparisons_per_mac:.3f} "
         f"({report.conversions_per_mac:.3f} conversions)",
         "less energy in all than a plain SAR ADC": f"{report.energy_reduction:.2f}x",
         "energy per inference": quantity(report.per_inference(total.energy_pj), "pJ"),
         "of it in the ADCs": f"{total.adc_share:.1%} (plain SAR {plain.adc_share:.1%})",
+        "tables of the largest layer; words loaded a conversion": f"{largest:,} B; "
+        f"{total.words_per_conversion:.2f}",
         "latency, self-timed (lock step)": f"{quantity(total.latency.average_ns, 'ns')} "
         f"({quantity(total.latency.worst_ns, 'ns')})",
         "inferences a second, layers as a pipeline": f"{report.throughput():,.0f}",
@@ -73,6 +80,40 @@ def _facts(report: PowerFigures) -> str:
         facts["area"] = quantity(total.area_mm2, "mm2")
     boxes = (f"<div><b>{escape(v)}</b>{escape(k)}</div>" for k, v in facts.items())
     return f"<div class=facts>{''.join(boxes)}</div>"
+
+
+def _less(report: PowerFigures, figure: str, than: str) -> str:
+    return f"{report.total.times_less(figure, than):.2f}x"
+
+
+def _energy_less(report: PowerFigures, than: str) -> str:
+    least, most = report.range_of(than)
+    return f"{_less(report, 'adc_energy_pj', than)} ({least:.2f} to {most:.2f})"
+
+
+def _assumptions(report: PowerFigures) -> str:
+    """The ADCs' energy with each price at its low and high value."""
+    rows = [
+        [each.name, *(quantity(report.per_inference(pj), "pJ") for pj in
+                      (each.plain_sar, each.activity_sar, each.adc_energy_pj)),
+         f"{each.times_less('plain_sar'):.2f}x", f"{each.times_less('activity_sar'):.2f}x"]
+        for each in report.assumptions
+    ]  # fmt: skip
+    head = ["assumption", "plain SAR", "activity SAR", "this design", "less than plain",
+            "less than activity"]  # fmt: skip
+    return _table(head, rows)
+
+
+def _adc_parts(report: PowerFigures) -> str:
+    """What the ADCs' energy is spent on."""
+    rivals = (report.plain_sar, report.activity_sar, report.total)
+    rows = [
+        [name.replace("_", " "),
+         *(quantity(report.per_inference(r.adc_parts_pj.get(name, 0.0)), "pJ") for r in rivals)]
+        for name in report.total.adc_parts_pj
+    ]  # fmt: skip
+    rows.append(["ADCs", *(quantity(report.per_inference(r.adc_energy_pj), "pJ") for r in rivals)])
+    return _table(["spent on", "plain SAR", "activity SAR", "this design"], rows, total=True)
 
 
 def _components(report: PowerFigures) -> str:
@@ -106,13 +147,18 @@ def _layers(report: PowerFigures) -> str:
     def row(r: LayerReport) -> list[str]:
         return [
             r.name, r.adc, f"{r.conversions:,}", f"{r.skipped:,}", f"{r.comparisons:,}",
-            f"{r.comparisons_per_conversion:.3f}", f"{r.reduction:.2f}x",
+            f"{r.comparisons_per_conversion:.3f}", f"{r.comparisons_per_mac:.3f}",
+            f"{r.reduction:.2f}x", f"{r.times_less('comparisons', 'plain_sar'):.2f}x",
+            f"{r.times_less('comparisons', 'activity_sar'):.2f}x",
+            f"{r.times_less('adc_energy_pj', 'plain_sar'):.2f}x",
+            f"{r.times_less('adc_energy_pj', 'activity_sar'):.2f}x", f"{r.table_bytes:,}",
             quantity(report.per_inference(r.energy_pj), "pJ"), f"{r.adc_share:.0%}",
             f"{r.arrays:,}", f"{r.utilisation:.0%}", quantity(r.latency.average_ns, "ns"),
             quantity(r.latency.worst_ns, "ns"),
         ]  # fmt: skip
 
-    head = ["layer", "ADCs", "conversions", "skipped", "comparisons", "per sum", "reduction",
+    head = ["layer", "ADCs", "conversions", "skipped", "comparisons", "per sum", "per MAC",
+            "/ISAAC", "/plain", "/activity", "ADC energy /plain", "/activity", "table bytes",
             "energy", "ADC share", "arrays", "in use", "self-timed", "lock step"]  # fmt: skip
     return _table(head, [row(r) for r in (*report.layers, report.total)], total=True)
 
@@ -152,7 +198,7 @@ def _configurations(report: PowerFigures) -> str:
 def page(report: PowerFigures) -> str:
     """The report as one HTML document, pictures inside."""
     height = max(3.2, 0.26 * len(report.layers) + 1.3)
-    pictures = svg(draw_layers, report, 6.2, height) + svg(draw_share, report, 3.6, height)
+    pictures = svg(draw_layers, report, 6.2, height) + svg(draw_share, report, 4.6, height)
     searches = "".join(
         svg(draw_search, part, 4.1, 3.2) for part in most_expensive(report, _SEARCHES)
     )
@@ -172,6 +218,12 @@ energy model <b>{report.adc_model}</b>: {_MODELS[report.adc_model]}.</p>
 <p>Of the layers whose ADCs take most energy: the sums that its busiest ADC converted, the
 thresholds between its levels, and the comparisons that each sum takes.</p>
 <div class=pictures>{searches}</div>{note}
+<h2>ADCs</h2>{_adc_parts(report)}
+<p>Of one inference. The rivals convert on the same arrays: a plain SAR ADC every sum with full
+resolution; an activity SAR, which needs no calibration, as many bits as the driven word-lines can
+ask for.</p>
+{_assumptions(report)}
+<p>Energy of the ADCs, each price at a low or a high value that the literature allows.</p>
 <h2>Components</h2>{_components(report)}
 <p>Energies of one inference, events of all. A plain SAR ADC converts every sum on the same arrays
 with full resolution.</p>

@@ -58,11 +58,15 @@ def draw_layers(axis: Axes, report: PowerFigures) -> None:
 
 
 def draw_share(axis: Axes, report: PowerFigures) -> None:
-    """Draws the energy with a plain SAR ADC and with this design, and the ADCs' part of each."""
-    rows = [("plain SAR", report.plain_sar), ("this design", report.total)]
+    """Draws the energy with two rivals and with this design, and the ADCs' part of each."""
+    rows = [
+        ("plain SAR", report.plain_sar),
+        ("activity SAR", report.activity_sar),
+        ("this design", report.total),
+    ]
     scale = 1.0 / (report.inferences or 1)
     factor, unit = _unit(report.plain_sar.energy_pj * scale)
-    bottom = np.zeros(2)
+    bottom = np.zeros(len(rows))
     for label, parts, color in _components(report):
         high = [sum(r.component_pj[p] for p in parts) * scale / factor for _, r in rows]
         axis.bar([n for n, _ in rows], high, bottom=bottom, color=color, width=0.55, label=label)
@@ -73,7 +77,11 @@ def draw_share(axis: Axes, report: PowerFigures) -> None:
                       ha="center", fontsize=8)  # fmt: skip
     axis.set_ylim(0, bottom.max() * 1.2 or 1)
     axis.set_ylabel(f"energy per inference ({unit})")
-    axis.set_title(f"Whole accelerator: {report.energy_reduction:.2f}x less", fontsize=11)
+    axis.tick_params(axis="x", labelsize=9)
+    activity = report.total.times_less("energy_pj", "activity_sar")
+    axis.set_title(
+        f"Whole accelerator: {report.energy_reduction:.2f}x and {activity:.2f}x less", fontsize=11
+    )
 
 
 def most_expensive(report: PowerFigures, count: int) -> list[SearchView]:
@@ -91,18 +99,26 @@ def plot_report(report: PowerFigures, path: str | Path) -> None:
     """
     shown = most_expensive(report, 1)
     height = max(4.4, 0.26 * len(report.layers) + 1.4)
-    widths = [1.25, 0.75, 1.1] if shown else [1.25, 0.75]
+    widths = [1.25, 0.95, 1.1] if shown else [1.25, 0.95]
     figure, axes = new_figure(sum(widths) * 4.6, height, widths=widths)
     draw_layers(axes[0], report)
     draw_share(axes[1], report)
     if shown:
         draw_search(axes[2], shown[0])
     figure.suptitle(
-        f"{report.reduction:.2f}x fewer A/D operations, {report.comparisons_per_conversion:.2f} "
-        f"per bit-line sum ({report.technology.name}, {report.adc_model} model)",
+        f"{report.reduction:.2f}x fewer A/D operations than ISAAC, "
+        f"{report.comparisons_per_mac:.2f} a multiply-accumulate; ADC energy "
+        f"{_range(report, 'plain_sar')} less than a plain SAR's, "
+        f"{_range(report, 'activity_sar')} less than an activity SAR's "
+        f"({report.technology.name}, {report.adc_model} model)",
         fontsize=11,
     )
     figure.savefig(path)
+
+
+def _range(report: PowerFigures, than: str) -> str:
+    least, most = report.range_of(than)
+    return f"{report.total.times_less('adc_energy_pj', than):.2f}x ({least:.2f} to {most:.2f})"
 
 
 def svg(draw: Callable[[Axes, _Part], None], part: _Part, width: float, height: float) -> str:
