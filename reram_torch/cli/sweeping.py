@@ -120,11 +120,11 @@ class Sweep:
             result = evaluate(net, self.test, description=f"{name} {budget}")
         total = meter.report().total
         self._keep(
-            config=name, design=search.design, granularity=search.granularity, encoding=encoding,
+            config=name, design=found.design, granularity=search.granularity, encoding=encoding,
             budget=budget, reduction_on_calibration=f"{found.reduction:.4f}",
-            design_seconds=f"{seconds:.1f}", reduction=f"{total.reduction:.4f}",
-            top1=f"{result.top1:.6f}", images=result.images,
-            comparisons_per_sum=f"{total.comparisons_per_conversion:.4f}",
+            reduction_on_held_back=f"{found.measured_reduction:.4f}",
+            design_seconds=f"{seconds:.1f}", top1=f"{result.top1:.6f}",
+            top1_error=f"{result.top1_error:.6f}", images=result.images, **figures(total),
         )  # fmt: skip
 
     def _bound(self, config: rt.Config) -> None:
@@ -139,6 +139,20 @@ class Sweep:
     def _keep(self, **values: object) -> None:
         row = self.rows.add(**values)
         print("  ".join(f"{row[k]!s:>12}" for k in _SHOWN), flush=True)
+
+
+def figures(total: rt.LayerReport) -> dict[str, str]:
+    """What a row says of a report's total."""
+    values = {
+        "reduction": total.reduction,
+        "comparisons_per_sum": total.comparisons_per_conversion,
+        "comparisons_per_mac": total.comparisons_per_mac,
+        "conversions_per_mac": total.conversions_per_mac,
+    }
+    for than in ("plain_sar", "activity_sar"):
+        values[f"reduction_over_{than}"] = total.times_less("comparisons", than)
+        values[f"adc_energy_over_{than}"] = total.times_less("adc_energy_pj", than)
+    return {name: f"{value:.4f}" for name, value in values.items()}
 
 
 @experiments.interruptible()

@@ -49,6 +49,9 @@ def options(search: SearchConfig) -> list[SearchConfig]:
         for granularity in several
         if search.design != AUTO or (kind, granularity) not in _SLOW
     ]
+    if search.design == AUTO:
+        lighter = [o for o in found if o.design == "segmented"]
+        found += [dataclasses.replace(option, aligned=True) for option in lighter]
     return sorted(found, key=lambda each: each.granularity != _FIRST)  # stable otherwise
 
 

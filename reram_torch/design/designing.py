@@ -189,36 +189,28 @@ def _result(choice: Choice, measured: Measured | None, *, held_back: bool) -> Ad
 
 def _warn(found: AdcDesigns, search: SearchConfig) -> None:
     """Warns where held-back images show less than was asked for, and of what would mend it."""
-    wanted = search.reduction or found.reduction
-    if found.measured_reduction < _SHORT * wanted:
+    wanted = search.reduction
+    if wanted is not None and found.measured_reduction < _SHORT * wanted:
+        parts = [p for p in found.granularity.split("+") if p != "cycle"]
+        coarser = (
+            f", or with granularity={'+'.join(parts)!r}" if "cycle" in found.granularity else ""
+        )
         warnings.warn(
             f"on held-back images the reduction is {found.measured_reduction:.2f}x, not "
-            f"{wanted:.2f}x: calibrate on more images, or with granularity="
-            f"{_coarser(search, found)!r}",
+            f"{wanted:.2f}x: calibrate on more images{coarser}",
             stacklevel=3,
         )
-    drop, spread = found.drop or 0.0, found.drop_error or 0.0
+    drop, spread = found.drop, found.drop_error or 0.0
     most = _SEVERE_DROP if search.max_drop is None else search.max_drop
-    severe = search.max_drop is None and found.drop is None and found.error > _SEVERE_ERROR
-    if drop - spread > most or severe:
-        lost = f"{found.drop} top-1" if found.drop is not None else f"an error of {found.error:.2g}"
+    severe = drop is None and search.max_drop is None and found.error > _SEVERE_ERROR
+    if severe or (drop is not None and drop - spread > most):
+        lost = f"an error of {found.error:.2g}" if drop is None else f"{drop:.4f} of top-1"
+        finer = "cycle+slice+activity" if "activity" in found.granularity else "slice+activity"
         warnings.warn(
-            f"on held-back images these ADCs cost {lost} (standard error {spread:.4f}): "
-            f"ask for less, or for granularity={_finer(found)!r}",
+            f"on held-back images these ADCs cost {lost} (standard error {spread:.4f}): ask for "
+            f"less, or for granularity={finer!r}",
             stacklevel=3,
         )
-
-
-def _coarser(search: SearchConfig, found: AdcDesigns) -> str:
-    del search
-    parts = [p for p in found.granularity.split("+") if p != "cycle"]
-    return "+".join(parts) or "slice"
-
-
-def _finer(found: AdcDesigns) -> str:
-    if "activity" not in found.granularity:
-        return "slice+activity"
-    return AUTO if found.granularity == "slice+activity" else "cycle+slice+activity"
 
 
 def design_together(

@@ -18,7 +18,7 @@ from reram_torch.power.search_prices import SearchPrices
 from reram_torch.power.technology import ArrayTiming
 
 # What a byte costs, over all energy spread on the bytes allowed, where tables are too large.
-_BYTE_PRICES = (0.0, 0.25, 1.0, 4.0)
+_BYTE_PRICES = (0.25, 1.0, 4.0)
 
 
 class LayerDesigner:
@@ -84,15 +84,13 @@ class LayerDesigner:
         if len(found.designs) == 1 and (most is None or found.bytes <= most):
             return found
         if most is None or found.bytes <= most:
-            return self._merged(designer.at(price), price, None)
+            return self._merged(list(found.designs), price, None)
         if isinstance(designer, Chooser):
             tried = [self._merged(list(found.designs), price, most)]
         else:
             byte = found.energy / most
-            tried = [
-                self._merged(designer.at(price, share * byte), price, most)
-                for share in _BYTE_PRICES
-            ]
+            dearer = [designer.at(price, share * byte) for share in _BYTE_PRICES]
+            tried = [self._merged(d, price, most) for d in (list(found.designs), *dearer)]
         fitting = [each for each in tried if each.bytes <= most]
         if not fitting:
             least = min(each.bytes for each in tried)

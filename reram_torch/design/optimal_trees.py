@@ -135,7 +135,7 @@ def _optimal(
     grid = limits.grid
     if not np.isinf(errors).any():
         grid = max(grid, -(-V // _MOST_VALUES))
-    most = max(1, _MOST_RUNS // -((-V // grid) ** 2))
+    most = max(1, _MOST_RUNS // (-(-V // grid)) ** 2)
     if most < T:
         parts = (slice(k, k + most) for k in range(0, T, most))
         return [

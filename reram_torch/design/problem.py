@@ -22,6 +22,7 @@ from reram_torch.design.sensitivity import (
     layer_sensitivities,
 )
 from reram_torch.nn.base import CrossbarLayer
+from reram_torch.power.conversions import PLAIN
 from reram_torch.power.counts import BASELINE_COMPARISONS, baseline_conversions
 from reram_torch.power.search_prices import COMPARISONS, SearchPrices, search_prices
 from reram_torch.power.technology import Technology
@@ -136,7 +137,8 @@ class Problem:
             conversions += baseline_conversions(layer.geometry, layer.depth, here)
             sums += here
         self.baseline = conversions * BASELINE_COMPARISONS
-        self._scale = sums * (BASELINE_COMPARISONS * own.comparison + own.start)
+        plain = own if own is COMPARISONS else search_prices(given.technology, PLAIN)
+        self._scale = sums * (BASELINE_COMPARISONS * plain.comparison + plain.start)
         # With limits there may be no tree without an error.
         limited = search.leaves or search.depth or search.grid > 1
         self.careful = prices.LOWEST if limited else -math.inf
@@ -144,7 +146,7 @@ class Problem:
         self._change = None if given.held_back is None else Change(given.net, given.layers)
 
     def at(self, price: float) -> list[Found]:
-        """The ADCs of each layer at log2 of a price for what a plain SAR would take."""
+        """The ADCs of each layer at log2 of a price for all that a plain SAR would take."""
         return [search.at(2.0**price / self._scale) for search in self.searches.values()]
 
     def reduction_at(self, price: float) -> float:

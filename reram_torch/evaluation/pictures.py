@@ -15,7 +15,7 @@ def plot_sweep(rows: list[dict[str, str]], path: str | Path) -> None:
         path: of the picture.
     """
     figure, (axis,) = new_figure(8.2, 4.8)
-    curves: dict[tuple[str, ...], list[tuple[float, float]]] = {}
+    curves: dict[tuple[str, ...], list[tuple[float, float, float]]] = {}
     bounds: list[tuple[float, str]] = []
     for row in rows:
         if row["config"] == "float":
@@ -29,16 +29,19 @@ def plot_sweep(rows: list[dict[str, str]], path: str | Path) -> None:
                 )
         else:
             key = (row["config"], row["granularity"], row["encoding"])
-            curves.setdefault(key, []).append((float(row["reduction"]), float(row["top1"])))
+            numbers = (float(row[name] or 0) for name in ("reduction", "top1", "top1_error"))
+            across, up, error = numbers
+            curves.setdefault(key, []).append((across, up, error))
     colors = [BLUE, ORANGE, GREEN, "#9a4fb0", "#c0392b", "#00838f", "#6d4c41", "#616161"]
     for k, ((name, granularity, encoding), points) in enumerate(curves.items()):
-        across, up = zip(*sorted(points), strict=True)
+        x, y, spread = zip(*sorted(points), strict=True)
         label = f"{name.replace('_', ' ')}, {granularity.replace('+', ' x ')}, {encoding}"
-        axis.plot(
-            across, up, "osD^vP*X"[k % 8] + "-", color=colors[k % 8], ms=5, lw=1.4, label=label
-        )
+        axis.errorbar(
+            x, y, yerr=spread, fmt="osD^vP*X"[k % 8] + "-", color=colors[k % 8], ms=5, lw=1.4,
+            elinewidth=0.7, capsize=2, label=label,
+        )  # fmt: skip
     axis.set_xlabel("reduction of A/D operations over the ISAAC baseline (x)")
-    axis.set_ylabel("top-1")
+    axis.set_ylabel("top-1, with standard errors")
     axis.grid(alpha=0.25)
     for k, (at, text) in enumerate(sorted(bounds)):  # stacked: bounds of encodings lie close
         axis.text(at, 0.03 + 0.09 * k, text, transform=axis.get_xaxis_transform(), color="#555",

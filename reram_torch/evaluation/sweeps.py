@@ -13,7 +13,10 @@ from reram_torch._support.resuming import check_same_settings
 
 FIELDS = (
     "config", "design", "granularity", "encoding", "budget", "reduction", "top1",
-    "comparisons_per_sum", "reduction_on_calibration", "design_seconds", "images",
+    "top1_error", "comparisons_per_sum", "comparisons_per_mac", "conversions_per_mac",
+    "reduction_over_plain_sar", "reduction_over_activity_sar", "adc_energy_over_plain_sar",
+    "adc_energy_over_activity_sar", "reduction_on_calibration", "reduction_on_held_back",
+    "design_seconds", "images",
 )  # fmt: skip
 KEY = ("config", "granularity", "encoding", "budget")
 

@@ -7,75 +7,126 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reram_torch.adc import Intervals, SearchTree
+from reram_torch.adc import Intervals, SearchTree, Segmented
 from reram_torch.adc.base import compile_tables
 from reram_torch.calibration.activity import activity_edges
-from reram_torch.design.optimal_intervals import optimal_intervals, run_errors
-from reram_torch.design.optimal_trees import optimal_trees
+from reram_torch.design.designers import offsets_of
+from reram_torch.design.optimal_intervals import optimal_intervals
+from reram_torch.design.optimal_trees import (
+    Limits,
+    TablePrices,
+    optimal_segments,
+    optimal_trees,
+)
 
 numbers = st.lists(st.integers(0, 30), min_size=1, max_size=9)
+some_prices = st.builds(TablePrices, st.floats(0.01, 5), st.floats(0, 5), st.floats(0, 40))
 
 
-def cost(design, counts, errors, price, lowest=0):
-    tables = compile_tables(design, lowest, lowest + len(counts) - 1)
-    off = (tables.level - lowest - np.arange(len(counts))) ** 2.0
-    wrong = np.where(off > 0, errors * np.maximum(off, 1), 0.0)
-    return float(wrong.sum() + price * (counts * tables.comparisons).sum())
+def cost(design, counts, errors, prices):
+    """What a design costs by its own tables and its own words."""
+    tables = compile_tables(design, 0, len(counts) - 1)
+    off = (tables.level - np.arange(len(counts))) ** 2.0
+    wrong = np.where(off > 0, errors * np.maximum(off, 1e-9), 0.0)
+    found = float(wrong.sum() + prices.comparison * (counts * tables.comparisons).sum())
+    if tables.comparisons.any():
+        found += prices.start * counts.sum() + prices.word * design.words(0, len(counts)).number
+    return found
 
 
-def best_tree(counts, errors, price, depth=99, leaves=99, allowed=lambda threshold: True):
-    """The least cost of any tree, by trying them all."""
+class Brute:
+    """The least cost of any search, by trying them all."""
 
-    @cache
-    def of(a, b, depth, leaves):
-        one = [
-            sum(errors[v] * (v - x) ** 2 for v in range(a, b + 1) if v != x)
-            for x in range(a, b + 1)
-        ]
-        found = [min(one)]
-        for s in range(a, b) if depth and leaves > 1 else ():
-            if allowed(s + 1):
-                found += [
-                    price * sum(counts[a : b + 1])
-                    + of(a, s, depth - 1, k)
-                    + of(s + 1, b, depth - 1, leaves - k)
-                    for k in range(1, leaves)
-                ]
+    def __init__(self, counts, errors, prices, ends, allowed=lambda threshold: True):
+        self.counts, self.errors, self.prices = counts, errors, prices
+        self.ends, self.allowed = ends, allowed
+
+    def level(self, a, b):
+        """One level, a multiple of a half."""
+        return min(
+            sum(self.errors[v] * (v - x) ** 2 for v in range(a, b + 1) if v != x)
+            for x in np.arange(a, b + 0.5, 0.5)
+        )
+
+    def run(self, a, b, aligned=False):
+        """A small plain ADC, whose levels are the middles of as many sums as its step."""
+        length, found = b - a + 1, [np.inf]
+        for shift in range(length.bit_length()):
+            step = 1 << shift
+            bits = (-(-length // step) - 1).bit_length()
+            if bits == 0 or (aligned and a % (step << bits)):
+                continue
+            away = [(v - a) % step - (step - 1) / 2 for v in range(a, b + 1)]
+            wrong = sum(self.errors[a + k] * x**2 for k, x in enumerate(away) if x)
+            made = self.prices.comparison * bits * sum(self.counts[a : b + 1])
+            found.append(wrong + made + self.prices.word)
         return min(found)
 
-    return of(0, len(counts) - 1, depth, leaves)
+    def of(self, depth=99, leaves=99):
+        """The least cost of all sums."""
+        n = len(self.counts)
+
+        @cache
+        def part(a, b, depth, leaves):
+            found = [end(a, b) for end in self.ends]
+            for s in range(a, b) if depth and leaves > 1 else ():
+                if self.allowed(s + 1):
+                    node = self.prices.comparison * sum(self.counts[a : b + 1]) + self.prices.word
+                    found += [
+                        node + part(a, s, depth - 1, k) + part(s + 1, b, depth - 1, leaves - k)
+                        for k in range(1, min(leaves, n))
+                    ]
+            return min(found)
+
+        searched = part(0, n - 1, depth, leaves) + self.prices.start * sum(self.counts)
+        return min(self.level(0, n - 1), searched)
 
 
-def tree(counts, errors, price, **limits):
-    found = optimal_trees(np.array([counts], float), np.array([errors], float), price, **limits)
-    return SearchTree(found.starts[0], found.levels[0], found.depths[0])
+def tree(counts, errors, prices, **limits):
+    [found] = optimal_trees(
+        np.array([counts], float), np.array([errors], float), prices, Limits(**limits)
+    )
+    return SearchTree(found.starts, found.levels, found.depths)
 
 
-@given(numbers, st.floats(0.01, 5), st.sampled_from(["lossy", "lossless"]), st.data())
-def test_no_tree_is_better(counts, price, kind, data):
+@given(numbers, some_prices, st.sampled_from(["lossy", "lossless"]), st.data())
+def test_no_tree_is_better(counts, prices, kind, data):
     errors = [np.inf if kind == "lossless" else data.draw(st.floats(0, 3)) for _ in counts]
-    made = cost(tree(counts, errors, price), np.array(counts), np.array(errors), price)
-    assert made == pytest.approx(best_tree(counts, errors, price, leaves=len(counts)))
+    made = cost(tree(counts, errors, prices), np.array(counts), np.array(errors), prices)
+    brute = Brute(counts, errors, prices, [])
+    brute.ends = [brute.level]
+    assert made == pytest.approx(brute.of(leaves=len(counts)))
 
 
 @given(numbers, st.integers(0, 4), st.integers(1, 3))
 def test_no_tree_within_the_limits_is_better(counts, depth, grid):
-    errors = [c + 0.1 for c in counts]
-    found = tree(counts, errors, 0.3, depth=depth, grid=grid)
+    errors, prices = [c + 0.1 for c in counts], TablePrices(0.3, 0.2, 0.5)
+    found = tree(counts, errors, prices, depth=depth, grid=grid)
     assert max(found.depths) <= depth
     assert all(start % grid == 0 for start in found.starts[1:])
-    best = best_tree(counts, errors, 0.3, depth, len(counts), lambda t: t % grid == 0)
-    assert cost(found, np.array(counts), np.array(errors), 0.3) == pytest.approx(best)
+    brute = Brute(counts, errors, prices, [], lambda t: t % grid == 0)
+    brute.ends = [brute.level]
+    made = cost(found, np.array(counts), np.array(errors), prices)
+    assert made == pytest.approx(brute.of(depth))
 
 
 @given(numbers, st.integers(1, 5))
 def test_leaves_are_limited(counts, leaves):
     """A price for leaves finds the best tree for the leaves that it has."""
-    errors = [c + 0.1 for c in counts]
-    found = tree(counts, errors, 0.3, leaves=leaves)
+    errors, prices = [c + 0.1 for c in counts], TablePrices(0.3)
+    found = tree(counts, errors, prices, leaves=leaves)
     assert len(found.starts) <= leaves
-    best = best_tree(counts, errors, 0.3, leaves=len(found.starts))
-    assert cost(found, np.array(counts), np.array(errors), 0.3) == pytest.approx(best)
+    brute = Brute(counts, errors, prices, [])
+    brute.ends = [brute.level]
+    made = cost(found, np.array(counts), np.array(errors), prices)
+    assert made == pytest.approx(brute.of(leaves=len(found.starts)))
+
+
+def test_tables_have_prices_of_their_own():
+    counts, errors = np.ones((3, 8)), np.ones((3, 8))
+    prices = TablePrices(np.array([1e-6, 1e6, 1e-6]), np.array([0.0, 0.0, 1e6]))
+    sizes = [len(found.starts) for found in optimal_trees(counts, errors, prices)]
+    assert sizes == [8, 1, 1]
 
 
 def garsia_wachs(weights):
@@ -96,7 +147,7 @@ def garsia_wachs(weights):
 
 @given(st.lists(st.integers(1, 1000), min_size=2, max_size=60))
 def test_lossless_trees_are_optimal_alphabetic_trees(counts):
-    found = tree(counts, [np.inf] * len(counts), 1.0)
+    found = tree(counts, [np.inf] * len(counts), TablePrices(1.0))
     made = sum(c * d for c, d in zip(counts, found.depths, strict=True))
     assert made == garsia_wachs(counts)
     p = np.array(counts) / sum(counts)
@@ -109,51 +160,50 @@ def test_values_never_seen_go_to_a_near_level():
     counts = np.zeros(64)
     counts[[2, 3, 50]] = 1000
     square = counts + 1e-4
-    found = tree(counts + 1e-4, square, 0.5)
+    found = tree(counts + 1e-4, square, TablePrices(0.5))
     tables = compile_tables(found, 0, 63)
     levels = np.unique(tables.level)
     nearest = np.abs(np.arange(64)[:, None] - levels).min(1)
     assert np.abs(tables.level - np.arange(64)).max() <= nearest.max() + 1
 
 
-def every_interval_design(counts, errors, price, most):
-    """The least cost of up to `most` intervals, by trying them all."""
-    n = len(counts)
+@given(numbers, some_prices, st.sampled_from(["lossy", "lossless"]), st.booleans())
+def test_no_segments_are_better(counts, prices, kind, aligned):
+    counts = np.array(counts, float)
+    errors = counts + 0.1 if kind == "lossy" else np.full(len(counts), np.inf)
+    [found] = optimal_segments(counts[None], errors[None], prices, Limits(aligned=aligned))
+    design = Segmented(
+        found.starts, found.steps, found.bits, found.depths, offsets_of(found), aligned
+    )
+    brute = Brute(tuple(counts), tuple(errors), prices, [])
+    brute.ends = [brute.level, lambda a, b: brute.run(a, b, aligned)]
+    assert cost(design, counts, errors, prices) == pytest.approx(brute.of())
 
-    @cache
-    def single(a, b):
-        found = []
-        for shift in range(n.bit_length() + 1):
-            for bits in range(n.bit_length() + 1):
-                step = 1 << shift
-                offsets = {0, step // 2, step - 1} if bits == 0 else {0, step // 2}
-                for offset in offsets:
-                    design = Intervals((0,), (step,), (bits,), (0,), (a + offset,))
-                    tables = compile_tables(design, a, b)
-                    off = (tables.level - np.arange(a, b + 1)) ** 2.0
-                    made = sum(counts[a : b + 1]) * price * bits
-                    found.append(float((errors[a : b + 1] * off).sum()) + made)
-        return min(found)
+
+def every_interval_design(brute, most):
+    """The least cost of up to `most` intervals, by trying them all."""
+    n, counts = len(brute.counts), brute.counts
 
     @cache
     def of(a, b, k):
-        found = [single(a, b)]
+        found = [brute.level(a, b), brute.run(a, b)]
         for s in range(a, b):
             for left in range(1, k):
-                detect = price * sum(counts[a : b + 1])
+                detect = brute.prices.comparison * sum(counts[a : b + 1]) + brute.prices.word
                 found.append(detect + of(a, s, left) + of(s + 1, b, k - left))
         return min(found)
 
-    return of(0, n - 1, most)
+    return min(brute.level(0, n - 1), of(0, n - 1, most) + brute.prices.start * sum(counts))
 
 
-@given(st.lists(st.integers(0, 30), min_size=1, max_size=8), st.floats(0.01, 3), st.integers(1, 5))
-def test_no_intervals_are_better(counts, price, most):
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=8), some_prices, st.integers(1, 5))
+def test_no_intervals_are_better(counts, prices, most):
     counts = np.array(counts, float)
-    found = optimal_intervals(counts, run_errors(counts + 0.1), price, most)
+    [found] = optimal_intervals(counts[None], counts[None] + 0.1, prices, most=most)
     assert len(found.starts) <= most
-    best = every_interval_design(tuple(counts), counts + 0.1, price, most)
-    assert cost(found, counts, counts + 0.1, price) == pytest.approx(best)
+    design = Intervals(found.starts, found.steps, found.bits, found.depths, offsets_of(found))
+    best = every_interval_design(Brute(tuple(counts), tuple(counts + 0.1), prices, []), most)
+    assert cost(design, counts, counts + 0.1, prices) == pytest.approx(best)
 
 
 @given(st.lists(st.integers(0, 1000), min_size=2, max_size=130))
