@@ -353,6 +353,11 @@ struct Avx2 : InOrder {
 }  // namespace
 
 const Kernels kKernels = {convert<Avx2>, convert_narrow<Avx2>, histogram<Avx2>,
-                          histogram_narrow<Avx2>, quantize<Avx2>};
+                          histogram_narrow<Avx2>, quantize<Avx2>
+  template <int N>
+  static void tally(const Sweep& w) {
+    avx2::tally<Avx2, N>(w);
+  }
+};
 
 }  // namespace reram::cpu::RERAM_ISA

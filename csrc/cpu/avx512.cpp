@@ -354,6 +354,11 @@ struct Avx512 : Avx512Order {
 }  // namespace
 
 const Kernels kKernels = {convert<Avx512>, convert_narrow<Avx512>, histogram<Avx512>,
-                          histogram_narrow<Avx512>, quantize<Avx512>};
+                          histogram_narrow<Avx512>, quantize<Avx512>
+  template <int N>
+  static void tally(const Sweep& w) {
+    histogram<N, false>(w);
+  }
+};
 
 }  // namespace reram::cpu::RERAM_ISA

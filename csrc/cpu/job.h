@@ -89,7 +89,7 @@ struct VectorTables {
   const ByteTables* const* tables[kMaxPasses] = {};  // [sets][8] of the slices for each pass
   // [sets] the largest sums (in size) whose levels lie within 255 of each other in every slice:
   // units that reach further take the general path.
-  const int32_t* reach = nullptr;
+  const int32_t* reach;
   const uint32_t* acc = nullptr;  // [sets] what undoes their base, as for `empty_acc`
   // Sums (in size) that fit the vector path, with 4, 6 and 7 bits, and at all.
   int most4, most6, most7, most;

@@ -41,6 +41,29 @@ struct InOrder {
   }
 };
 
+// What the histogram of a unit of N planes is, value by value: few of them take less time than all
+// sums.
+template <class Vec, int N>
+void tally(const Sweep& w) {
+  alignas(64) WidePlanes planes;
+  count_unit(w, *w.units, w.plus, N, planes);
+  constexpr int kHalf = 1 << (N / 2);
+  for (int i = 0; i < kCycles; ++i) {
+    uint64_t low[kHalf], high[kHalf];
+    for (int v = 0; v < kHalf; ++v) {
+      low[v] = high[v] = w.columns;
+      for (int q = 0; q < N / 2; ++q) {
+        const uint64_t flip = v >> q & 1 ? 0 : ~uint64_t(0);
+        low[v] &= planes[q][i] ^ flip;
+        high[v] &= planes[q + N / 2][i] ^ flip;
+      }
+    }
+    for (int h = 0; h < kHalf; ++h)
+      for (int l = 0; l < kHalf; ++l)
+        w.bins[(h * kHalf + l) * kCycles + i] += Vec::popcount(low[l] & high[h]);
+  }
+}
+
 inline int block_columns(const reram_problem& p, int64_t block) {
   const int64_t left = p.outputs - block * kColumns;
   return left < kColumns ? int(left) : kColumns;

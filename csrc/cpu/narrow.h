@@ -191,9 +191,9 @@ void tally_driven(const Job& job, const Scratch& s, Sweep w) {
   w.count = 1;
   w.bins = s.driven;
   if (job.shape.height < 16)
-    Vec::template histogram<4, false>(w);
+    Vec::template tally<4>(w);
   else if (job.shape.height < 64)
-    Vec::template histogram<6, false>(w);
+    Vec::template tally<6>(w);
   else
     Vec::template histogram<8, false>(w);
 }

@@ -119,6 +119,11 @@ struct Portable : InOrder {
 }  // namespace
 
 const Kernels kKernels = {convert<Portable>, convert_narrow<Portable>, histogram<Portable>,
-                          histogram_narrow<Portable>, quantize<Portable>};
+                          histogram_narrow<Portable>, quantize<Portable>
+  template <int N>
+  static void tally(const Sweep& w) {
+    portable::tally<Portable, N>(w);
+  }
+};
 
 }  // namespace reram::cpu::RERAM_ISA

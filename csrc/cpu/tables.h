@@ -21,6 +21,8 @@ class Tables {
       bucket_of_[size_t(active)] = uint8_t(bucket);
     }
     job.tables.bucket_of = bucket_of_.data();
+    reach_.assign(size_t(sets_), job.vector.most);
+    job.vector.reach = reach_.data();
   }
 
   // False if the tables could overflow the accumulator.
@@ -101,7 +103,6 @@ class Tables {
     const ByteTables& none = bytes_.emplace_back();  // no cells, or no conversion: all zero
     const int32_t each = ((1 << job_.p.cell_bits) - 1) * ((1 << job_.p.dac_bits) - 1);
     vector_acc_.assign(size_t(sets_), 0);
-    reach_.assign(size_t(sets_), job_.vector.most);
     bool whole = true;  // whether every set has a byte for all of its sums
     for (int q = 0; q < job_.pass_count; ++q) {
       pointers_[q].assign(size_t(sets_) * kSlices, &none);
@@ -119,7 +120,6 @@ class Tables {
         whole && narrow_pays(false))
       pack_narrow();
     job_.vector.acc = vector_acc_.data();
-    job_.vector.reach = reach_.data();
   }
 
   // How far the sums reach that it serves, in all passes so far.
