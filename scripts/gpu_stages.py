@@ -24,8 +24,8 @@ from torch import nn
 
 import reram_torch as rt
 from reram_torch.cli.benchmarking import ADCS, EDGES
-from reram_torch.crossbar.geometry import Geometry, sizes
 from reram_torch.crossbar.counting import no_counts
+from reram_torch.crossbar.geometry import Geometry, sizes
 from reram_torch.crossbar.tables import AdcTables, check_tables
 from reram_torch.models import zoo
 from reram_torch.native import cpu, cuda

@@ -163,7 +163,8 @@ Tile make_units(const Job& job, const Task& task, const Scratch& s, int64_t t) {
   const uint16_t* line_of = job.input.gather.lines + t * job.input.gather.stride;
   Tile tile = {};
   uint16_t* lines = s.lines;
-  int64_t* const counts = task.b0 == 0 ? s.driven : nullptr;  // bit-lines may be divided among tasks
+  int64_t* const counts =
+      task.b0 == 0 ? s.driven : nullptr;  // bit-lines may be divided among tasks
   for (int i = 0; i < shape.cycles; ++i) {
     const int bit = OneBit ? i : i * job.p.dac_bits;
     const int left = kCycles - bit, bits = OneBit                  ? 1

@@ -72,5 +72,5 @@ def _dense_error(load: Load, bias: int, step: int, levels: int) -> tuple[float, 
         return 0.0, 0.0
     a = bias - load.lowest
     part = slice(a, a + levels * step)
-    off = (load.values[part] - bias) % step - middle(step)
+    off: np.ndarray = (load.values[part] - bias) % step - middle(step)
     return load.square[part] @ off**2, load.mean[part] @ off
