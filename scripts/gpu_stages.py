@@ -118,7 +118,8 @@ class Problem:
 
     def cuda(self) -> Problem:
         """The same problem on the device."""
-        tables = self.tables.to("cuda")
+        levels, comparisons, edges, index = (table.cuda() for table in self.tables.tensors)
+        tables = AdcTables(levels, comparisons, edges, index, self.tables.unit)
         return Problem(self.geometry, self.u.cuda(), self.codes.cuda(), tables)
 
 
