@@ -24,8 +24,8 @@ from torch import nn
 
 import reram_torch as rt
 from reram_torch.cli.benchmarking import ADCS, EDGES
-from reram_torch.crossbar.geometry import Geometry, sizes
 from reram_torch.crossbar.counting import no_counts
+from reram_torch.crossbar.geometry import Geometry, sizes
 from reram_torch.crossbar.tables import AdcTables, check_tables
 from reram_torch.models import zoo
 from reram_torch.native import cpu, cuda
@@ -118,7 +118,8 @@ class Problem:
 
     def cuda(self) -> Problem:
         """The same problem on the device."""
-        tables = self.tables.to("cuda")
+        levels, comparisons, edges, index = (table.cuda() for table in self.tables.tensors)
+        tables = AdcTables(levels, comparisons, edges, index, self.tables.unit)
         return Problem(self.geometry, self.u.cuda(), self.codes.cuda(), tables)
 
 

@@ -26,10 +26,9 @@
  *                                            units of 1 / unit
  *   made    int64 [I, J]                     comparisons made, by cycle and slice, or NULL: no
  *                                            counting
- *   driven  int64 [I, rows + 1]              in how many tiles of positions and groups a cycle drove
- *                                            exactly so many word-lines, those of a position's tile
- *                                            once, whatever its bit-lines; NULL with `made`
- *   histogram int64 [buckets, I, J, V]       how often each bit-line sum occurred
+ *   driven  int64 [I, rows + 1]              in how many tiles of positions and groups a cycle
+ * drove exactly so many word-lines, those of a position's tile once, whatever its bit-lines; NULL
+ * with `made` histogram int64 [buckets, I, J, V]       how often each bit-line sum occurred
  */
 #ifndef RERAM_CROSSBAR_H
 #define RERAM_CROSSBAR_H

@@ -348,16 +348,16 @@ struct Avx2 : InOrder {
   static void histogram(const Sweep& w) {
     for (int k = 0; k < w.count; ++k) histogram_unit<N, Signed>(w, w.units[k]);
   }
-};
 
-}  // namespace
-
-const Kernels kKernels = {convert<Avx2>, convert_narrow<Avx2>, histogram<Avx2>,
-                          histogram_narrow<Avx2>, quantize<Avx2>
   template <int N>
   static void tally(const Sweep& w) {
     avx2::tally<Avx2, N>(w);
   }
 };
+
+}  // namespace
+
+const Kernels kKernels = {convert<Avx2>, convert_narrow<Avx2>, histogram<Avx2>,
+                          histogram_narrow<Avx2>, quantize<Avx2>};
 
 }  // namespace reram::cpu::RERAM_ISA

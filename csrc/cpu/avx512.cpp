@@ -349,16 +349,16 @@ struct Avx512 : Avx512Order {
   static void histogram(const Sweep& w) {
     for (int k = 0; k < w.count; ++k) histogram_unit<N, Signed>(w, w.units[k]);
   }
-};
 
-}  // namespace
-
-const Kernels kKernels = {convert<Avx512>, convert_narrow<Avx512>, histogram<Avx512>,
-                          histogram_narrow<Avx512>, quantize<Avx512>
   template <int N>
   static void tally(const Sweep& w) {
     histogram<N, false>(w);
   }
 };
+
+}  // namespace
+
+const Kernels kKernels = {convert<Avx512>, convert_narrow<Avx512>, histogram<Avx512>,
+                          histogram_narrow<Avx512>, quantize<Avx512>};
 
 }  // namespace reram::cpu::RERAM_ISA

@@ -100,12 +100,6 @@ class Bands {
         }
   }
 
- private:
-  struct Bucket {
-    int band, place;  // of the sum 0 among the band's values
-    int low, high;    // sums reach from -low to high
-  };
-
   // The most word-lines that any slice of a bit-line joins, at most 255: counters of one bit-line
   // in each bit.
   static int most_lines(const Job& job, int sign) {
@@ -139,6 +133,12 @@ class Bands {
     }
     return most;
   }
+
+ private:
+  struct Bucket {
+    int band, place;  // of the sum 0 among the band's values
+    int low, high;    // sums reach from -low to high
+  };
 
   bool same_tables(const Job& job, int i, int k, int j) const {
     for (size_t b = 0; b < buckets_.size(); ++b)

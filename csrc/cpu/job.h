@@ -89,7 +89,7 @@ struct VectorTables {
   const ByteTables* const* tables[kMaxPasses] = {};  // [sets][8] of the slices for each pass
   // [sets] the largest sums (in size) whose levels lie within 255 of each other in every slice:
   // units that reach further take the general path.
-  const int32_t* reach = nullptr;
+  const int32_t* reach;
   const uint32_t* acc = nullptr;  // [sets] what undoes their base, as for `empty_acc`
   // Sums (in size) that fit the vector path, with 4, 6 and 7 bits, and at all.
   int most4, most6, most7, most;
@@ -168,12 +168,12 @@ struct Scratch {
   uint32_t* constant;     // [C] what is added to every output of a position
   uint32_t* sums;         // [blocks of a task, C, 64] accumulators, in the order of Vec::column
   // Null without counting.
-  int64_t* counts;   // [8, 8, lanes] comparisons by cycle and slice; of a narrow layer by slice and
-                     // cycle: what a sweep adds to lies together
-  uint8_t* made;     // [8, 8, 64] comparisons not yet added to them, by bit-line
-  int* pending;      // [8] so many units' are
-  int64_t* driven;   // [R + 1, 8] tiles of positions by driven word-lines and cycle; of a narrow
-                     // layer [256, 8]
+  int64_t* counts;  // [8, 8, lanes] comparisons by cycle and slice; of a narrow layer by slice and
+                    // cycle: what a sweep adds to lies together
+  uint8_t* made;    // [8, 8, 64] comparisons not yet added to them, by bit-line
+  int* pending;     // [8] so many units' are
+  int64_t* driven;  // [R + 1, 8] tiles of positions by driven word-lines and cycle; of a narrow
+                    // layer [256, 8]
   int64_t* histogram;  // [sets, J, V], or null
   int64_t* bins;       // [sets, 256, 8] by set, low byte of the sum, and slice, or null
 };

@@ -41,12 +41,13 @@ struct InOrder {
   }
 };
 
-// What the histogram of a unit of N planes is, value by value: few of them take less time than all
-// sums.
+// What the histogram of a one-bit unit of N planes is, value by value: few of them take less time
+// than all sums.
 template <class Vec, int N>
 void tally(const Sweep& w) {
   alignas(64) WidePlanes planes;
-  count_unit(w, *w.units, w.plus, N, planes);
+  std::memset(planes, 0, N * sizeof *planes);
+  count_wide(w.plus, w.units->lines, w.units->counts[0], 0, N, planes);
   constexpr int kHalf = 1 << (N / 2);
   for (int i = 0; i < kCycles; ++i) {
     uint64_t low[kHalf], high[kHalf];

@@ -53,7 +53,7 @@ struct Tile {
 };
 
 inline int path_of(const Job& job, int reach, int set) {
-  if (reach > (job.vector.reach ? job.vector.reach[set] : job.vector.most)) return kWide;
+  if (reach > job.vector.reach[set]) return kWide;
   return kFour + (reach > job.vector.most4) + (reach > job.vector.most6) +
          (reach > job.vector.most7);
 }
@@ -163,7 +163,8 @@ Tile make_units(const Job& job, const Task& task, const Scratch& s, int64_t t) {
   const uint16_t* line_of = job.input.gather.lines + t * job.input.gather.stride;
   Tile tile = {};
   uint16_t* lines = s.lines;
-  int64_t* const counts = task.b0 == 0 ? s.driven : nullptr;  // bit-lines may be divided among tasks
+  int64_t* const counts =
+      task.b0 == 0 ? s.driven : nullptr;  // bit-lines may be divided among tasks
   for (int i = 0; i < shape.cycles; ++i) {
     const int bit = OneBit ? i : i * job.p.dac_bits;
     const int left = kCycles - bit, bits = OneBit                  ? 1
@@ -172,11 +173,13 @@ Tile make_units(const Job& job, const Task& task, const Scratch& s, int64_t t) {
     const uint32_t empty = job.tables.empty_acc ? job.tables.empty_acc[i] << bit : 0;
     int* const end = tile.ends[i + 1];
     std::memcpy(end, tile.ends[i], sizeof tile.ends[i]);
+    for (int64_t m = 0; OneBit && counts && m < count; ++m)
+      ++counts[s.active[m * kCycles + i] * kCycles + i];
     for (int64_t m = 0; m < count; ++m) {
       const uint16_t* active = s.active + m * kCycles + bit;
       const uint64_t* planes = s.inputs + (m * kCycles + bit) * words;
       const int driven = OneBit ? active[0] : driven_in<Vec>(shape, planes, 0, bits);
-      if (counts) ++counts[driven * kCycles + i];
+      if (!OneBit && counts) ++counts[driven * kCycles + i];
       if (!driven) {
         ++tile.empty[i];
         s.constant[m] += empty;

@@ -114,16 +114,16 @@ struct Portable : InOrder {
       count_bytes<8, Signed>(w, w.units[k], bytes);
     }
   }
-};
 
-}  // namespace
-
-const Kernels kKernels = {convert<Portable>, convert_narrow<Portable>, histogram<Portable>,
-                          histogram_narrow<Portable>, quantize<Portable>
   template <int N>
   static void tally(const Sweep& w) {
     portable::tally<Portable, N>(w);
   }
 };
+
+}  // namespace
+
+const Kernels kKernels = {convert<Portable>, convert_narrow<Portable>, histogram<Portable>,
+                          histogram_narrow<Portable>, quantize<Portable>};
 
 }  // namespace reram::cpu::RERAM_ISA

@@ -21,6 +21,8 @@ class Tables {
       bucket_of_[size_t(active)] = uint8_t(bucket);
     }
     job.tables.bucket_of = bucket_of_.data();
+    reach_.assign(size_t(sets_), job.vector.most);
+    job.vector.reach = reach_.data();
   }
 
   // False if the tables could overflow the accumulator.
@@ -98,13 +100,38 @@ class Tables {
   // Byte tables for the vector path, each over the sums that its bucket can have.
   void pack(const int32_t* edges) {
     const Shape& shape = job_.shape;
-    const ByteTables& none = bytes_.emplace_back();  // no cells, or no conversion: all zero
+    bytes_.emplace_back();  // no cells, or no conversion: all zero
+    bool whole = pack_sets(edges);
+    if (!whole && bound_sums()) whole = pack_sets(edges);
+    if (job_.p.buckets == 1 && shape.lowest == 0 && shape.height <= job_.vector.most && whole &&
+        narrow_pays(false))
+      pack_narrow();
+    job_.vector.acc = vector_acc_.data();
+  }
+
+  // What a bit-line's cells allow. False where that is not worth knowing.
+  bool bound_sums() {
+    constexpr int64_t kLeastPositions = 8;  // looking at all cells takes about as long
+    const reram_problem& p = job_.p;
+    if (p.cell_bits > 1 || p.dac_bits > 1 || job_.shape.height > 255) return false;
+    if (job_.shape.positions < kLeastPositions) return false;
+    for (int q = 0; q < job_.pass_count; ++q) {
+      const Pass& pass = job_.passes[q];
+      plus_[q] = Bands::most_lines(job_, pass.plus);
+      minus_[q] = pass.minus < 0 ? 0 : Bands::most_lines(job_, pass.minus);
+    }
+    return true;
+  }
+
+  // Whether every set has a byte for all of its sums.
+  bool pack_sets(const int32_t* edges) {
+    const Shape& shape = job_.shape;
     const int32_t each = ((1 << job_.p.cell_bits) - 1) * ((1 << job_.p.dac_bits) - 1);
     vector_acc_.assign(size_t(sets_), 0);
     reach_.assign(size_t(sets_), job_.vector.most);
-    bool whole = true;  // whether every set has a byte for all of its sums
+    bool whole = true;
     for (int q = 0; q < job_.pass_count; ++q) {
-      pointers_[q].assign(size_t(sets_) * kSlices, &none);
+      pointers_[q].assign(size_t(sets_) * kSlices, &bytes_.front());
       for (int bucket = 0; bucket < job_.p.buckets; ++bucket) {
         const int32_t last = bucket + 1 < job_.p.buckets ? edges[bucket + 1] - 1 : shape.highest;
         const int32_t reach =
@@ -115,11 +142,7 @@ class Tables {
       }
       job_.vector.tables[q] = pointers_[q].data();
     }
-    if (job_.p.buckets == 1 && shape.lowest == 0 && shape.height <= job_.vector.most &&
-        whole && narrow_pays(false))
-      pack_narrow();
-    job_.vector.acc = vector_acc_.data();
-    job_.vector.reach = reach_.data();
+    return whole;
   }
 
   // How far the sums reach that it serves, in all passes so far.
@@ -129,7 +152,7 @@ class Tables {
       const int32_t table = job_.tables.index[set * job_.shape.slices + j];
       if (table < 0) continue;
       Packed& packed = packed_[size_t(table)];
-      if (!packed.bytes) packed = fill(job_.passes[q].sign, job_.table(set, j), reach);
+      if (!packed.bytes) packed = fill(q, job_.table(set, j), reach);
       most = std::min(most, packed.reach);
       pointers_[q][size_t(set * kSlices + j)] = packed.bytes;
       vector_acc_[size_t(set)] += uint32_t(packed.base) << (j * job_.p.cell_bits);
@@ -167,12 +190,15 @@ class Tables {
     int32_t reach = 0;
   };
 
-  Packed fill(int sign, int64_t table, int32_t reach) {
+  Packed fill(int q, int64_t table, int32_t reach) {
     const bool both = job_.shape.lowest < 0;
-    auto level = [&](int32_t v) { return int64_t(sign) * job_.tables.levels[table + v]; };
+    auto level = [&](int32_t v) {  // of the nearest sum that can be
+      v = std::max(std::min(v, plus_[q]), -minus_[q]);
+      return int64_t(job_.passes[q].sign) * job_.tables.levels[table + v];
+    };
     int64_t low = level(0), high = low;
     for (int32_t v = 1; v <= reach; ++v) {
-      const int64_t above = level(v), below = level(both ? -v : v);
+      const int64_t above = level(v), below = level(both ? -v : 0);
       const int64_t least = std::min({low, above, below}), most = std::max({high, above, below});
       if (most - least > 255) {
         reach = v - 1;
@@ -210,6 +236,8 @@ class Tables {
   std::vector<uint8_t> bucket_of_;
   std::vector<uint32_t> empty_acc_, vector_acc_;
   std::vector<int32_t> reach_;  // of each set
+  // How far the sums of each pass reach above and below 0.
+  int32_t plus_[kMaxPasses] = {INT32_MAX, INT32_MAX}, minus_[kMaxPasses] = {INT32_MAX, INT32_MAX};
   std::deque<ByteTables> bytes_;
   std::vector<Packed> packed_;  // of one pass and bucket, by table
   std::vector<const ByteTables*> pointers_[kMaxPasses], narrow_[kMaxPasses];

@@ -36,7 +36,7 @@ inline void launch(Machine& machine, const Job& job, int32_t product) {
                        : launch<Histogram<false>>(machine, job);
   else if (product == RERAM_POPCOUNT && one_bit && job.split.resident)
     job.out.made ? launch_one_bit<Popcount, Convert<true, true>>(machine, job)
-                   : launch_one_bit<Popcount, Convert<true, false>>(machine, job);
+                 : launch_one_bit<Popcount, Convert<true, false>>(machine, job);
   else if (job.out.made)
     job.split.resident ? launch<Convert<true, true>>(machine, job)
                        : launch<Convert<false, true>>(machine, job);

@@ -182,7 +182,11 @@ def design_to_dict(design: AdcDesign) -> dict[str, Any]:
 
 @lru_cache(maxsize=4096)
 def compile_tables(design: AdcDesign, lowest: int, highest: int) -> Tables:
-    """The tables of a design over the sums `lowest` to `highest`, both included."""
+    """The tables of a design over the sums `lowest` to `highest`, both included.
+
+    Raises:
+        ValueError: a level of its tree is no multiple of 1/2.
+    """
     level = np.empty(highest - lowest + 1)
     comparisons = np.empty_like(level, dtype=np.uint8)
     # (subtree, first sum, last sum, depth); only what the sums can reach is visited.
@@ -197,6 +201,8 @@ def compile_tables(design: AdcDesign, lowest: int, highest: int) -> Tables:
         else:
             todo.append((tree.below, first, min(last, tree.threshold - 1), depth + 1))
             todo.append((tree.above, max(first, tree.threshold), last, depth + 1))
+    if not (2 * level == np.rint(2 * level)).all():
+        raise ValueError(f"the levels of {design} must be multiples of 1/2")
     return Tables(lowest, level, comparisons)
 
 

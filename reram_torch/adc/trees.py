@@ -59,14 +59,18 @@ def balanced(levels: Sequence[float]) -> Tree:
 def grid_levels(bits: int, step: int, lowest: int) -> list[float]:
     """The 2^bits levels of a plain ADC: from zero, or around it where sums can be negative.
 
-    Code k holds the sums that round to k * step, ties upwards. With an even step their middle is
-    half a unit below it, and half a unit would add up over all conversions: that is the level. Code
-    0 keeps the level 0: most sums of sparse inputs are zero, and nearly all of the slices that
-    count most, so that the middle of its code would be the larger error.
+    Code k holds the sums that round to k * step, ties away from zero. With an even step their
+    middle is half a unit nearer to zero, and half a unit would add up over all conversions: that is
+    the level. Code 0 keeps the level 0, its middle where sums can be negative; where they cannot,
+    most sums of sparse inputs are zero, and nearly all of the slices that count most, so that the
+    middle of its code would be the larger error.
     """
     first = 0 if lowest >= 0 else -(1 << bits) // 2
-    below = 0.5 if step % 2 == 0 else 0
-    return [code * step - (below if code else 0) for code in range(first, first + (1 << bits))]
+    nearer = 0.5 if step % 2 == 0 else 0
+    return [
+        code * step - (nearer if code > 0 else -nearer if code else 0)
+        for code in range(first, first + (1 << bits))
+    ]
 
 
 def middle(step: int) -> float:

@@ -43,6 +43,18 @@ def started(tables: AdcTables) -> np.ndarray:
     return found
 
 
+def tile_cycles(edges: np.ndarray, driven: np.ndarray) -> np.ndarray:
+    """Tile-cycles of each activity bucket, by cycle, int64 (I, B).
+
+    Args:
+        edges: fewest driven word-lines of each bucket, rising from 0, (B,).
+        driven: tile-cycles by driven word-lines, int64 (I, rows + 1).
+    """
+    bucket = np.searchsorted(edges, np.arange(driven.shape[1]), "right") - 1
+    found: np.ndarray = driven @ (bucket[:, None] == np.arange(len(edges))).astype(np.int64)
+    return found
+
+
 def conversions_of(
     geometry: Geometry, tables: AdcTables, outputs: int, driven: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -57,9 +69,7 @@ def conversions_of(
     Returns:
         both, int64 (I, J).
     """
-    first = tables.edges.cpu().numpy()
-    bucket = np.searchsorted(first, np.arange(driven.shape[1]), "right") - 1
-    starts = started(tables)[bucket]  # (rows + 1, I, J)
     each = outputs * len(geometry.signs)
-    made = each * np.einsum("in,nij->ij", driven, starts.astype(np.int64))
-    return made, each * driven.sum(1, keepdims=True) - made
+    sums = each * tile_cycles(tables.edges.cpu().numpy(), driven)  # of a slice, (I, B)
+    made = np.einsum("ib,bij->ij", sums, started(tables).astype(np.int64))
+    return made, sums.sum(1, keepdims=True) - made

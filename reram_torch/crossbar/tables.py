@@ -38,7 +38,8 @@ class AdcTables(NamedTuple):
 
     def to(self, device: torch.device | str) -> AdcTables:
         """The same on a device."""
-        return AdcTables(*(t.to(device) for t in self.tensors), self.unit)
+        levels, comparisons, edges, index = (t.to(device) for t in self.tensors)
+        return AdcTables(levels, comparisons, edges, index, self.unit)
 
     @classmethod
     def of_levels(

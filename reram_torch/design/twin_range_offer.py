@@ -17,7 +17,8 @@ def _coarse_distance(values: np.ndarray, bits: int, step: int) -> np.ndarray:
     """Distance of each value to what a plain ADC of these bits and this step decodes it to."""
     levels = np.array(grid_levels(bits, step, int(values[0])))
     first = 0 if values[0] >= 0 else -(1 << bits) // 2
-    code = np.clip((values + step // 2) // step - first, 0, len(levels) - 1)
+    rounded = np.sign(values) * ((np.abs(values) + step // 2) // step)  # ties away from zero
+    code = np.clip(rounded - first, 0, len(levels) - 1)
     found: np.ndarray = values - levels[code]
     return found
 

@@ -105,8 +105,8 @@ class SimulatedLayer(nn.Module):
                 "saved after calibration"
             )
         held = self.quantizer.on_grid(x, self.log_input_step)
-        y, *counts = self.simulate(held, self.tables(), count=count)
-        return y.to(x.dtype), *counts
+        y, comparisons, driven = self.simulate(held, self.tables(), count=count)
+        return y.to(x.dtype), comparisons, driven
 
     def simulate(
         self, x: torch.Tensor, tables: AdcTables, *, count: bool = False, corrected: bool = True
@@ -116,8 +116,10 @@ class SimulatedLayer(nn.Module):
         padded, window = self.windowed(x)
         arguments = LayerArguments(self.encoded(), tables, self.input_scale, self.geometry, window)
         weight = self.programmed.on_grid(self.weight, self.log_weight_step)
-        y, *counts = torch.ops.reram_torch.layer(padded, weight, bias, *arguments.flatten(), count)
-        return (y if y.dim() == x.dim() else y.squeeze(0)), *counts
+        y, comparisons, driven = torch.ops.reram_torch.layer(
+            padded, weight, bias, *arguments.flatten(), count
+        )
+        return (y if y.dim() == x.dim() else y.squeeze(0)), comparisons, driven
 
     def codes(self, x: torch.Tensor) -> torch.Tensor:
         """Input codes as word-lines see them, uint8: (M, G, K), or windows in seven dimensions."""

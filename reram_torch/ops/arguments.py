@@ -19,7 +19,6 @@ from reram_torch.crossbar.quantization import InputScale
 from reram_torch.crossbar.tables import AdcTables
 from reram_torch.crossbar.windows import Window
 
-_TABLES = len(AdcTables._fields) - 1  # the unit goes with the integers
 _WEIGHTS = len(CrossbarWeights._fields)
 _GEOMETRY = 7  # numbers of `Geometry.as_list`
 
@@ -56,9 +55,10 @@ class ArrayArguments:
     @classmethod
     def rebuild(cls, tensors: list[torch.Tensor], integers: list[int]) -> ArrayArguments:
         """The inverse of `flatten`."""
-        cells, *tables = tensors
+        cells, levels, comparisons, edges, index = tensors
         outputs, unit, *geometry = integers
-        return cls(cells, AdcTables(*tables, unit), Geometry(*geometry), outputs)
+        tables = AdcTables(levels, comparisons, edges, index, unit)
+        return cls(cells, tables, Geometry(*geometry), outputs)
 
 
 # Making these takes as long as a small layer.
@@ -101,9 +101,10 @@ class LayerArguments:
     ) -> LayerArguments:
         """The inverse of `flatten`."""
         geometry, zero, unit, window = _numbers(tuple(integers))
+        levels, comparisons, edges, index = tensors[_WEIGHTS:]
         return cls(
             CrossbarWeights(*tensors[:_WEIGHTS]),
-            AdcTables(*tensors[_WEIGHTS : _WEIGHTS + _TABLES], unit),
+            AdcTables(levels, comparisons, edges, index, unit),
             InputScale(floats[0], zero),
             geometry,
             window,

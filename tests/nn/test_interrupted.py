@@ -24,7 +24,7 @@ def everything(net):
     return {
         name: (
             layer.input_range, layer.input_scale, layer.adc, layer.statistics,
-            [t.clone() for t in layer.tables()],
+            [t.clone() for t in layer.tables().tensors],
             None if layer.correction is None else layer.correction.clone(),
         )
         for name, layer in crossbar_layers(net).items()

@@ -19,9 +19,7 @@ def counts_of(layer, x):
         _, comparisons, driven = layer.on_crossbars(x, count=True)
     g, N, driven = layer.geometry, layer.outputs // layer.groups, driven.numpy()
     made, skipped = conversions_of(g, layer.tables(), N, driven)
-    return LayerCounts(
-        g, layer.groups, N, layer.depth, made, comparisons.numpy(), skipped, driven
-    )
+    return LayerCounts(g, layer.groups, N, layer.depth, made, comparisons.numpy(), skipped, driven)
 
 
 @st.composite
