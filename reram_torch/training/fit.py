@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from reram_torch._support import processes
+from reram_torch._support.datasets import length
 from reram_torch._support.files import write_atomically
 from reram_torch._support.interrupts import Interruptible
 from reram_torch._support.progress import progress
@@ -72,9 +73,10 @@ class Fit(Trainer):
     Args:
         net: on its device.
         train_data: pairs of input and label.
-        test_data: likewise.
+        validation_data: likewise, to choose the best epoch by: training images held back, never
+            test images. None: nothing is chosen.
         recipe: how to train.
-        folder: for `last.pt`, `best.pt` (by top-1 on `test_data`) and `log.jsonl`.
+        folder: for `last.pt`, `best.pt` (by top-1 on `validation_data`) and `log.jsonl`.
         loss: of (scores, labels, inputs); cross entropy if not given.
         before_epoch: called with the number of each epoch, and returns what to log; it may change
             the network's ADCs.
@@ -90,7 +92,7 @@ class Fit(Trainer):
         self,
         net: nn.Module,
         train_data: Dataset[Any],
-        test_data: Dataset[Any],
+        validation_data: Dataset[Any] | None,
         recipe: Recipe,
         folder: Path,
         *,
@@ -104,12 +106,17 @@ class Fit(Trainer):
     ):
         super().__init__(net, recipe, loss)
         self.folder = Path(folder)
-        self.train_data, self.test_data = Seeded(train_data, recipe.seed), test_data
+        self.train_data = Seeded(train_data, recipe.seed)
+        self.validation_data = validation_data
         self.before_epoch = before_epoch or (lambda epoch: {})
         self.workers, self.kept, self.save_every = workers, kept or {}, save_every
         self.report = report
         own = {**dataclasses.asdict(recipe), "processes": processes.world()}
-        self.settings = {**own, **(settings or {})}
+        images = {
+            "train_images": len(self.train_data),
+            "validation_images": 0 if validation_data is None else length(validation_data),
+        }
+        self.settings = {**own, **images, **(settings or {})}
         self.epoch, self.best = 0, -1.0
         self.lines: list[dict[str, Any]] = []
         # Of the epoch under way: steps done, what `before_epoch` gave, and sums to log.
@@ -183,8 +190,8 @@ class Fit(Trainer):
         and step, so a run that was stopped and resumed ends as one that was not.
 
         Returns:
-            a line for each epoch: `epoch`, `loss`, `top1`, `seconds`, `images_per_second`, and what
-            `before_epoch` gave.
+            a line for each epoch: `epoch`, `loss`, `train_top1`, `seconds`, `images_per_second`,
+            what `before_epoch` gave, and `validation_top1` if there are images for it.
 
         Raises:
             RuntimeError: the loss is NaN or infinite, or nothing of a batch can be read; the last
@@ -205,26 +212,43 @@ class Fit(Trainer):
         return self.lines
 
     def _close_epoch(self, begun: dict[str, Any]) -> None:
-        """Tests the network, logs the epoch, and keeps the network if it is the best."""
-        found = score(
-            self.net, self.test_data, batch_size=self.recipe.batch_size, workers=self.workers,
-            description="test", bf16=self.recipe.bf16,
-        )  # fmt: skip
+        """Validates the network, logs the epoch, and keeps the network if it is the best."""
         total = self.totals.over_processes()
-        line = {"epoch": self.epoch + 1, **total.line(), **begun, "top1": found.top1}
-        for name, count in (("train", total.unreadable), ("test", found.unreadable)):
-            if count:
-                line[f"unreadable_{name}_images"] = int(count)
+        line = {"epoch": self.epoch + 1, **total.line(), **begun}
+        if total.unreadable:
+            line["unreadable_train_images"] = int(total.unreadable)
+        better = self.validation_data is not None and self._validate(self.validation_data, line)
         self.epoch += 1
         self.lines.append(line)
-        better = found.top1 > self.best
-        self.best = max(self.best, found.top1)
         self.step, self.begun = 0, None
         self.totals = Totals()
         self._save("last.pt", *(["best.pt"] if better else []))
         if processes.rank() == 0:
             self._write_log()
             self.report(line)
+
+    def _validate(self, images: Dataset[Any], line: dict[str, Any]) -> bool:
+        """Adds the top-1 on these images to a line; True if it is the best so far."""
+        found = score(
+            self.net, images, batch_size=self.recipe.batch_size, workers=self.workers,
+            description="validation", bf16=self.recipe.bf16,
+        )  # fmt: skip
+        line["validation_top1"] = found.top1
+        if found.unreadable:
+            line["unreadable_validation_images"] = found.unreadable
+        better = found.top1 > self.best
+        self.best = max(self.best, found.top1)
+        return better
+
+    def load_best(self) -> int:
+        """Gives the network what it was in the best epoch, and returns that epoch's number.
+
+        Raises:
+            FileNotFoundError: there is no `best.pt`: without validation images none is kept.
+        """
+        state = read_checkpoint(self.folder / "best.pt", self.settings)
+        self.net.load_state_dict(state["state_dict"])
+        return int(state["epoch"])
 
     def _seed_step(self, number: int) -> None:
         """Gives dropout numbers that follow from the run's seed and the step."""
