@@ -24,7 +24,7 @@ from reram_torch.data import sets
 from reram_torch.evaluation.results import Results
 from reram_torch.models import zoo
 from reram_torch.power import technology
-from reram_torch.training.fit import Fit
+from reram_torch.training.fit import Fit, load_best
 from reram_torch.training.recipe import Recipe
 from reram_torch.training.redesign import Redesign
 
@@ -190,7 +190,7 @@ def measure_run(results: Results, fit: Fit, prefix: str = "", *, metered: bool =
     results.measure(f"{prefix}last", fit.net, metered=metered)
     if fit.validation_data is None:
         return
-    if fit.load_best() == fit.epoch:
+    if load_best(fit) == fit.epoch:
         results.copy(f"{prefix}best", f"{prefix}last")
     else:
         results.measure(f"{prefix}best", fit.net, metered=metered)

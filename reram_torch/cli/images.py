@@ -23,7 +23,7 @@ class TrainingImages:
     Attributes:
         train: to train on, augmented.
         plain: the same, not augmented, which calibrate.
-        validation: training images held back, by which the best epoch is chosen; None if none are.
+        validation: training images set aside, by which the best epoch is chosen; None if none are.
         test: for the report at the end.
     """
 
@@ -104,8 +104,8 @@ def load_training(args: argparse.Namespace) -> TrainingImages:
     augmented = load_images(args, name, train=True, augment=args.augment)
     test = sets.subset(load_images(args, args.data, train=False), args.limit, args.seed)
     kept = _without_test(args, plain, test, "training").indices
-    places, held = splits.hold_back(Subset(plain, kept), args.validation, args.seed)
-    own, back = ([kept[k] for k in part] for part in (places, held))
+    places, aside = splits.set_aside(Subset(plain, kept), args.validation, args.seed)
+    own, back = ([kept[k] for k in part] for part in (places, aside))
     validation = Subset(plain, back) if back else None
     return TrainingImages(Subset(augmented, own), Subset(plain, own), validation, test)
 

@@ -90,7 +90,7 @@ def add_training_arguments(parser: argparse.ArgumentParser, *, epochs: int, rate
         "--validation",
         type=float,
         default=0.1,
-        help="share of the training images held back, by which best.pt is chosen; 0: none of both",
+        help="share of the training images set aside, by which best.pt is chosen; 0: none of both",
     )
     add("--epochs", type=int, default=epochs)
     add("--rate", type=float, default=rate, help="highest learning rate")

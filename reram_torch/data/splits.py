@@ -1,4 +1,4 @@
-"""Training images that are held back to choose by."""
+"""Training images that are set aside to choose by."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def labels(data: Dataset[Any]) -> list[int] | None:
     return None if targets is None else [int(y) for y in targets]
 
 
-def hold_back(data: Dataset[Any], share: float, seed: int = 0) -> tuple[list[int], list[int]]:
+def set_aside(data: Dataset[Any], share: float, seed: int = 0) -> tuple[list[int], list[int]]:
     """The places of a data set in two parts, of which the second is to validate on.
 
     Each class has its share in both, to within one image, where the data set keeps its labels.
@@ -34,7 +34,7 @@ def hold_back(data: Dataset[Any], share: float, seed: int = 0) -> tuple[list[int
         seed: of the draw.
 
     Returns:
-        places to train on and places held back, each in ascending order.
+        places to train on and places set aside, each in ascending order.
 
     Raises:
         ValueError: `share` is not from 0 to below 1, or no image would be left to train on.
@@ -43,12 +43,12 @@ def hold_back(data: Dataset[Any], share: float, seed: int = 0) -> tuple[list[int
     most = length(data)
     count = max(1, round(share * most)) if share else 0
     if count >= most:
-        raise ValueError(f"cannot hold back {count} of {most} images: no image is left to train on")
+        raise ValueError(f"cannot set aside {count} of {most} images: no image is left to train on")
     order = torch.randperm(most, generator=torch.Generator().manual_seed(seed)).tolist()
     found = labels(data)
     if found is not None:
         order.sort(key=found.__getitem__)  # stable: the draw stays within a class
     # Evenly over the classes one after the other, so each gets its share.
     chosen = sorted(order[(2 * k + 1) * most // (2 * count)] for k in range(count))
-    held = set(chosen)
-    return [k for k in range(most) if k not in held], chosen
+    aside = set(chosen)
+    return [k for k in range(most) if k not in aside], chosen

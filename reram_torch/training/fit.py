@@ -7,6 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Sized
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -67,13 +68,41 @@ def _batches_left(
     return batches, len(left), math.ceil(len(order) / size)
 
 
+def _settings(recipe: Recipe, train: Seeded, validation: Dataset[Any] | None) -> dict[str, Any]:
+    """What a resumed run must share in any case, as plain values."""
+    return {
+        **dataclasses.asdict(recipe),
+        "processes": processes.world(),
+        "train_images": len(train),
+        "validation_images": 0 if validation is None else length(validation),
+    }
+
+
+def _validated(
+    net: nn.Module, images: Dataset[Any], recipe: Recipe, workers: int
+) -> dict[str, Any]:
+    """What is logged of a network on validation images."""
+    found = score(
+        net, images, batch_size=recipe.batch_size, workers=workers, description="validation",
+        bf16=recipe.bf16,
+    )  # fmt: skip
+    unreadable = {"unreadable_validation_images": found.unreadable} if found.unreadable else {}
+    return {"validation_top1": found.top1, **unreadable}
+
+
+def _seed_step(recipe: Recipe, number: int) -> None:
+    """Gives dropout numbers that follow from the run's seed and the step."""
+    key = hash((recipe.seed, number, processes.rank()))
+    torch.manual_seed(key & (1 << 62) - 1)
+
+
 class Fit(Trainer):
     """Trains a network, epoch by epoch; see `run`.
 
     Args:
         net: on its device.
         train_data: pairs of input and label.
-        validation_data: likewise, to choose the best epoch by: training images held back, never
+        validation_data: likewise, to choose the best epoch by: training images set aside, never
             test images. None: nothing is chosen.
         recipe: how to train.
         folder: for `last.pt`, `best.pt` (by top-1 on `validation_data`) and `log.jsonl`.
@@ -111,12 +140,7 @@ class Fit(Trainer):
         self.before_epoch = before_epoch or (lambda epoch: {})
         self.workers, self.kept, self.save_every = workers, kept or {}, save_every
         self.report = report
-        own = {**dataclasses.asdict(recipe), "processes": processes.world()}
-        images = {
-            "train_images": len(self.train_data),
-            "validation_images": 0 if validation_data is None else length(validation_data),
-        }
-        self.settings = {**own, **images, **(settings or {})}
+        self.settings = {**_settings(recipe, self.train_data, validation_data), **(settings or {})}
         self.epoch, self.best = 0, -1.0
         self.lines: list[dict[str, Any]] = []
         # Of the epoch under way: steps done, what `before_epoch` gave, and sums to log.
@@ -217,7 +241,10 @@ class Fit(Trainer):
         line = {"epoch": self.epoch + 1, **total.line(), **begun}
         if total.unreadable:
             line["unreadable_train_images"] = int(total.unreadable)
-        better = self.validation_data is not None and self._validate(self.validation_data, line)
+        if self.validation_data is not None:
+            line |= _validated(self.net, self.validation_data, self.recipe, self.workers)
+        found = line.get("validation_top1", -1.0)
+        better, self.best = found > self.best, max(self.best, found)
         self.epoch += 1
         self.lines.append(line)
         self.step, self.begun = 0, None
@@ -226,34 +253,6 @@ class Fit(Trainer):
         if processes.rank() == 0:
             self._write_log()
             self.report(line)
-
-    def _validate(self, images: Dataset[Any], line: dict[str, Any]) -> bool:
-        """Adds the top-1 on these images to a line; True if it is the best so far."""
-        found = score(
-            self.net, images, batch_size=self.recipe.batch_size, workers=self.workers,
-            description="validation", bf16=self.recipe.bf16,
-        )  # fmt: skip
-        line["validation_top1"] = found.top1
-        if found.unreadable:
-            line["unreadable_validation_images"] = found.unreadable
-        better = found.top1 > self.best
-        self.best = max(self.best, found.top1)
-        return better
-
-    def load_best(self) -> int:
-        """Gives the network what it was in the best epoch, and returns that epoch's number.
-
-        Raises:
-            FileNotFoundError: there is no `best.pt`: without validation images none is kept.
-        """
-        state = read_checkpoint(self.folder / "best.pt", self.settings)
-        self.net.load_state_dict(state["state_dict"])
-        return int(state["epoch"])
-
-    def _seed_step(self, number: int) -> None:
-        """Gives dropout numbers that follow from the run's seed and the step."""
-        key = hash((self.recipe.seed, number, processes.rank()))
-        torch.manual_seed(key & (1 << 62) - 1)
 
     def _train_epoch(self, wrapped: nn.Module) -> None:
         recipe = self.recipe
@@ -271,7 +270,7 @@ class Fit(Trainer):
         ):  # fmt: skip
             for step in self.steps(
                 batches, first=self.epoch * steps + self.step, total=steps * recipe.epochs,
-                wrapped=wrapped, before_step=self._seed_step,
+                wrapped=wrapped, before_step=partial(_seed_step, self.recipe),
             ):  # fmt: skip
                 wanted = min(recipe.batch_size, left)
                 left -= wanted
@@ -290,3 +289,14 @@ class Fit(Trainer):
             self._save("last.pt")
         if todo == _STOP:
             raise KeyboardInterrupt
+
+
+def load_best(fit: Fit) -> int:
+    """Gives a run's network what it was in the best epoch, and returns that epoch's number.
+
+    Raises:
+        FileNotFoundError: there is no `best.pt`: without validation images none is kept.
+    """
+    state = read_checkpoint(fit.folder / "best.pt", fit.settings)
+    fit.net.load_state_dict(state["state_dict"])
+    return int(state["epoch"])

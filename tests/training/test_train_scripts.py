@@ -134,7 +134,7 @@ def test_a_control_is_trained_beside(controlled):
         assert f"\n{name} " in text  # a line of the table each
         assert ("reduction" in rows[name]) == (name in ("before", "last", "best"))
     whole = sets.digits(train=True)
-    train, held = (Subset(whole, part) for part in splits.hold_back(whole, 0.1))
+    train, held = (Subset(whole, part) for part in splits.set_aside(whole, 0.1))
     net, teacher = (zoo.load_weights(zoo.LeNet5(), folder / "net.pt") for _ in range(2))
     recipe = Recipe(epochs=2, batch_size=256, rate=1e-3, smoothing=0.1)
     loss = distillation_loss(teacher, 0.5, 4.0, 0.1)
@@ -211,7 +211,7 @@ def test_wrong_data_are_refused_before_work(tmp_path):
         in result.stderr
     )
     result = run_command(*base, "--train-data", folder, "--validation", 1)
-    assert "cannot hold back 6 of 6 images" in result.stderr
+    assert "cannot set aside 6 of 6 images" in result.stderr
     assert not (tmp_path / "out").exists()
 
 

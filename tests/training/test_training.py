@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from reram_torch.models import zoo
-from reram_torch.training.fit import Fit, Seeded
+from reram_torch.training.fit import Fit, Seeded, load_best
 from reram_torch.training.losses import distillation_loss, entropy_loss
 from reram_torch.training.recipe import Recipe, rate_at
 
@@ -209,7 +209,7 @@ def test_the_best_network_is_kept(tmp_path):
     assert torch.equal(net[0].weight, best["state_dict"]["0.weight"])
     with torch.no_grad():
         fit.net[0].weight.zero_()
-    assert fit.load_best() == best["epoch"]
+    assert load_best(fit) == best["epoch"]
     assert torch.equal(fit.net[0].weight, best["state_dict"]["0.weight"])
 
 
@@ -220,7 +220,7 @@ def test_without_validation_images_nothing_is_chosen(tmp_path):
         fit.run()
     assert [f.name for f in (tmp_path / "alone").glob("*.pt")] == ["last.pt"]
     with pytest.raises(FileNotFoundError, match="best.pt"):
-        alone.load_best()
+        load_best(alone)
     assert all("validation_top1" not in line for line in alone.lines)
     # Validation changes nothing of the training.
     assert torch.equal(alone.net[0].weight, validated.net[0].weight)
