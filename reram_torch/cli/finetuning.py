@@ -85,7 +85,10 @@ class Finetuning:
         more = {name: getattr(self.args, name) for name in names}
         settings = {**experiments.settings_of_training(self.args), **more}
         folder = self.args.out / "control"
-        return self._fit(self.control_net, folder, loss=self._teaching(), settings=settings)
+        return self._fit(
+            self.control_net, folder, loss=self._teaching(), settings=settings,
+            report=lambda line: experiments.print_line({"run": "control", **line}),
+        )  # fmt: skip
 
     def _teaching(self) -> Loss:
         args = self.args
@@ -97,7 +100,7 @@ class Finetuning:
         return Fit(
             net, self.images.train, self.images.validation, self.recipe, folder,
             workers=self.args.workers, save_every=60 * self.args.save_minutes,
-            report=experiments.print_line, **more,
+            **{"report": experiments.print_line, **more},
         )  # fmt: skip
 
     def run(self) -> None:

@@ -130,6 +130,7 @@ def test_a_control_is_trained_beside(controlled):
     folder, _, text = controlled
     rows = rows_of(folder / "whole")
     assert list(rows) == ["float", "before", "last", "best", "control last", "control best"]
+    assert text.count('{"run": "control", "epoch": ') == 2
     for name in rows:
         assert f"\n{name} " in text  # a line of the table each
         assert ("reduction" in rows[name]) == (name in ("before", "last", "best"))
