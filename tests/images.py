@@ -3,11 +3,11 @@
 import numpy as np
 
 
-def image_folder(root, count=6, classes=("cat", "dog")):
+def image_folder(root, count=6, classes=("cat", "dog"), seed=0):
     """One folder for each class; needs PIL, which comes with torchvision."""
     from PIL import Image
 
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     for label in classes:
         (root / label).mkdir(parents=True)
         for k in range(count):

@@ -15,7 +15,7 @@ import torch
 
 import reram_torch as rt
 from reram_torch._support import processes
-from reram_torch.cli import experiments, options
+from reram_torch.cli import experiments, images, options
 from reram_torch.conversion.states import crossbar_states, load_crossbar_states
 from reram_torch.design.designing import design_together
 from reram_torch.evaluation.integers import plain_integer
@@ -118,7 +118,7 @@ def compare(
     device: torch.device,
 ) -> None:
     """Every configuration on the float network."""
-    calibration = experiments.load_calibration(args, device)
+    calibration = images.load_calibration(args, results.images, device)
     float_net = experiments.load_network(args, results.images).to(device)
     floating = results.measure("float", float_net, metered=False)
     verified: dict[rt.Config, Evaluation] = {}
@@ -153,7 +153,7 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> None
     if budget and not any(config.search for config in configs.values()):
         raise SystemExit(f"no [search] section in any of {args.config} to give a budget to")
     with processes.processes(args.device) as device:
-        test = experiments.load_test(args)
+        test = images.load_test(args)
         settings = experiments.settings_of_evaluation(args, configs)
         results = experiments.results_in(
             args, args.json, settings, test, technology=technology, adc_model=args.adc_model,
@@ -166,6 +166,7 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> None
         elif budget or len(configs) > 1:
             raise SystemExit(f"{args.weights} brings its own ADCs: no budget, and one --config")
         else:
+            images.check_training(args, test)
             exact = None if args.no_verify else verify(results, tuned.to(device), "")
             results.measure(Path(args.weights).stem, tuned.to(device), exact=exact)
         if processes.rank() == 0:

@@ -24,7 +24,7 @@ from reram_torch.data import sets
 from reram_torch.evaluation.results import Results
 from reram_torch.models import zoo
 from reram_torch.power import technology
-from reram_torch.training.fit import Fit
+from reram_torch.training.fit import Fit, load_best
 from reram_torch.training.recipe import Recipe
 from reram_torch.training.redesign import Redesign
 
@@ -88,6 +88,13 @@ def load_configs(names: list[str]) -> dict[str, Config]:
     return found
 
 
+def note_of(args: argparse.Namespace) -> str:
+    """What results must say of the images that they were found with; nothing if all is well."""
+    if args.leaks != "ignore":
+        return ""
+    return "not compared: test images may be training or calibration images too (--leaks ignore)"
+
+
 def before_search(config: Config) -> Config:
     """A configuration as layers are made with it: the ADCs that its search finds replace its own.
 
@@ -103,19 +110,10 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
     return Recipe(**{name: getattr(args, name) for name in names})
 
 
-def load_training_data(args: argparse.Namespace) -> tuple[Dataset[Any], Dataset[Any]]:
-    """Training images, augmented, and test images."""
-    name = args.calibration_data or args.data
-    if name == args.data and name not in sets.SPLIT:
-        raise SystemExit(f"{name!r} would be trained on and tested on: give --train-data")
-    train = load_images(args, name, train=True, augment=args.augment)
-    test = load_images(args, args.data, train=False)
-    return train, sets.subset(test, args.limit, args.seed)
-
-
 def settings_of_training(args: argparse.Namespace) -> dict[str, Any]:
     """What a run must share with the one that it resumes beside its recipe, as plain values."""
-    return {name: getattr(args, name) for name in ("model", "size", "resize", "augment")}
+    names = "model", "size", "resize", "augment", "validation", "leaks"
+    return {name: getattr(args, name) for name in names}
 
 
 def settings_of_finetuning(
@@ -153,6 +151,7 @@ def settings_of_sweep(args: argparse.Namespace, configs: dict[str, Config]) -> d
     names = (
         "model", "weights", "data", "calibration_data", "class_list", "calibration_images",
         "skip", "fold_bn", "ranges", "classes", "size", "resize", "mean", "std", "limit", "seed",
+        "leaks",
     )  # fmt: skip
     found: dict[str, Any] = {name: str(getattr(args, name)) for name in names}
     for name, config in configs.items():
@@ -172,7 +171,39 @@ def results_in(
     **more: Any,
 ) -> Results:
     """Results on a data set with the options' batches, in a file; `more` as `Results` takes it."""
-    return Results(path, settings, images, args.batch_size, args.workers, args.bf16, **more)
+    return Results(
+        path, settings, images, args.batch_size, args.workers, args.bf16, note=note_of(args), **more
+    )
+
+
+def results_of_run(
+    args: argparse.Namespace, settings: dict[str, Any], test: Dataset[Any], resumed: bool
+) -> Results:
+    """Results of a training run on its test images, in its folder."""
+    return results_in(
+        args, args.out / "results.json", {**settings, "limit": args.limit}, test, resume=resumed
+    )
+
+
+def measure_run(results: Results, fit: Fit, prefix: str = "", *, metered: bool = True) -> None:
+    """Rows of a run's last network and of the one that validation chose."""
+    results.measure(f"{prefix}last", fit.net, metered=metered)
+    if fit.validation_data is None:
+        return
+    if load_best(fit) == fit.epoch:
+        results.copy(f"{prefix}best", f"{prefix}last")
+    else:
+        results.measure(f"{prefix}best", fit.net, metered=metered)
+
+
+def check_free(fit: Fit, args: argparse.Namespace) -> None:
+    """Ends the program if a folder holds a run that nobody asked to resume.
+
+    Raises:
+        SystemExit: it does.
+    """
+    if not args.resume and (fit.folder / "last.pt").is_file():
+        raise SystemExit(f"{fit.folder} holds a run: --resume it, or give another --out")
 
 
 @plainly
@@ -183,11 +214,8 @@ def start(fit: Fit, args: argparse.Namespace) -> bool:
         SystemExit: the folder holds a run that nobody asked to resume, or its checkpoint is of
             another run.
     """
-    if not args.resume:
-        if (fit.folder / "last.pt").is_file():
-            raise SystemExit(f"{fit.folder} holds a run: --resume it, or give another --out")
-        return False
-    return fit.resume()
+    check_free(fit, args)
+    return fit.resume() if args.resume else False
 
 
 def set_up(args: argparse.Namespace) -> None:
@@ -257,41 +285,6 @@ def check_outputs(net: nn.Module, images: Dataset[Any]) -> None:
             f"{tuple(scores.shape[1:])}: give the data the network was trained on, --classes, or "
             "--class-list for a folder that holds some of its classes"
         )
-
-
-@plainly
-def load_images(
-    args: argparse.Namespace, name: str, *, train: bool, augment: str = "none"
-) -> Dataset[Any]:
-    """The data set `name` as the options say."""
-    mnist = name == "mnist"
-    mean = tuple(args.mean or (sets.MNIST_MEAN if mnist else sets.IMAGENET_MEAN))
-    std = tuple(args.std or (sets.MNIST_STD if mnist else sets.IMAGENET_STD))
-    return sets.load_dataset(
-        name, train=train, root=args.root, size=args.size, resize=args.resize, mean=mean, std=std,
-        class_list=args.class_list, augment=augment, download=args.download,
-    )  # fmt: skip
-
-
-@plainly
-def load_test(args: argparse.Namespace) -> Dataset[Any]:
-    """Test images; where they are those that calibrate, the ones that are left."""
-    found = load_images(args, args.data, train=False)
-    if args.calibration_data == args.data:
-        found = sets.split(found, args.calibration_images, args.seed)[1]
-    return sets.subset(found, args.limit, args.seed)
-
-
-@plainly
-def load_calibration(args: argparse.Namespace, device: torch.device | str = "cpu") -> list[Any]:
-    """Batches of (input, label) that calibrate, on a device."""
-    found = load_images(args, args.calibration_data or args.data, train=True)
-    if args.calibration_data == args.data:
-        found = sets.split(found, args.calibration_images, args.seed)[0]
-    else:
-        found = sets.subset(found, args.calibration_images, args.seed)
-    batches = sets.loader(found, args.batch_size, workers=args.workers)
-    return [(x.to(device), y.to(device)) for x, y in filter(None, batches)]
 
 
 def search_of(config: Config, args: argparse.Namespace, name: str) -> SearchConfig:

@@ -64,6 +64,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
     add("--bf16", action="store_true", help="autocast in the float layers")
     add("--seed", type=int, default=0, help="of the choice of images")
+    add(
+        "--leaks",
+        choices=("refuse", "drop", "ignore"),
+        default="refuse",
+        help="test images that are, pixel by pixel, training or calibration images too: refuse to "
+        "run, drop them from the latter, or ignore, which compares nothing and says so in results",
+    )
 
 
 def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
@@ -79,6 +86,12 @@ def add_training_arguments(parser: argparse.ArgumentParser, *, epochs: int, rate
     add("--out", type=Path, required=True, help="folder of checkpoints and log")
     add("--resume", action="store_true", help="go on from the folder's last checkpoint")
     add("--augment", choices=sets.AUGMENTATIONS, default="none", help="of training images")
+    add(
+        "--validation",
+        type=float,
+        default=0.1,
+        help="share of the training images set aside, by which best.pt is chosen; 0: none of both",
+    )
     add("--epochs", type=int, default=epochs)
     add("--rate", type=float, default=rate, help="highest learning rate")
     add("--optimizer", choices=OPTIMIZERS, default=plain.optimizer)
@@ -101,6 +114,11 @@ def add_finetuning_arguments(parser: argparse.ArgumentParser) -> None:
     add("--temperature", type=float, default=4.0, help="of the distillation")
     add("--learn-scales", action="store_true", help="of inputs and weights (LSQ)")
     add("--penalty", type=float, default=0.0, help="weight of the expected comparisons")
+    add(
+        "--no-control",
+        action="store_true",
+        help="leave out the control: the float network trained on with the same recipe",
+    )
 
 
 class Parser(argparse.ArgumentParser):

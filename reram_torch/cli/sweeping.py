@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 import reram_torch as rt
 from reram_torch._support.processes import choose_device
-from reram_torch.cli import experiments, options
+from reram_torch.cli import experiments, images, options
 from reram_torch.config.sections import ENCODINGS
 from reram_torch.data import sets
 from reram_torch.design.bounds import adc_bound
@@ -57,11 +57,11 @@ class Sweep:
 
     def __init__(self, args: argparse.Namespace, configs: dict[str, rt.Config], rows: SweepRows):
         self.args, self.configs, self.rows = args, configs, rows
-        images = experiments.load_test(args)
-        self.test: DataLoader[Any] = sets.loader(images, args.batch_size, workers=args.workers)
+        test = images.load_test(args)
+        self.test: DataLoader[Any] = sets.loader(test, args.batch_size, workers=args.workers)
         device = choose_device(args.device)
-        self.float_net = experiments.load_network(args, images).to(device)
-        self.train = experiments.load_calibration(args, device)
+        self.float_net = experiments.load_network(args, test).to(device)
+        self.train = images.load_calibration(args, test, device)
         self._calibrated: tuple[rt.Config, nn.Module] | None = None  # one network at a time
 
     def run(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reram_torch._support.processes import processes, rank
-from reram_torch.cli import experiments, options
+from reram_torch.cli import experiments, images, options
 from reram_torch.training.fit import Fit
 from reram_torch.training.pictures import plot_training
 
@@ -24,14 +24,18 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> None
     experiments.set_up(args)
     recipe = experiments.recipe_of(args)
     with processes(args.device) as device:
-        train, test = experiments.load_training_data(args)
-        net = experiments.load_network(args, train).to(device)
+        found = images.load_training(args)
+        net = experiments.load_network(args, found.train).to(device)
+        settings = experiments.settings_of_training(args)
         fit = Fit(
-            net, train, test, recipe, args.out, workers=args.workers,
-            settings=experiments.settings_of_training(args), save_every=60 * args.save_minutes,
-            report=experiments.print_line,
+            net, found.train, found.validation, recipe, args.out, workers=args.workers,
+            settings=settings, save_every=60 * args.save_minutes, report=experiments.print_line,
         )  # fmt: skip
-        experiments.start(fit, args)
+        resumed = experiments.start(fit, args)
+        results = experiments.results_of_run(args, settings, found.test, resumed)
         lines = fit.run()
+        experiments.measure_run(results, fit, metered=False)
         if rank() == 0:
             plot_training(lines, args.out / "log.png")
+            print(results.table())
+        results.finish()

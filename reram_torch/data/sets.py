@@ -46,6 +46,7 @@ class Folder(Protocol):
 
     loader: Callable[[str], Any]
     classes: Sequence[Any]
+    samples: Sequence[tuple[str, int]]
 
     def __len__(self) -> int: ...
     def __getitem__(self, item: int, /) -> Any: ...
@@ -74,6 +75,17 @@ class Readable(Dataset[Any]):
             return self.data[item]
         except _UnreadableError as error:
             warnings.warn(f"skipped an image that cannot be read: {error}", stacklevel=2)
+            return None
+
+    def path(self, item: int) -> str:
+        """The file of an image."""
+        return str(self.data.samples[item][0])
+
+    def decoded(self, item: int) -> Any:
+        """An image before any transform, as the folder's loader gives it; None if unreadable."""
+        try:
+            return self.data.loader(self.path(item))
+        except _UnreadableError:
             return None
 
 

@@ -41,6 +41,7 @@ class Results:
         technology: what prices the counts.
         adc_model: likewise.
         resume: go on from what a stopped run left; a ValueError if it had other settings.
+        note: what must be said of all rows; written with them and below the table.
         rows: what was found, a dict for each network.
         reports: the power of each network that was metered.
     """
@@ -54,6 +55,7 @@ class Results:
     technology: str | Technology = "isaac"
     adc_model: str = "bit_cycle"
     resume: bool = False
+    note: str = ""
     rows: list[dict[str, Any]] = field(default_factory=list)
     reports: dict[str, PowerReport] = field(default_factory=dict)
 
@@ -125,8 +127,18 @@ class Results:
         """Adds a row, in the place of one of the same network, and writes all."""
         self.rows = [r for r in self.rows if r["network"] != row["network"]] + [row]
         if self.path is not None and processes.rank() == 0:
-            results = {"settings": self.settings, "results": self.rows}
+            note = {"note": self.note} if self.note else {}
+            results = {"settings": self.settings, **note, "results": self.rows}
             write_atomically(self.path, json.dumps(results, indent=2) + "\n")
+
+    def copy(self, name: str, of: str) -> None:
+        """Adds the row of a network that is another one, which was measured.
+
+        Raises:
+            KeyError: there is no row of that other network.
+        """
+        rows = {row["network"]: row for row in self.rows}
+        self.add({**rows[of], "network": name})
 
     def _score(self, name: str, net: nn.Module, meter: PowerMeter | None) -> Evaluation:
         kept = None
@@ -185,6 +197,8 @@ class Results:
             "/ISAAC: times fewer A/D operations than ISAAC's 8 on 128 rows; /plain, /activ.: than "
             "a plain and an activity SAR on the same arrays, comparisons and ADC energy"
         )
+        if self.note:
+            lines.append(self.note)
         return "\n".join(lines)
 
 

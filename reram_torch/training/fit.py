@@ -7,6 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Sized
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from reram_torch._support import processes
+from reram_torch._support.datasets import length
 from reram_torch._support.files import write_atomically
 from reram_torch._support.interrupts import Interruptible
 from reram_torch._support.progress import progress
@@ -66,15 +68,44 @@ def _batches_left(
     return batches, len(left), math.ceil(len(order) / size)
 
 
+def _settings(recipe: Recipe, train: Seeded, validation: Dataset[Any] | None) -> dict[str, Any]:
+    """What a resumed run must share in any case, as plain values."""
+    return {
+        **dataclasses.asdict(recipe),
+        "processes": processes.world(),
+        "train_images": len(train),
+        "validation_images": 0 if validation is None else length(validation),
+    }
+
+
+def _validated(
+    net: nn.Module, images: Dataset[Any], recipe: Recipe, workers: int
+) -> dict[str, Any]:
+    """What is logged of a network on validation images."""
+    found = score(
+        net, images, batch_size=recipe.batch_size, workers=workers, description="validation",
+        bf16=recipe.bf16,
+    )  # fmt: skip
+    unreadable = {"unreadable_validation_images": found.unreadable} if found.unreadable else {}
+    return {"validation_top1": found.top1, **unreadable}
+
+
+def _seed_step(recipe: Recipe, number: int) -> None:
+    """Gives dropout numbers that follow from the run's seed and the step."""
+    key = hash((recipe.seed, number, processes.rank()))
+    torch.manual_seed(key & (1 << 62) - 1)
+
+
 class Fit(Trainer):
     """Trains a network, epoch by epoch; see `run`.
 
     Args:
         net: on its device.
         train_data: pairs of input and label.
-        test_data: likewise.
+        validation_data: likewise, to choose the best epoch by: training images set aside, never
+            test images. None: nothing is chosen.
         recipe: how to train.
-        folder: for `last.pt`, `best.pt` (by top-1 on `test_data`) and `log.jsonl`.
+        folder: for `last.pt`, `best.pt` (by top-1 on `validation_data`) and `log.jsonl`.
         loss: of (scores, labels, inputs); cross entropy if not given.
         before_epoch: called with the number of each epoch, and returns what to log; it may change
             the network's ADCs.
@@ -90,7 +121,7 @@ class Fit(Trainer):
         self,
         net: nn.Module,
         train_data: Dataset[Any],
-        test_data: Dataset[Any],
+        validation_data: Dataset[Any] | None,
         recipe: Recipe,
         folder: Path,
         *,
@@ -104,12 +135,12 @@ class Fit(Trainer):
     ):
         super().__init__(net, recipe, loss)
         self.folder = Path(folder)
-        self.train_data, self.test_data = Seeded(train_data, recipe.seed), test_data
+        self.train_data = Seeded(train_data, recipe.seed)
+        self.validation_data = validation_data
         self.before_epoch = before_epoch or (lambda epoch: {})
         self.workers, self.kept, self.save_every = workers, kept or {}, save_every
         self.report = report
-        own = {**dataclasses.asdict(recipe), "processes": processes.world()}
-        self.settings = {**own, **(settings or {})}
+        self.settings = {**_settings(recipe, self.train_data, validation_data), **(settings or {})}
         self.epoch, self.best = 0, -1.0
         self.lines: list[dict[str, Any]] = []
         # Of the epoch under way: steps done, what `before_epoch` gave, and sums to log.
@@ -183,8 +214,8 @@ class Fit(Trainer):
         and step, so a run that was stopped and resumed ends as one that was not.
 
         Returns:
-            a line for each epoch: `epoch`, `loss`, `top1`, `seconds`, `images_per_second`, and what
-            `before_epoch` gave.
+            a line for each epoch: `epoch`, `loss`, `train_top1`, `seconds`, `images_per_second`,
+            what `before_epoch` gave, and `validation_top1` if there are images for it.
 
         Raises:
             RuntimeError: the loss is NaN or infinite, or nothing of a batch can be read; the last
@@ -205,31 +236,23 @@ class Fit(Trainer):
         return self.lines
 
     def _close_epoch(self, begun: dict[str, Any]) -> None:
-        """Tests the network, logs the epoch, and keeps the network if it is the best."""
-        found = score(
-            self.net, self.test_data, batch_size=self.recipe.batch_size, workers=self.workers,
-            description="test", bf16=self.recipe.bf16,
-        )  # fmt: skip
+        """Validates the network, logs the epoch, and keeps the network if it is the best."""
         total = self.totals.over_processes()
-        line = {"epoch": self.epoch + 1, **total.line(), **begun, "top1": found.top1}
-        for name, count in (("train", total.unreadable), ("test", found.unreadable)):
-            if count:
-                line[f"unreadable_{name}_images"] = int(count)
+        line = {"epoch": self.epoch + 1, **total.line(), **begun}
+        if total.unreadable:
+            line["unreadable_train_images"] = int(total.unreadable)
+        if self.validation_data is not None:
+            line |= _validated(self.net, self.validation_data, self.recipe, self.workers)
+        found = line.get("validation_top1", -1.0)
+        better, self.best = found > self.best, max(self.best, found)
         self.epoch += 1
         self.lines.append(line)
-        better = found.top1 > self.best
-        self.best = max(self.best, found.top1)
         self.step, self.begun = 0, None
         self.totals = Totals()
         self._save("last.pt", *(["best.pt"] if better else []))
         if processes.rank() == 0:
             self._write_log()
             self.report(line)
-
-    def _seed_step(self, number: int) -> None:
-        """Gives dropout numbers that follow from the run's seed and the step."""
-        key = hash((self.recipe.seed, number, processes.rank()))
-        torch.manual_seed(key & (1 << 62) - 1)
 
     def _train_epoch(self, wrapped: nn.Module) -> None:
         recipe = self.recipe
@@ -247,7 +270,7 @@ class Fit(Trainer):
         ):  # fmt: skip
             for step in self.steps(
                 batches, first=self.epoch * steps + self.step, total=steps * recipe.epochs,
-                wrapped=wrapped, before_step=self._seed_step,
+                wrapped=wrapped, before_step=partial(_seed_step, self.recipe),
             ):  # fmt: skip
                 wanted = min(recipe.batch_size, left)
                 left -= wanted
@@ -266,3 +289,14 @@ class Fit(Trainer):
             self._save("last.pt")
         if todo == _STOP:
             raise KeyboardInterrupt
+
+
+def load_best(fit: Fit) -> int:
+    """Gives a run's network what it was in the best epoch, and returns that epoch's number.
+
+    Raises:
+        FileNotFoundError: there is no `best.pt`: without validation images none is kept.
+    """
+    state = read_checkpoint(fit.folder / "best.pt", fit.settings)
+    fit.net.load_state_dict(state["state_dict"])
+    return int(state["epoch"])

@@ -5,22 +5,33 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from reram_torch.plots.figures import BLUE, GREY, ORANGE, new_figure
+from reram_torch.plots.figures import BLUE, GREEN, GREY, ORANGE, new_figure
 
 
-def plot_training(lines: list[dict[str, Any]], path: str | Path) -> None:
+def plot_training(
+    lines: list[dict[str, Any]], path: str | Path, control: list[dict[str, Any]] | None = None
+) -> None:
     """Loss and top-1 by epoch, and the reductions that ADCs were designed for.
 
     Args:
         lines: what `Fit.run` returned, one for each epoch.
         path: of the picture.
+        control: likewise, of the float network trained on; dashed.
     """
     figure, (left, right) = new_figure(9.6, 3.8, 2)
     epochs = [line["epoch"] for line in lines]
-    left.plot(epochs, [line["loss"] for line in lines], "o-", color=BLUE, ms=4)
+    for run, style, mark, of in ((lines, "o-", 4, ""), (control or [], "o--", 3, "control, ")):
+        x = [line["epoch"] for line in run]
+        color = GREEN if of else BLUE
+        if run:
+            left.plot(x, [line["loss"] for line in run], style, color=color, ms=mark)
+        for key, name, shade in (
+            ("train_top1", "training", GREY), ("validation_top1", "validation", color),
+        ):  # fmt: skip
+            if run and key in run[0]:
+                y = [line[key] for line in run]
+                right.plot(x, y, style, color=shade, ms=mark, label=of + name)
     left.set_ylabel("training loss")
-    for key, name, color in (("train_top1", "training", GREY), ("top1", "test", BLUE)):
-        right.plot(epochs, [line[key] for line in lines], "o-", color=color, ms=4, label=name)
     right.set_ylabel("top-1")
     designed = [x for x in lines if "designed_reduction" in x]
     if designed:

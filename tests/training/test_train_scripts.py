@@ -7,12 +7,15 @@ import time
 
 import pytest
 import torch
+from images import image_folder
 from programs import ROOT, run_command, script_command
+from torch.utils.data import Subset
 
 from reram_torch.cli import options
-from reram_torch.data import sets
+from reram_torch.data import sets, splits
 from reram_torch.models import zoo
 from reram_torch.training.fit import Fit, Seeded
+from reram_torch.training.losses import distillation_loss
 from reram_torch.training.recipe import Recipe
 
 TRAIN = ("train", "--model", "lenet5", "--data", "digits", "--batch-size", 256, "--threads", 1)
@@ -20,7 +23,13 @@ TRAIN = ("train", "--model", "lenet5", "--data", "digits", "--batch-size", 256, 
 
 def scores(folder):
     lines = (folder / "log.jsonl").read_text().splitlines()
-    return [(r["epoch"], r["loss"], r["top1"]) for r in map(json.loads, lines)]
+    return [(r["epoch"], r["loss"], r["validation_top1"]) for r in map(json.loads, lines)]
+
+
+def rows_of(folder):
+    """The rows of a run's results by name, without timings."""
+    rows = json.loads((folder / "results.json").read_text())["results"]
+    return {row["network"]: {k: v for k, v in row.items() if "seconds" not in k} for row in rows}
 
 
 @pytest.mark.slow
@@ -29,7 +38,9 @@ def test_a_killed_run_resumes_to_the_same_result(tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     result = run_command(*TRAIN, "--epochs", 4, "--out", whole)
     assert result.returncode == 0, result.stderr
-    assert result.stdout == (whole / "log.jsonl").read_text()
+    log, _, table = result.stdout.partition("network ")
+    assert log == (whole / "log.jsonl").read_text()
+    assert [line.split()[0] for line in table.splitlines()[1:]] == ["last", "best", "360"]
     process = subprocess.Popen(
         script_command(*TRAIN, "--epochs", 4, "--out", parts), stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -43,6 +54,7 @@ def test_a_killed_run_resumes_to_the_same_result(tmp_path):
     again = run_command(*TRAIN, "--epochs", 4, "--out", parts, "--resume")
     assert again.returncode == 0, again.stderr
     assert scores(parts) == scores(whole)
+    assert rows_of(parts) == rows_of(whole)
     a, b = (torch.load(f / "last.pt", weights_only=True)["state_dict"] for f in (whole, parts))
     assert all(torch.equal(a[k], b[k]) for k in a)
 
@@ -58,7 +70,7 @@ def test_fine_tuning_through_crossbars(tmp_path):
         "finetune", "--model", "lenet5", "--weights", tmp_path / "float" / "last.pt", "--data",
         "digits", "--config", "twin_range", "--reduction", 3, "--start", 2, "--epochs", 2,
         "--calibration-images", 64, "--learn-scales", "--penalty", 0.1, "--out", tmp_path / "fine",
-        "--limit", 120,
+        "--limit", 120, "--no-control",
     )  # fmt: skip
     result = run_command(*command_line)
     assert result.returncode == 0, result.stderr
@@ -66,12 +78,16 @@ def test_fine_tuning_through_crossbars(tmp_path):
     assert lines[0]["designed_reduction"] == pytest.approx(2, rel=0.05)
     assert lines[1]["designed_reduction"] == pytest.approx(3, rel=0.05)
     read = json.loads((tmp_path / "fine" / "results.json").read_text())["results"]
-    assert [row["network"] for row in read] == ["before", "after"]
-    assert read[0]["reduction"] == pytest.approx(3, rel=0.1)
+    names = ["float", "before", "last", "best"]
+    assert [row["network"] for row in read] == names
+    assert not (tmp_path / "fine" / "control").exists()
+    assert read[1]["reduction"] == pytest.approx(3, rel=0.1)
     # A resumed run keeps what was measured before.
     again = run_command(*command_line, "--resume")
     assert again.returncode == 0, again.stderr
-    assert json.loads((tmp_path / "fine" / "results.json").read_text())["results"][0] == read[0]
+    kept = json.loads((tmp_path / "fine" / "results.json").read_text())["results"]
+    assert [row["network"] for row in kept] == names
+    assert kept[:2] == read[:2]
     # The checkpoint brings its scales and its ADCs to an evaluation.
     more = ("--model", "lenet5", "--data", "digits", "--weights", tmp_path / "fine" / "last.pt")
     more += ("--limit", 120)
@@ -81,11 +97,80 @@ def test_fine_tuning_through_crossbars(tmp_path):
     assert "every output of every image is equal" in result.stdout
     found = json.loads(out.read_text())["results"][-1]
     for key in ("top1", "reduction"):
-        assert found[key] == read[1][key]
+        assert found[key] == read[2][key]
     result = run_command("evaluate", *more, "--config", "central")
     assert "another configuration: weights.encoding was 'offset' there" in result.stderr
     result = run_command("evaluate", *more, "--config", "twin_range", "--reduction", 2)
     assert "brings its own ADCs" in result.stderr
+
+
+TUNE = (
+    "finetune", "--model", "lenet5", "--data", "digits", "--config", "twin_range", "--reduction", 3,
+    "--epochs", 2, "--design-epochs", 1, "--calibration-images", 64, "--limit", 60, "--threads", 1,
+    "--batch-size", 256, "--rate", 1e-3, "--smoothing", 0.1, "--distill", 0.5,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def controlled(tmp_path_factory):
+    """A fine-tuning run with its control, and the options that started it."""
+    pytest.importorskip("sklearn")
+    folder = tmp_path_factory.mktemp("controlled")
+    torch.manual_seed(1)
+    torch.save(zoo.LeNet5().state_dict(), folder / "net.pt")
+    options = (*TUNE, "--weights", folder / "net.pt")
+    result = run_command(*options, "--out", folder / "whole")
+    assert result.returncode == 0, result.stderr
+    return folder, options, result.stdout
+
+
+@pytest.mark.slow
+def test_a_control_is_trained_beside(controlled):
+    """It is the float network trained on as by hand: same images, order, loss, epochs, rates."""
+    folder, _, text = controlled
+    rows = rows_of(folder / "whole")
+    assert list(rows) == ["float", "before", "last", "best", "control last", "control best"]
+    assert text.count('{"run": "control", "epoch": ') == 2
+    for name in rows:
+        assert f"\n{name} " in text  # a line of the table each
+        assert ("reduction" in rows[name]) == (name in ("before", "last", "best"))
+    whole = sets.digits(train=True)
+    train, held = (Subset(whole, part) for part in splits.set_aside(whole, 0.1))
+    net, teacher = (zoo.load_weights(zoo.LeNet5(), folder / "net.pt") for _ in range(2))
+    recipe = Recipe(epochs=2, batch_size=256, rate=1e-3, smoothing=0.1)
+    loss = distillation_loss(teacher, 0.5, 4.0, 0.1)
+    lines = Fit(net, train, held, recipe, folder / "by hand", loss=loss).run()
+    state = torch.load(folder / "whole" / "control" / "last.pt", weights_only=True)["state_dict"]
+    assert all(torch.equal(value, state[key]) for key, value in net.state_dict().items())
+    assert scores(folder / "whole" / "control") == [
+        (x["epoch"], x["loss"], x["validation_top1"]) for x in lines
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("of_control", [False, True])
+def test_a_stopped_run_and_control_resume_to_the_same_rows(controlled, monkeypatch, of_control):
+    folder, options, _ = controlled
+    parts = folder / f"parts {of_control}"
+    ended, close = [], Fit._close_epoch
+
+    def stopping(self, begun):
+        close(self, begun)
+        ended.append(self.folder.name)
+        if len(ended) == (3 if of_control else 1):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Fit, "_close_epoch", stopping)
+        assert run_command(*options, "--out", parts).returncode == 130
+    assert (parts / "control" / "last.pt").is_file() == of_control
+    if of_control:
+        (parts / "last.pt").rename(parts / "kept.pt")
+        assert "control holds a run: --resume it" in run_command(*options, "--out", parts).stderr
+        (parts / "kept.pt").rename(parts / "last.pt")
+    again = run_command(*options, "--out", parts, "--resume")
+    assert again.returncode == 0, again.stderr
+    assert rows_of(parts) == rows_of(folder / "whole")
 
 
 def test_experiments_are_options(tmp_path):
@@ -115,20 +200,19 @@ def test_experiments_are_options(tmp_path):
 
 def test_wrong_data_are_refused_before_work(tmp_path):
     pytest.importorskip("torchvision")
-    folder = tmp_path / "images"
-    for name in "abc":
-        (folder / name).mkdir(parents=True)
-        from PIL import Image
-
-        Image.new("RGB", (8, 8)).save(folder / name / "0.png")
-    base = ("train", "--model", "resnet20", "--data", folder, "--out", tmp_path / "out")
+    folder, test = image_folder(tmp_path / "a", 2, "abc"), image_folder(tmp_path / "b", 2, "abc", 1)
+    base = ("train", "--model", "resnet20", "--data", test, "--out", tmp_path / "out")
     assert "data is needed" in run_command(*base).stderr
-    assert "would be trained on and tested on" in run_command(*base, "--train-data", folder).stderr
-    result = run_command(*base, "--train-data", str(folder) + "/.", "--classes", 2)
+    assert "would be trained on and tested on" in run_command(*base, "--train-data", test).stderr
+    result = run_command(*base, "--train-data", f"{test}/.")  # another path, the same images
+    assert "6 of the 6 test images" in result.stderr
+    result = run_command(*base, "--train-data", folder, "--classes", 2)
     assert (
         "the data have 3 classes, but the network gives an image outputs of shape (2,)"
         in result.stderr
     )
+    result = run_command(*base, "--train-data", folder, "--validation", 1)
+    assert "cannot set aside 6 of 6 images" in result.stderr
     assert not (tmp_path / "out").exists()
 
 

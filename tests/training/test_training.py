@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from reram_torch.models import zoo
-from reram_torch.training.fit import Fit, Seeded
+from reram_torch.training.fit import Fit, Seeded, load_best
 from reram_torch.training.losses import distillation_loss, entropy_loss
 from reram_torch.training.recipe import Recipe, rate_at
 
@@ -168,7 +168,7 @@ def test_images_that_cannot_be_read_are_counted(tmp_path):
     fit = Fit(small(), Damaged(), Damaged(12), recipe, tmp_path)
     [line] = fit.run()
     assert line["unreadable_train_images"] == 2
-    assert line["unreadable_test_images"] == 1
+    assert line["unreadable_validation_images"] == 1
     nothing = Fit(small(), Damaged(), Damaged(12), recipe, tmp_path / "none")
     nothing.train_data.data = torch.utils.data.Subset(Damaged(), [3] * 8)
     with pytest.raises(RuntimeError, match="none of the images of a batch can be read"):
@@ -189,7 +189,7 @@ def test_checkpoints_say_what_they_are_of(tmp_path):
     fit.run()
     with pytest.raises(ValueError, match="was made with epochs=3, not 4"):
         fit_in(tmp_path, epochs=4).resume()
-    other = Fit(nn.Linear(2, 2), Noisy(), Noisy(), fit.recipe, tmp_path)
+    other = Fit(nn.Linear(2, 2), Noisy(), Noisy(12), fit.recipe, tmp_path)
     with pytest.raises(ValueError, match="is of another network"):
         other.resume()
     torch.save({"state_dict": {}}, tmp_path / "last.pt")
@@ -201,12 +201,51 @@ def test_the_best_network_is_kept(tmp_path):
     fit = fit_in(tmp_path)
     lines = fit.run()
     best = torch.load(tmp_path / "best.pt", weights_only=True)
-    top1s = [line["top1"] for line in lines]
+    top1s = [line["validation_top1"] for line in lines]
     assert best["best"] == max(top1s)
     assert best["epoch"] == top1s.index(max(top1s)) + 1
     assert lines[-1]["loss"] < lines[0]["loss"]
     net = zoo.load_weights(small(), str(tmp_path / "best.pt"))
     assert torch.equal(net[0].weight, best["state_dict"]["0.weight"])
+    with torch.no_grad():
+        fit.net[0].weight.zero_()
+    assert load_best(fit) == best["epoch"]
+    assert torch.equal(fit.net[0].weight, best["state_dict"]["0.weight"])
+
+
+def test_without_validation_images_nothing_is_chosen(tmp_path):
+    recipe = Recipe(epochs=2, batch_size=8, rate=1e-2, warmup=0.2, clip=1.0)
+    alone, validated = Fit(small(), Noisy(), None, recipe, tmp_path / "alone"), fit_in(tmp_path, 2)
+    for fit in (alone, validated):
+        fit.run()
+    assert [f.name for f in (tmp_path / "alone").glob("*.pt")] == ["last.pt"]
+    with pytest.raises(FileNotFoundError, match="best.pt"):
+        load_best(alone)
+    assert all("validation_top1" not in line for line in alone.lines)
+    # Validation changes nothing of the training.
+    assert torch.equal(alone.net[0].weight, validated.net[0].weight)
+
+
+def test_a_resumed_run_has_the_same_images(tmp_path):
+    fit_in(tmp_path).run()
+    recipe = Recipe(epochs=3, batch_size=8, rate=1e-2, warmup=0.2, clip=1.0)
+    for images, message in (
+        ((Noisy(39), Noisy(12)), "train_images=40, not 39"),
+        ((Noisy(), Noisy(13)), "validation_images=12, not 13"),
+        ((Noisy(), None), "validation_images=12, not 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Fit(small(), *images, recipe, tmp_path).resume()
+
+
+def test_a_run_that_chose_by_test_images_is_not_resumed(tmp_path):
+    fit_in(tmp_path).run()
+    state = torch.load(tmp_path / "last.pt", weights_only=True)
+    torch.save({**state, "version": 2}, tmp_path / "last.pt")
+    with pytest.raises(ValueError, match="chose by the test images: it cannot be resumed"):
+        fit_in(tmp_path).resume()
+    net = zoo.load_weights(small(), str(tmp_path / "last.pt"))  # its weights serve as ever
+    assert torch.equal(net[0].weight, state["state_dict"]["0.weight"])
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(tmp_path):
