@@ -31,8 +31,8 @@ def table_bytes(designs: Sequence[AdcDesign], index: np.ndarray, lowest: int, hi
     if not stored:
         return 0
     entries = directory_entries(index)
-    pointers = entries * (len(distinct) - 1 + bool((index < 0).any())).bit_length()
-    bits = stored + pointers
+    choices = len(distinct) + int((index < 0).any())
+    bits: int = stored + entries * (choices - 1).bit_length()
     if all(w.number <= 1 for w in words):
         bits = min(bits, entries * max(w.bits for w in words))
     return -(-bits // _BITS)

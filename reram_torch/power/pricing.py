@@ -211,8 +211,8 @@ def _total(rows: Sequence[LayerReport], counts: list[LayerCounts]) -> LayerRepor
         return dict(parts)
 
     def rivals(name: str) -> Rival | None:
-        known = [getattr(r, name) for r in rows]
-        return None if None in known else Rival(*map(sum, zip(*known, strict=True)))
+        known = [vars(rival) for r in rows if (rival := getattr(r, name)) is not None]
+        return Rival(*map(sum, zip(*(k.values() for k in known), strict=True))) if known else None
 
     return LayerReport(
         "total",

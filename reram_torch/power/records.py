@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from reram_torch.power.latency import Latency
 
@@ -21,7 +21,8 @@ def quantity(value: float, unit: str) -> str:
     return f"{value:.4g} {scales[-1]}"
 
 
-class Rival(NamedTuple):
+@dataclass(frozen=True)
+class Rival:
     """What other ADCs would have done on the same arrays.
 
     Attributes:
@@ -167,7 +168,7 @@ class LayerReport:
         for than in ("plain_sar", "activity_sar"):
             rival: Rival | None = getattr(self, than)
             if rival is not None:
-                values[than] = rival._asdict()
+                values[than] = dict(vars(rival))
                 for figure in ("comparisons", "adc_energy_pj", "energy_pj"):
                     name = f"{figure.removesuffix('_pj')}_times_less_than_{than}"
                     values[name] = self.times_less(figure, than)

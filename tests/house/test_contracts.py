@@ -88,10 +88,14 @@ def test_no_module_has_the_name_of_a_public_function():
 
 
 def sizes(tree):
+    """Of classes, and of functions without their docstrings, whose length is the interface's."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            kind = "class" if isinstance(node, ast.ClassDef) else "function"
-            yield kind, node.name, node.end_lineno - node.lineno + 1
+        if isinstance(node, ast.ClassDef):
+            yield "class", node.name, node.end_lineno - node.lineno + 1
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            told = node.body[0] if ast.get_docstring(node) else None
+            words = told.end_lineno - told.lineno + 1 if told else 0
+            yield "function", node.name, node.end_lineno - node.lineno + 1 - words
 
 
 def test_files_classes_and_functions_are_short():
