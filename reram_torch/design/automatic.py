@@ -93,16 +93,13 @@ def _by_price(tried: _Tried, every: list[SearchConfig]) -> None:
             tried.design(option, prices.START, None)
         return
     problem, price = base
-    if price == -math.inf:  # nothing is cheaper without an error: by energy, then
-        price = prices.LOWEST
+    price = max(price, prices.LOWEST)
     limit, promises = problem.cost_at(price) * _PROMISE, []
     for option in rest:
-        other = tried.problem_of(option)
-        if other is not None:
-            other.weigh_like(problem)
-            promises.append((other.cost_at(price), option))
-    promises = [each for each in sorted(promises, key=lambda p: p[0]) if each[0] <= limit]
-    for _, option in promises[:_DESIGNED]:
+        cost = tried.cost(option, price, problem, limit)
+        if cost <= limit:
+            promises.append((cost, option))
+    for _, option in sorted(promises, key=lambda p: p[0])[:_DESIGNED]:
         tried.design(option, price, problem)
 
 
@@ -154,6 +151,27 @@ class _Tried:
                 self.failed.append(error)
                 return None
         return self._problems[option]
+
+    def cost(self, option: SearchConfig, price: float, like: Problem, limit: float) -> float:
+        """What an option costs at a price, with the weights of another; infinite if it cannot be.
+
+        What is above the limit without a cap on the tables, which is worked out sooner, is above
+        it with one.
+        """
+        free = dataclasses.replace(option, table_bytes=None)
+        for each in dict.fromkeys((free, option)):
+            problem = self.problem_of(each)
+            if problem is None:
+                return math.inf
+            problem.weigh_like(like)
+            try:
+                found = problem.cost_at(price)
+            except ValueError as error:
+                self.failed.append(error)
+                return math.inf
+            if found > limit:
+                return found
+        return found
 
     def design(
         self, option: SearchConfig, price: float, like: Problem | None

@@ -10,7 +10,7 @@ from reram_torch.adc.base import AdcDesign, compile_tables
 from reram_torch.crossbar.geometry import ceil_div
 from reram_torch.design.loads import LayerLoads, statistics_of
 from reram_torch.nn.base import CrossbarLayer
-from reram_torch.power.search_prices import SearchPrices, adcs_of_tile
+from reram_torch.power.search_prices import SearchPrices
 from reram_torch.power.technology import ArrayTiming
 
 _BITS = 8  # of a byte
@@ -22,26 +22,26 @@ class LayerPrices:
     Args:
         prices: of the kind of controller.
         layer: calibrated.
-        array: says how many bit-lines share an ADC, and how long an array's cycle takes.
+        array: says how long an array's cycle takes.
 
     Attributes:
         prices: as given.
-        sums_of_word: conversions that a loaded word serves: those of one ADC, slice and cycle.
-        leakage: of a byte of tables beside every ADC of the layer, pJ.
+        sums_of_word: conversions that a loaded word serves: those of an array's slice in a cycle.
+        leakage: of a byte of tables beside every array of the layer, pJ.
         counting: of counting driven word-lines, pJ.
     """
 
     def __init__(self, prices: SearchPrices, layer: CrossbarLayer, array: ArrayTiming):
         g, statistics = layer.geometry, statistics_of(layer)
         outputs = layer.outputs // layer.groups
-        tiles, adcs = g.tiles(layer.depth), adcs_of_tile(g, outputs, array.columns_per_adc)
+        tiles = g.tiles(layer.depth)
         conversions = outputs * len(g.signs)  # of a tile-cycle's slice
         cycles = float(statistics.by_activity[:, :, 0].sum()) / conversions  # of tiles
         duration = cycles / (tiles * layer.groups) * array.cycle_ns
         across = ceil_div(outputs * g.slices * g.bit_lines, g.cols)
         self.prices, self.geometry = prices, g
-        self.sums_of_word = conversions / adcs
-        self.leakage = prices.leakage * duration * layer.groups * tiles * adcs
+        self.sums_of_word = conversions / across
+        self.leakage = prices.leakage * duration * layer.groups * tiles * across
         self.counting = prices.activity * cycles * across
 
     def word(self, loads: LayerLoads, bits: int, *, latched: bool) -> np.ndarray:

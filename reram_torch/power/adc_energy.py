@@ -96,15 +96,15 @@ def _resolution(technology: Technology, layer: LayerConversions) -> Parts:
 def _besides(technology: Technology, layer: LayerConversions, duration_ns: float) -> Parts:
     """What searching takes beside comparisons and conversions."""
     logic, tables, counts = technology.adc.controllers, technology.adc.tables, layer.counts
-    parts, columns = {}, technology.array.columns_per_adc
+    parts = {}
     if logic is not None:
         clocks = int(counts.comparisons.sum() + counts.conversions.sum())
         dearest = max((logic.excess_pj(kind) for kind in layer.controllers), default=0.0)
         parts["controllers"] = clocks * dearest
         parts["activity_unit"] = layer.counts_driven * logic.activity_pj
     if tables is not None:
-        parts["words"] = layer.words_loaded(columns, tables.latched_bytes) * tables.word_pj
-        kept = layer.table_bytes * layer.adcs(columns)
+        parts["words"] = layer.words_loaded(tables.latched_bytes) * tables.word_pj
+        kept = layer.table_bytes * counts.arrays  # every array has them beside it
         parts["tables"] = leakage_pj(tables, kept, duration_ns)
     return parts
 

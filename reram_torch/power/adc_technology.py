@@ -137,11 +137,11 @@ class Controllers:
 
 @dataclass(frozen=True)
 class TableMemory:
-    """The memory beside each ADC that holds the words of its searches.
+    """The memory beside each array that holds the words of its ADCs' searches.
 
     Args:
-        word_pj: reading a word, pJ; once for the bit-lines that an ADC converts in a cycle with the
-            same table.
+        word_pj: reading a word, pJ; once for the bit-lines of an array that are converted in a
+            cycle with the same table.
         leakage_nw_per_byte: nW.
         source: where the numbers come from.
         latched_bytes: a layer's tables of up to so many bytes lie in latches: nothing is loaded.

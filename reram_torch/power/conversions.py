@@ -13,7 +13,6 @@ from reram_torch.adc.storage import table_bytes
 from reram_torch.crossbar.geometry import Geometry
 from reram_torch.crossbar.tables import lossless_adc
 from reram_torch.power.counts import LayerCounts
-from reram_torch.power.search_prices import adcs_of_tile
 
 PLAIN = "plain"  # the controller of a single plain SAR, which nothing programs
 
@@ -111,26 +110,19 @@ class LayerConversions:
         g = self.counts.geometry
         return table_bytes(self.designs, self.index, g.lowest, g.highest)
 
-    def adcs(self, columns_per_adc: int) -> int:
-        """ADCs of the layer, each with the tables beside it."""
-        c = self.counts
-        return c.groups * c.tiles * adcs_of_tile(c.geometry, c.outputs, columns_per_adc)
-
-    def words_loaded(self, columns_per_adc: int, latched_bytes: int) -> int:
-        """Words read from tables: once for the bit-lines that an ADC converts in a cycle alike.
+    def words_loaded(self, latched_bytes: int) -> int:
+        """Words read from tables: once for the bit-lines of an array that convert alike in a cycle.
 
         Args:
-            columns_per_adc: bit-lines that one ADC converts, one after the other.
             latched_bytes: tables of so many bytes are not read but lie in latches.
         """
         if self.table_bytes <= latched_bytes:
             return 0
-        adcs = adcs_of_tile(self.counts.geometry, self.counts.outputs, columns_per_adc)
-        return self._words_of_tiles * adcs
+        return self._words_of_tiles * self.counts.arrays_across
 
     @cached_property
     def _words_of_tiles(self) -> int:
-        """Words of all searches that start in a tile's cycles, as if one ADC served the tile."""
+        """Words of all searches that start in a tile's cycles, as if it were one array."""
         g = self.counts.geometry
         words = [
             design.words(g.lowest, g.highest).number if depth else 0

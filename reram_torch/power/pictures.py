@@ -107,7 +107,7 @@ def plot_report(report: PowerFigures, path: str | Path) -> None:
         draw_search(axes[2], shown[0])
     figure.suptitle(
         f"{report.reduction:.2f}x fewer A/D operations than ISAAC, "
-        f"{report.comparisons_per_mac:.2f} a multiply-accumulate; ADC energy "
+        f"{report.comparisons_per_mac:.2f} a multiply-accumulate\nADC energy "
         f"{_range(report, 'plain_sar')} less than a plain SAR's, "
         f"{_range(report, 'activity_sar')} less than an activity SAR's "
         f"({report.technology.name}, {report.adc_model} model)",

@@ -192,8 +192,7 @@ def _layer_report(
 
 def _words(layer: LayerConversions, technology: Technology) -> int:
     tables = technology.adc.tables
-    latched = 0 if tables is None else tables.latched_bytes
-    return layer.words_loaded(technology.array.columns_per_adc, latched)
+    return layer.words_loaded(0 if tables is None else tables.latched_bytes)
 
 
 def _rows(counts: np.ndarray) -> tuple[tuple[int, ...], ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reram_torch.crossbar.geometry import Geometry, ceil_div
 from reram_torch.power.adc_technology import TableMemory
 from reram_torch.power.technology import Technology
 
@@ -59,14 +58,3 @@ def search_prices(technology: Technology, controller: str) -> SearchPrices:
 def leakage_pj(tables: TableMemory, kept: float, duration_ns: float) -> float:
     """What so many bytes of table memory leak in so long, pJ."""
     return kept * tables.leakage_nw_per_byte * duration_ns * _PJ_PER_NW_NS
-
-
-def adcs_of_tile(geometry: Geometry, outputs: int, columns_per_adc: int) -> int:
-    """ADCs that convert the bit-lines of one tile of a group, each with bit-lines of every slice.
-
-    Args:
-        geometry: of the layer.
-        outputs: N, of a group.
-        columns_per_adc: bit-lines that one ADC converts, one after the other.
-    """
-    return ceil_div(outputs * geometry.slices * geometry.bit_lines, columns_per_adc)
