@@ -39,7 +39,7 @@ def meet(
     if search.reduction is not None:
         return _meet_reduction(problem, search.reduction, start, show)
     if search.max_drop is None:
-        problem.apply(-math.inf)
+        problem.apply(-math.inf)  # no mean error is left to make up for
         return -math.inf
     if data is None or not data.inputs:
         raise RuntimeError("max_drop needs data: run reram_torch.calibrate, or give batches=")
@@ -63,6 +63,7 @@ def _meet_reduction(problem: Problem, reduction: float, price: float, show: bool
     assert best is not None  # there is one round at least
     _, price, put_back = best
     put_back()
+    problem.settle()
     return price
 
 
@@ -82,7 +83,7 @@ class _Drop:
     def meet(self, start: float, show: bool) -> float:
         """Looks for the price, weighs the layers anew there, and looks again."""
         problem, seen = self.problem, self.problem.given.data
-        total = (2 * _TRIALS + 2) * sum(len(x) for x in self.data.inputs)
+        total = (2 * _TRIALS + 3) * sum(len(x) for x in self.data.inputs)
         with progress(description="design_adc", total=total, unit="img", show=show) as bar:
             reference = Reference(problem.given.net, problem.given.layers, self.data, bar)
             if reference.output is None or reference.labels is None:
@@ -99,23 +100,30 @@ class _Drop:
                 problem.apply(price)
                 problem.reweigh(seen)
                 prices.crossing(excess, price, trials=_TRIALS, step=0.25, width=_WIDTH)
-        assert self.best is not None  # the most careful design met the budget
-        _, price, put_back = self.best
-        put_back()
+            assert self.best is not None  # the most careful design met the budget
+            _, price, put_back = self.best
+            put_back()
+            problem.settle()
+            if self._worst(reference, ideal, bar) > self.most:
+                put_back()  # with what was made up for when the budget was met
         return price
 
     def _excess(self, price: float, reference: Reference, ideal: torch.Tensor, bar: Bar) -> float:
         problem = self.problem
         problem.apply(price)
-        output = reference.run(bar)
-        assert output is not None  # `meet` has looked
-        assert reference.labels is not None
-        made = margins(output, reference.labels)
-        drop = counted_drop(ideal, made)
-        # Designs are many and images few: the luckiest must not win.
-        worse = max(drop, sum(expected_drop(ideal, made)))
+        worse = self._worst(reference, ideal, bar)
         bar.set_postfix_str(f"reduction {problem.reduction:.2f}, drop {worse:.4f}")
         fits = worse <= self.most
         if fits and (self.best is None or problem.energy < self.best[0]):
             self.best = problem.energy, price, problem.keep()
         return -1.0 if fits else 1.0
+
+    @staticmethod
+    def _worst(reference: Reference, ideal: torch.Tensor, bar: Bar) -> float:
+        """The larger of the drop counted and the drop expected, of what is in place."""
+        output = reference.run(bar)
+        assert output is not None  # `meet` has looked
+        assert reference.labels is not None
+        made = margins(output, reference.labels)
+        # Designs are many and images few: the luckiest must not win.
+        return max(counted_drop(ideal, made), sum(expected_drop(ideal, made)))

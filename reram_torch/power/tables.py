@@ -132,7 +132,9 @@ def _rows(first: PowerFigures) -> dict[str, _Show]:
         for than, text in _RIVALS.items():
             rows[f"less {words} than {text}"] = less(figure, than)
     rows |= {
-        "table bytes, all layers": lambda _, t: f"{t.table_bytes:,}",
+        "table bytes, largest layer": lambda r, t: (
+            f"{max(x.table_bytes for x in r.layers):,}" if t is r.total else "0"
+        ),
         "words loaded per conversion": lambda _, t: f"{t.words_per_conversion:.3f}",
         "longest search, comparisons": lambda _, t: f"{t.depth}",
         "latency, lock step": latency("worst_ns"),
