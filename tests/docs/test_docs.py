@@ -18,7 +18,10 @@ from reram_torch.cli.main import parser_of
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.glob("*.md")])
-RUN = ["README.md", "docs/guide.md", "docs/adc.md", "docs/power.md", "docs/training.md"]
+RUN = [
+    "README.md", "docs/guide.md", "docs/adc.md", "docs/power.md", "docs/energy.md",
+    "docs/training.md",
+]  # fmt: skip
 
 FENCE = re.compile(r"^(`{3,}|~{3,})")
 NOT_RUN = re.compile(r"<!-- not run: .+ -->")
