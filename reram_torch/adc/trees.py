@@ -66,11 +66,19 @@ def grid_levels(bits: int, step: int, lowest: int) -> list[float]:
     middle of its code would be the larger error.
     """
     first = 0 if lowest >= 0 else -(1 << bits) // 2
+    return [grid_level(code, step) for code in range(first, first + (1 << bits))]
+
+
+def grid_level(code: int, step: int) -> float:
+    """The level of a code: see `grid_levels`."""
     nearer = 0.5 if step % 2 == 0 else 0
-    return [
-        code * step - (nearer if code > 0 else -nearer if code else 0)
-        for code in range(first, first + (1 << bits))
-    ]
+    return code * step - (nearer if code > 0 else -nearer if code else 0)
+
+
+def grid_code(value: int, step: int) -> int:
+    """The code that a sum rounds to, ties away from zero."""
+    code = (abs(value) + step // 2) // step
+    return code if value >= 0 else -code
 
 
 def middle(step: int) -> float:

@@ -16,7 +16,7 @@ from reram_torch.adc.base import (
     register_adc,
     sum_bits,
 )
-from reram_torch.adc.trees import Node, Tree, balanced, grid_levels, middle
+from reram_torch.adc.trees import Node, Tree, balanced, grid_code, grid_level, grid_levels
 
 
 @register_adc
@@ -24,9 +24,10 @@ from reram_torch.adc.trees import Node, Tree, balanced, grid_levels, middle
 class TwinRange(AdcDesign):
     """Interval-based quantization with two ranges (Zhang et al., DATE 2024, arXiv 2402.06164).
 
-    The dense range R1 = [bias, bias + 2^n1 * step) is resolved to `step` with n1 bit cycles: each
-    code holds `step` sums and decodes to their middle. Everything else, R2, is resolved to step *
-    2^m with n2 bit cycles as by a plain n2-bit ADC. One comparison detects the range, two where R2
+    The dense range R1 = [bias, bias + 2^n1 * step) is resolved to `step` with n1 bit cycles;
+    everything else, R2, to step * 2^m with n2 bit cycles. Both on the grid of a plain ADC of their
+    step (`UniformSAR`), in R1 from the code of `bias` on: where that is a multiple of the step less
+    half of it, every code of R1 holds `step` sums. One comparison detects the range, two where R2
     lies on both sides of R1. The code is the flag followed by n1 or n2 bits.
 
     Args:
@@ -68,8 +69,8 @@ class TwinRange(AdcDesign):
                 f"TwinRange: R1 = [{self.bias}, {self.end}) lies outside the bit-line sums "
                 f"{lowest} to {highest}"
             )
-        first = self.bias + middle(self.step)
-        dense = balanced([first + k * self.step for k in range(1 << self.n1)])
+        first = grid_code(self.bias, self.step)
+        dense = balanced([grid_level(first + k, self.step) for k in range(1 << self.n1)])
         coarse = balanced(grid_levels(self.n2, self.step << self.m, lowest))
         above = self.end <= highest
         below = self.bias > lowest

@@ -1,7 +1,8 @@
 """Designs to choose from on a histogram of bit-line sums.
 
 A kind of ADC offers many designs; on a given histogram each makes some comparisons and some error.
-`candidates` keeps those with the least error at some price.
+`candidates` keeps those that could be worth their price, `choose` picks among them for all tables
+of a layer at once.
 """
 
 from __future__ import annotations
@@ -15,6 +16,11 @@ from reram_torch.adc.base import DESIGNS, AdcDesign, compile_tables
 from reram_torch.design.loads import Load
 from reram_torch.power.search_prices import SearchPrices
 
+_ROUNDS = 8  # over the tables of a layer
+
+# Mean errors left by other tables, relative to the layer's signal, that candidates are kept for.
+_LEFT = tuple(sign * size for size in (0.0, 0.003, 0.01, 0.03, 0.1, 0.3) for sign in (1, -1))
+
 
 @dataclass(frozen=True)
 class Offer:
@@ -24,12 +30,14 @@ class Offer:
         make: the k-th design.
         comparisons: A/D operations of each on the load.
         square: weighted squared error of each.
+        mean: weighted mean error of each.
         words: that each loads.
     """
 
     make: Callable[[int], AdcDesign]
     comparisons: np.ndarray
     square: np.ndarray
+    mean: np.ndarray
     words: np.ndarray | int = 1
 
 
@@ -40,20 +48,21 @@ class Choices:
     Attributes:
         designs: the designs.
         square: weighted squared error of each.
+        mean: weighted mean error of each.
         energy: what each costs.
     """
 
     designs: tuple[AdcDesign, ...]
     square: np.ndarray
+    mean: np.ndarray
     energy: np.ndarray
-
-    def at(self, price: float) -> AdcDesign:
-        """The design with the least error plus price * energy."""
-        return self.designs[int(np.argmin(self.square + price * self.energy))]
 
 
 def candidates(offer: Offer, load: Load, prices: SearchPrices, word: float) -> Choices:
     """The designs of an offer that are worth choosing from.
+
+    Those with the least error at some price, for each of several mean errors that the other tables
+    of the layer may leave to be made up for.
 
     Args:
         offer: the designs.
@@ -62,10 +71,32 @@ def candidates(offer: Offer, load: Load, prices: SearchPrices, word: float) -> C
         word: of each word.
     """
     starts = offer.comparisons > 0
-    energy = prices.comparison * offer.comparisons + word * offer.words
-    energy = energy + prices.start * float(load.likely.sum()) * starts
-    keep = _hull(energy, offer.square)
-    return Choices(tuple(offer.make(int(k)) for k in keep), offer.square[keep], energy[keep])
+    started = prices.start * float(load.likely.sum()) + word * offer.words
+    energy = prices.comparison * offer.comparisons + started * starts
+    hulls = [_hull(energy, offer.square + (offer.mean + left) ** 2) for left in _LEFT]
+    keep = np.unique(np.concatenate(hulls))
+    designs = tuple(offer.make(int(k)) for k in keep)
+    return Choices(designs, offer.square[keep], offer.mean[keep], energy[keep])
+
+
+def choose(tables: list[Choices], price: float) -> list[AdcDesign]:
+    """Picks a design for each table of a layer: least error plus price * energy.
+
+    The mean errors of the tables add up before they are squared, so the tables are gone over in
+    turn, each given the others, until nothing changes.
+    """
+    cost = [t.square + price * t.energy for t in tables]
+    picked = [int(np.argmin(c + t.mean**2)) for c, t in zip(cost, tables, strict=True)]
+    for _ in range(_ROUNDS):
+        before = list(picked)
+        total = float(sum(t.mean[p] for t, p in zip(tables, picked, strict=True)))
+        for k, table in enumerate(tables):
+            others = total - table.mean[picked[k]]
+            picked[k] = int(np.argmin(cost[k] + (table.mean + others) ** 2))
+            total = others + table.mean[picked[k]]
+        if picked == before:
+            break
+    return [table.designs[k] for table, k in zip(tables, picked, strict=True)]
 
 
 def offer_of(kind: str, load: Load) -> Offer:
@@ -87,7 +118,7 @@ def offer_of(kind: str, load: Load) -> Offer:
         tables = compile_tables(design, lowest, highest)
         off = values - tables.level
         words = design.words(lowest, highest).number
-        found.append((likely @ tables.comparisons, load.square @ off**2, words))
+        found.append((likely @ tables.comparisons, load.square @ off**2, load.mean @ off, words))
     return Offer(designs.__getitem__, *np.array(found, dtype=float).T)
 
 

@@ -12,7 +12,7 @@ from reram_torch.adc import AdcDesign, Intervals, SearchTree, Segmented
 from reram_torch.adc.base import DESIGNS, compile_tables, node_bits
 from reram_torch.config.sections import SearchConfig
 from reram_torch.crossbar.geometry import Geometry
-from reram_torch.design.candidates import Choices, Offer, candidates, offer_of
+from reram_torch.design.candidates import Choices, Offer, candidates, choose, offer_of
 from reram_torch.design.layer_prices import LayerPrices
 from reram_torch.design.loads import LayerLoads, Load
 from reram_torch.design.optimal_intervals import optimal_intervals
@@ -75,7 +75,7 @@ class Designer(ABC):
 
 
 class Chooser(Designer):
-    """Chooses among candidates."""
+    """Chooses among candidates; their mean errors cancel over the tables of a layer."""
 
     def __init__(self, loads: LayerLoads, search: SearchConfig, prices: LayerPrices):
         super().__init__(loads, search, prices)
@@ -92,7 +92,7 @@ class Chooser(Designer):
     def at(self, price: float, byte: float = 0.0) -> list[AdcDesign]:
         """See `Designer`; a table is one word whatever its design, so a byte's price is idle."""
         del byte
-        return [choices.at(max(price, _LEAST)) for choices in self._choices]
+        return choose(self._choices, max(price, _LEAST))
 
 
 _OFFERS: dict[str, Callable[[Load], Offer]] = {"twin_range": twin_range_offer}

@@ -81,9 +81,9 @@ class LayerDesigner:
     def _make(self, price: float) -> Found:
         designer, most = self.designer, self.search.table_bytes
         found = self._found_of(designer.at(price))
-        if len(found.designs) == 1 and (most is None or found.bytes <= most):
-            return found
         if most is None or found.bytes <= most:
+            if isinstance(designer, Chooser) or len(found.designs) == 1:
+                return found  # words take the directory's place: nothing is gained
             return self._merged(list(found.designs), price, None)
         if isinstance(designer, Chooser):
             tried = [self._merged(list(found.designs), price, most)]
@@ -109,10 +109,11 @@ class LayerDesigner:
         loads, prices, g = self.designer.loads, self.designer.prices, self.layer.geometry
         made = [compile_tables(d, g.lowest, g.highest).comparisons for d in designs]
         each = zip(loads.loads, made, strict=True)
+        stored = table_bytes(list(designs), loads.index, g.lowest, g.highest)
         return Found(
             tuple(designs),
             float(sum(load.counts @ table for load, table in each)),
-            float(prices.energy(designs, loads).sum()) + prices.activity(loads),
+            prices.energy(designs, loads, stored),
             float(error_of(list(designs), loads, g).sum()),
-            table_bytes(list(designs), loads.index, g.lowest, g.highest),
+            stored,
         )

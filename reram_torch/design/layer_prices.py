@@ -60,19 +60,21 @@ class LayerPrices:
         """Of telling the activity buckets apart, pJ."""
         return self.counting if len(loads.edges) > 1 else 0.0
 
-    def energy(self, designs: Sequence[AdcDesign], loads: LayerLoads) -> np.ndarray:
-        """Of each table's searches and words, pJ, (T,)."""
-        g, found = self.geometry, []
-        latched = self.are_latched(loads, designs[0])
+    def energy(self, designs: Sequence[AdcDesign], loads: LayerLoads, stored: int) -> float:
+        """Of all tables' searches, of loading and of keeping them, and of counting, pJ.
+
+        Args:
+            designs: one for each table.
+            loads: of the tables.
+            stored: bytes of the tables, equal ones once.
+        """
+        g, p = self.geometry, self.prices
+        loading = 0.0 if stored <= p.latched_bytes else p.word / self.sums_of_word
+        found = self.leakage * stored + self.activity(loads)
         for design, load in zip(designs, loads.loads, strict=True):
             made = compile_tables(design, g.lowest, g.highest).comparisons
-            words = design.words(g.lowest, g.highest)
-            count = float(load.counts.sum())
-            searching = self.prices.comparison * float(load.counts @ made)
-            loading = 0.0
+            found += p.comparison * float(load.counts @ made)
             if made.any():  # a single level starts nothing and loads nothing
-                searching += self.prices.start * count
-                loading = 0.0 if latched else self.prices.word * count / self.sums_of_word
-            keeping = self.leakage * words.bits / _BITS
-            found.append(searching + words.number * (loading + keeping))
-        return np.array(found)
+                words = design.words(g.lowest, g.highest).number
+                found += (p.start + loading * words) * float(load.counts.sum())
+        return found

@@ -20,10 +20,17 @@ _PRIOR = 1.0
 class Load:
     """What one table has to convert, by bit-line sum; arrays of shape (V,), from `lowest`.
 
+    With e(v) the distance of a sum to its level, a layer's error is that of its tables,
+    sum_v square[v] * e(v)^2, plus the square of the sum of their mean errors, sum_v mean[v] * e(v):
+    errors that scatter add up in power, but the mean is the same in every tile, cycle and position
+    and adds up in amplitude. A constant for each channel makes up for the mean of all inputs only,
+    not for what rises and falls with an input's activity.
+
     Attributes:
         lowest: the smallest sum.
         counts: conversions.
         square: weight of a squared error.
+        mean: weight of an error in the mean error.
         prior: conversions that are taken for likely beside those seen; `square` holds their weight
             too. Where calibration saw nothing they decide.
     """
@@ -31,6 +38,7 @@ class Load:
     lowest: int
     counts: np.ndarray
     square: np.ndarray
+    mean: np.ndarray
     prior: np.ndarray | float = 0.0
 
     @property
@@ -48,7 +56,7 @@ class Load:
         lowest = -high if self.lowest < 0 else 0
         part = slice(lowest - self.lowest, high - self.lowest + 1)
         prior = self.prior[part] if isinstance(self.prior, np.ndarray) else self.prior
-        return Load(lowest, self.counts[part], self.square[part], prior)
+        return Load(lowest, self.counts[part], self.square[part], self.mean[part], prior)
 
 
 @dataclass(frozen=True)
@@ -107,20 +115,24 @@ def layer_loads(layer: CrossbarLayer, granularity: str) -> LayerLoads:
     possible = (np.abs(values) <= reach[:, None])[:, None, None]  # (B, 1, 1, V)
     prior = _prior(seen, possible)
     significance = g.significances().double().numpy()[..., None]  # (I, J, 1)
-    weight = significance**2 / (statistics.square_sum or 1.0)
+    signal = statistics.square_sum or 1.0
+    weight = significance**2 / signal
+    # The mean error of a result is its sum over the results, divided by their number. The two
+    # conversions of a pair err alike and are subtracted.
+    lean = significance / np.sqrt(signal * max(statistics.results, 1)) * (len(g.signs) == 1)
     away = tuple(a for a, name in zip((1, 2), GRANULARITIES, strict=False) if name not in parts)
-    counts, likely, square = (
-        x.sum(away, keepdims=True) for x in (seen, prior, weight * (seen + prior))
+    counts, likely, square, mean = (
+        x.sum(away, keepdims=True) for x in (seen, prior, weight * (seen + prior), lean * seen)
     )
     index = np.arange(counts[..., 0].size).reshape(counts.shape[:3])
     index = np.broadcast_to(index, (len(edges), g.cycles, g.slices)).copy()
     if len(edges) > 1 and edges[1] == 1:
         index[0] = -1  # nothing driven, nothing converted
         index[1:] -= counts[0, ..., 0].size
-        counts, likely, square, reach = (x[1:] for x in (counts, likely, square, reach))
+        counts, likely, square, mean, reach = (x[1:] for x in (counts, likely, square, mean, reach))
     highs = np.repeat(reach, counts[0, ..., 0].size)
-    flat = (x.reshape(-1, len(values)) for x in (counts, likely, square))
-    loads = [Load(g.lowest, c, s, p) for c, p, s in zip(*flat, strict=True)]
+    flat = (x.reshape(-1, len(values)) for x in (counts, likely, square, mean))
+    loads = [Load(g.lowest, c, s, m, p) for c, p, s, m in zip(*flat, strict=True)]
     return LayerLoads(loads, highs, edges, index)
 
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from reram_torch.adc.base import AdcDesign
+from reram_torch.adc import Segmented
+from reram_torch.adc.base import DESIGNS, AdcDesign
 from reram_torch.calibration.held import Calibration
 from reram_torch.config.sections import AUTO, SearchConfig
+from reram_torch.crossbar.geometry import Geometry
 from reram_torch.design import prices
 from reram_torch.design.designers import Found
 from reram_torch.design.layer_designer import LayerDesigner
@@ -125,7 +127,8 @@ class Problem:
     def __init__(self, given: Calibrated, search: SearchConfig):
         assert AUTO not in (search.design, search.granularity)
         self.given, self.search = given, search
-        own = prices_of(search, given.technology)
+        some = next(iter(given.layers.values())).geometry
+        own = prices_of(search, given.technology, some)
         self.searches = {
             name: LayerDesigner(layer, search, given.weights[name], own, given.technology.array)
             for name, layer in given.layers.items()
@@ -263,11 +266,19 @@ class Problem:
         return back
 
 
-def prices_of(search: SearchConfig, technology: Technology) -> SearchPrices:
-    """What a search's objective charges."""
+def prices_of(search: SearchConfig, technology: Technology, geometry: Geometry) -> SearchPrices:
+    """What a search's objective charges.
+
+    Args:
+        search: says which kind of controller.
+        technology: whose prices.
+        geometry: of a layer.
+    """
     if search.objective == "comparisons":
         return COMPARISONS
-    controller = search.design
+    if search.design == "uniform" and search.granularity == "layer":
+        return search_prices(technology, PLAIN)
     if search.aligned:
-        controller += "_aligned"
-    return search_prices(technology, controller)
+        return search_prices(technology, Segmented(aligned=True).controller)
+    offered = DESIGNS[search.design].candidates(geometry.lowest, geometry.highest)
+    return search_prices(technology, offered[0].controller if offered else search.design)

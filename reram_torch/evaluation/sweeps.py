@@ -53,7 +53,12 @@ class SweepRows:
         if not self.path.is_file():
             return []
         with self.path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+            read = csv.DictReader(file)
+            rows = list(read)
+        if set(read.fieldnames or FIELDS) != set(FIELDS):
+            raise ValueError(
+                f"{self.path} has other columns than a sweep of this version: give another file"
+            )
         # A kill may have cut the last row short.
         return [r for r in rows if set(r) == set(FIELDS) and all(v is not None for v in r.values())]
 

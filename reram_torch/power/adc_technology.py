@@ -96,7 +96,6 @@ class Controllers:
         clock_pj: of each kind of controller, pJ a clock.
         source: where the numbers come from.
         scale: of what `clock_pj` exceeds `included_pj` by.
-        gates: of each kind of controller.
         low, high: other values of these numbers that the literature allows.
     """
 
@@ -105,18 +104,15 @@ class Controllers:
     clock_pj: Mapping[str, float]
     source: str
     scale: float = 1.0
-    gates: Mapping[str, int] = field(default_factory=dict)
     low: _Values = field(default_factory=dict)
     high: _Values = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_numbers("adc.controllers", self, zero=("included_pj", "activity_pj", "scale"))
-        for name in ("clock_pj", "gates"):
-            table = getattr(self, name)
-            if not isinstance(table, Mapping) or (name == "clock_pj" and not table):
-                raise ValueError(f"adc.controllers.{name} must be a table, not {table!r}")
-            for kind, value in table.items():
-                check_number(f"adc.controllers.{name}.{kind}", value, zero=True)
+        if not isinstance(self.clock_pj, Mapping) or not self.clock_pj:
+            raise ValueError(f"adc.controllers.clock_pj must be a table, not {self.clock_pj!r}")
+        for kind, value in self.clock_pj.items():
+            check_number(f"adc.controllers.clock_pj.{kind}", value, zero=True)
         check_variants("adc.controllers", self)
 
     def excess_pj(self, kind: str) -> float:
@@ -189,7 +185,8 @@ class AdcTechnology:
 
     def variants(self, model: str) -> Iterator[tuple[str, AdcTechnology]]:
         """Each section of a model with its low and its high values, and what varies in words."""
-        for name in (model, "controllers", "tables"):
+        besides = () if model == "resolution" else ("controllers", "tables")
+        for name in (model, *besides):
             section = getattr(self, name)
             for side in ("low", "high"):
                 values: _Values = getattr(section, side, None) or {}

@@ -177,7 +177,7 @@ def _layer_report(
         " + ".join(f"{n} x {kind}" for kind, n in Counter(d.kind for d in layer.designs).items()),
         counts.arrays,
         counts.utilisation,
-        counts.arrays * sum(areas.values()) if known else None,
+        counts.arrays * (sum(areas.values()) + _table_area(layer, technology)) if known else None,
         _rows(counts.conversions),
         _rows(counts.comparisons),
         _rows(counts.skipped),
@@ -188,6 +188,13 @@ def _layer_report(
         _words(layer, technology),
         int(layer.longest().max()),
     )
+
+
+def _table_area(layer: LayerConversions, technology: Technology) -> float:
+    """Of the tables beside an array, mm2; none where the technology does not know."""
+    tables = technology.adc.tables
+    each = None if tables is None else tables.area_mm2_per_byte
+    return layer.table_bytes * (each or 0.0)
 
 
 def _words(layer: LayerConversions, technology: Technology) -> int:
