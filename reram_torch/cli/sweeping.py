@@ -121,7 +121,8 @@ class Sweep:
         total = meter.report().total
         self._keep(
             config=name, design=f"{found.design} by {found.granularity}",
-            granularity=search.granularity, encoding=encoding, budget=budget, reduction_on_calibration=f"{found.reduction:.4f}",
+            granularity=search.granularity, encoding=encoding, budget=budget,
+            reduction_on_calibration=f"{found.reduction:.4f}",
             reduction_on_held_back=f"{found.measured_reduction:.4f}",
             design_seconds=f"{seconds:.1f}", top1=f"{result.top1:.6f}",
             top1_error=f"{result.top1_error:.6f}", images=result.images, **figures(total),

@@ -70,7 +70,8 @@ class AdcDesigns:
         drop = "" if self.drop is None else f", top-1 lost {self.drop:.4f} +- {self.drop_error:.4f}"
         return (
             f"{head}, {self.measured_reduction:.2f}x on {where}{drop}, output error "
-            f"{self.error:.2e}, ADCs {self.adc_energy_pj:.4g} pJ an inference, tables up to {self.table_bytes} B"
+            f"{self.error:.2e}, ADCs {self.adc_energy_pj:.4g} pJ an inference, tables up to "
+            f"{self.table_bytes} B"
         )
 
 
