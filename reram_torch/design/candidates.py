@@ -6,7 +6,7 @@ A kind of ADC offers many designs; on a given histogram each makes some comparis
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,21 +68,26 @@ def candidates(offer: Offer, load: Load, prices: SearchPrices, word: float) -> C
     return Choices(tuple(offer.make(int(k)) for k in keep), offer.square[keep], energy[keep])
 
 
-def offer_of(kind: str, load: Load) -> Offer:
-    """What a kind's own candidates do on a load.
+def offered(kind: str, lowest: int, highest: int) -> Sequence[AdcDesign]:
+    """A kind's own candidates.
 
     Raises:
         ValueError: the kind has no candidates: it can only be set by hand.
     """
-    values, likely = load.values, load.likely
-    lowest, highest = int(values[0]), int(values[-1])
     designs = DESIGNS[kind].candidates(lowest, highest)
     if not designs:
         raise ValueError(
             f"design_adc cannot design ADCs of kind {kind!r}, which offers no candidates: put them "
             "in place with set_adc"
         )
-    found = []
+    return designs
+
+
+def offer_of(kind: str, load: Load) -> Offer:
+    """What a kind's own candidates do on a load."""
+    values, likely = load.values, load.likely
+    lowest, highest = int(values[0]), int(values[-1])
+    designs, found = offered(kind, lowest, highest), []
     for design in designs:
         tables = compile_tables(design, lowest, highest)
         off = values - tables.level

@@ -13,7 +13,7 @@ from reram_torch.adc.base import AdcDesign
 from reram_torch.calibration.held import Calibration
 from reram_torch.config.sections import AUTO, SearchConfig
 from reram_torch.design import prices
-from reram_torch.design.designers import Found
+from reram_torch.design.designers import Found, controller_of
 from reram_torch.design.layer_designer import LayerDesigner
 from reram_torch.design.sensitivity import (
     Change,
@@ -267,7 +267,4 @@ def prices_of(search: SearchConfig, technology: Technology) -> SearchPrices:
     """What a search's objective charges."""
     if search.objective == "comparisons":
         return COMPARISONS
-    controller = search.design
-    if search.aligned:
-        controller += "_aligned"
-    return search_prices(technology, controller)
+    return search_prices(technology, controller_of(search))
