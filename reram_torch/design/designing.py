@@ -20,6 +20,7 @@ from reram_torch.design.automatic import Choice, choose
 from reram_torch.design.measured import Measured, Reference
 from reram_torch.design.problem import Calibrated
 from reram_torch.nn.networks import crossbar_layers, unchanged_on_error
+from reram_torch.nn.watchers import Hiding, watching
 from reram_torch.power.technology import Technology, load_technology
 
 _SHORT = 0.97  # of a reduction: what is measured below it is warned of
@@ -145,7 +146,8 @@ def design_adc(
         objective, prices.name, table_bytes,
     )  # fmt: skip
     layers = crossbar_layers(net)
-    with unchanged_on_error(layers.values()):
+    hidden = watching(dict.fromkeys(layers.values(), Hiding()))  # no pass is an inference
+    with unchanged_on_error(layers.values()), hidden:
         given = Calibrated.of(net, layers, prices, seed, weigh=not lossless)
         data = given.held_back if batches is None else collect(batches)
         choice = choose(given, search, data, show=show_progress)

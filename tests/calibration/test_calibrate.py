@@ -16,14 +16,15 @@ from reram_torch.ops import reference
 
 
 def linear(data, bits=8, **options):
+    """A layer calibrated on all of the data."""
     layer = rt.ReRAMLinear(data.shape[1], 3, config=rt.Config(inputs=rt.InputConfig(bits)))
-    return rt.calibrate(layer, [data], show_progress=False, **options)
+    return rt.calibrate(layer, [data], held_back=0, show_progress=False, **options)
 
 
 def test_min_max_covers_every_batch():
     data = torch.linspace(-1, 3, 40).view(8, 5)
     net = rt.ReRAMLinear(5, 2)
-    rt.calibrate(net, [data[:4], data[4:]], show_progress=False)
+    rt.calibrate(net, [data[:4], data[4:]], held_back=0, show_progress=False)
     assert net.input_range == (-1.0, 3.0)
     _, inside = dequantized_input(data, *net.input_scale, 8)
     assert inside.all()
@@ -66,6 +67,8 @@ def test_histograms_are_those_of_the_reference(encoding):
     net = rt.ReRAMLinear(30, 5, config=config)
     data = torch.randn(12, 30)
     rt.calibrate(net, [data[:5], data[5:]], show_progress=False)
+    data = data[(torch.arange(12) + 1) % 4 != 0]  # a quarter is held back
+    assert torch.equal(torch.cat(net.calibration.inputs), data)
     codes = weight_codes(net.weight, weight_scale(net.weight, 8), 8).detach().unsqueeze(0)
     u = net.codes(data)
     expected = reference.histogram(u, codes, torch.zeros(1, dtype=torch.int32), net.geometry)[0]
