@@ -31,7 +31,7 @@ def table_bytes(designs: Sequence[AdcDesign], index: np.ndarray, lowest: int, hi
     if not stored:
         return 0
     entries = directory_entries(index)
-    choices = len(distinct) + int((index < 0).any())
+    choices = len(distinct) + int((_looked_up(index) < 0).any())
     bits: int = stored + entries * (choices - 1).bit_length()
     if all(w.number <= 1 for w in words):
         bits = min(bits, entries * max(w.bits for w in words))
@@ -44,10 +44,15 @@ def directory_entries(index: np.ndarray) -> int:
     Args:
         index: as for `table_bytes`.
     """
-    rows = index[(index >= 0).any((1, 2))]  # a bucket that converts nothing needs no entry
-    entries: int = 1
+    rows, entries = _looked_up(index), 1
     for axis in range(3):
         first = np.take(rows, [0], axis)
         if (rows != first).any():
             entries *= rows.shape[axis]
     return entries
+
+
+def _looked_up(index: np.ndarray) -> np.ndarray:
+    """The buckets that have entries: one that converts nothing needs none."""
+    rows: np.ndarray = index[(index >= 0).any((1, 2))]
+    return rows

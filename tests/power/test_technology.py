@@ -93,7 +93,9 @@ def test_every_number_has_a_source_and_a_unit(name):
                     assert all(isinstance(v, int) for v in part.values())
                 elif isinstance(part, dict):
                     below = key in ("clock_pj", "low", "high")
-                    check(part, f"{path}.{key}", source if below else "", "_pj" * (key == "clock_pj"))
+                    check(
+                        part, f"{path}.{key}", source if below else "", "_pj" * (key == "clock_pj")
+                    )
 
     check(rt.load_technology(name).to_dict(), name, "")
 
