@@ -112,7 +112,7 @@ class LayerDesigner:
         return Found(
             tuple(designs),
             float(sum(load.counts @ table for load, table in each)),
-            float(prices.energy(designs, loads).sum()) + prices.activity(loads),
+            prices.energy(designs, loads),
             float(error_of(list(designs), loads, g).sum()),
             table_bytes(list(designs), loads.index, g.lowest, g.highest),
         )

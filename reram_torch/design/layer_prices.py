@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from reram_torch.adc.base import AdcDesign, compile_tables
+from reram_torch.adc.storage import is_plain, table_bytes, used_designs
 from reram_torch.crossbar.geometry import ceil_div
 from reram_torch.design.loads import LayerLoads, statistics_of
 from reram_torch.nn.base import CrossbarLayer
@@ -56,23 +57,26 @@ class LayerPrices:
         bits = words.number * words.bits * len(loads.loads)
         return words.number <= 1 and ceil_div(bits, _BITS) <= self.prices.latched_bytes
 
-    def activity(self, loads: LayerLoads) -> float:
-        """Of telling the activity buckets apart, pJ."""
-        return self.counting if len(loads.edges) > 1 else 0.0
+    def energy(self, designs: Sequence[AdcDesign], loads: LayerLoads) -> float:
+        """Of a layer's searches and tables, pJ, as a report has it.
 
-    def energy(self, designs: Sequence[AdcDesign], loads: LayerLoads) -> np.ndarray:
-        """Of each table's searches and words, pJ, (T,)."""
-        g, found = self.geometry, []
-        latched = self.are_latched(loads, designs[0])
+        Args:
+            designs: one for each table.
+            loads: of the tables.
+        """
+        g, p = self.geometry, self.prices
+        comparisons = started = words = 0.0
         for design, load in zip(designs, loads.loads, strict=True):
             made = compile_tables(design, g.lowest, g.highest).comparisons
-            words = design.words(g.lowest, g.highest)
-            count = float(load.counts.sum())
-            searching = self.prices.comparison * float(load.counts @ made)
-            loading = 0.0
             if made.any():  # a single level starts nothing and loads nothing
-                searching += self.prices.start * count
-                loading = 0.0 if latched else self.prices.word * count / self.sums_of_word
-            keeping = self.leakage * words.bits / _BITS
-            found.append(searching + words.number * (loading + keeping))
-        return np.array(found)
+                count = float(load.counts.sum())
+                comparisons += float(load.counts @ made)
+                started += count
+                words += design.words(g.lowest, g.highest).number * count / self.sums_of_word
+        kept = table_bytes(designs, loads.index, g.lowest, g.highest) if started else 0
+        energy = p.comparison * comparisons + p.start * started + self.leakage * kept
+        if is_plain(used_designs(designs, loads.index)):
+            energy -= p.programming * (comparisons + started)
+        if kept > p.latched_bytes:
+            energy += p.word * words
+        return energy + (self.counting if len(loads.edges) > 1 else 0.0)

@@ -22,9 +22,8 @@ from reram_torch.design.sensitivity import (
     layer_sensitivities,
 )
 from reram_torch.nn.base import CrossbarLayer
-from reram_torch.power.conversions import PLAIN
 from reram_torch.power.counts import BASELINE_COMPARISONS, baseline_conversions
-from reram_torch.power.search_prices import COMPARISONS, SearchPrices, search_prices
+from reram_torch.power.search_prices import COMPARISONS, PLAIN, SearchPrices, search_prices
 from reram_torch.power.technology import Technology
 
 _LEAST_WEIGHT = 0.05  # of a layer, over the largest

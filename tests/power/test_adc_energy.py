@@ -197,7 +197,8 @@ SARS = [rt.UniformSAR(k) for k in range(1, 9)]
     [
         # A word of a uniform ADC is 3 + 3 bits: 8 bits at most. They take the directory's place.
         (SARS, index_of(range(8)), 8, 8 * 6),
-        (SARS[:1], index_of([0] * 8), 1, 6),
+        (SARS[:1], index_of([0] * 8), 1, 0),  # a plain SAR is not programmed
+        ([SARS[0]] * 8, index_of(range(8)), 8, 0),
         # Two words and eight entries of a bit each take less than eight words.
         (SARS[:2], index_of([0, 1] * 4), 8, 2 * 6 + 8),
         # A word of a node is 8 + 12 bits: trees of three and two leaves.
