@@ -32,6 +32,8 @@ def table_bytes(designs: Sequence[AdcDesign], index: np.ndarray, lowest: int, hi
     stored = sum(w.number * w.bits for w in words)
     if not stored:
         return 0
+    place = {design: k for k, design in enumerate(distinct)}
+    index = np.array([*(place.get(design, -1) for design in designs), -1])[index]
     entries = directory_entries(index)
     choices = len(distinct) + int((_looked_up(index) < 0).any())
     bits: int = stored + entries * (choices - 1).bit_length()

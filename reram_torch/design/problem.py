@@ -83,7 +83,17 @@ class Calibrated:
         data = data if data is not None and data.inputs else None
         weights = dict.fromkeys(used, 1.0)
         if data is not None and weigh:
-            weights = usable(layer_sensitivities(net, used, data, seed), weights)
+            measured = layer_sensitivities(net, used, data, seed)
+            if _are_usable(measured):
+                weights = measured
+            else:
+                what = "zero" if all(map(math.isfinite, measured.values())) else "not finite"
+                warnings.warn(
+                    f"the layers' effect on the network's output is {what} on the calibration data "
+                    "(a blank batch, a classifier of zeros, scores of -inf, an output that is no "
+                    "tensor?): all layers weigh the same",
+                    stacklevel=3,
+                )
         return cls(net, used, data, technology, weights)
 
     @property
@@ -92,22 +102,10 @@ class Calibrated:
         return self.data and (self.data.held_back or self.data)
 
 
-def usable(measured: dict[str, float], otherwise: dict[str, float]) -> dict[str, float]:
-    """Measures of the layers, or others where they are NaN, infinite or all zero.
-
-    Warns:
-        UserWarning: the others were taken.
-    """
+def _are_usable(measured: dict[str, float]) -> bool:
+    """Whether measures of the layers are all finite, and not all zero."""
     values = list(measured.values())
-    if all(map(math.isfinite, values)) and any(v > 0 for v in values):
-        return measured
-    what = "zero" if all(map(math.isfinite, values)) else "not finite"
-    warnings.warn(
-        f"the layers' effect on the network's output is {what} on the calibration data (a blank "
-        "batch, a classifier of zeros, scores of -inf?): all layers weigh the same",
-        stacklevel=2,
-    )
-    return otherwise
+    return all(map(math.isfinite, values)) and any(v > 0 for v in values)
 
 
 class Problem:
@@ -138,8 +136,8 @@ class Problem:
         self.baseline = conversions * BASELINE_COMPARISONS
         plain = own if own is COMPARISONS else search_prices(given.technology, PLAIN)
         self._scale = sums * (BASELINE_COMPARISONS * plain.comparison + plain.start)
-        # With limits there may be no tree without an error.
-        limited = search.leaves or search.depth or search.grid > 1
+        # With limits there may be no design without an error.
+        limited = search.leaves or search.depth or search.grid > 1 or search.table_bytes
         self.careful = prices.LOWEST if limited else -math.inf
         self.found: dict[str, Found] = {}
         self._change = None if given.held_back is None else Change(given.net, given.layers)
@@ -233,13 +231,13 @@ class Problem:
         together; but designs jump, so the old weight keeps half of its say.
         """
         effects = adc_effects(self.given.net, self.given.layers, data, folded=True)
-        old = {name: search.sensitivity for name, search in self.searches.items()}
         weights = {}
         for name, search in self.searches.items():
             error = self.found[name].error
             own = effects[name] / error if error > 0 else search.sensitivity
             weights[name] = math.sqrt(max(own, 0.0) * search.sensitivity)
-        weights = usable(weights, old)
+        if not _are_usable(weights):  # nothing changed: there is nothing to learn from
+            return
         least = _LEAST_WEIGHT * max(weights.values())
         for name, search in self.searches.items():
             search.sensitivity = max(weights[name], least, 1e-12)
