@@ -169,7 +169,6 @@ class _Tried:
         except ValueError as error:
             self.failed.append(error)
             return None
-        problem.settle()
         change = math.nan if self._given.held_back is None else problem.change()
         self.designed.append((option, problem, change, problem.keep()))
         return problem, price

@@ -54,7 +54,7 @@ def _meet_reduction(problem: Problem, reduction: float, price: float, show: bool
         price = problem.price_of(reduction, price if price > -math.inf else prices.START)
         problem.apply(price)
         if data is None:
-            return price
+            return price  # there is nothing to measure or to settle by
         change = problem.change()
         if best is None or change < best[0]:
             best = change, price, problem.keep()
@@ -63,6 +63,7 @@ def _meet_reduction(problem: Problem, reduction: float, price: float, show: bool
     assert best is not None  # there is one round at least
     _, price, put_back = best
     put_back()
+    problem.settle()
     return price
 
 
@@ -82,7 +83,7 @@ class _Drop:
     def meet(self, start: float, show: bool) -> float:
         """Looks for the price, weighs the layers anew there, and looks again."""
         problem, seen = self.problem, self.problem.given.data
-        total = (2 * _TRIALS + 2) * sum(len(x) for x in self.data.inputs)
+        total = (2 * _TRIALS + 3) * sum(len(x) for x in self.data.inputs)
         with progress(description="design_adc", total=total, unit="img", show=show) as bar:
             reference = Reference(problem.given.net, problem.given.layers, self.data, bar)
             if reference.output is None or reference.labels is None:
@@ -90,7 +91,11 @@ class _Drop:
             ideal = margins(reference.output, reference.labels)
 
             def excess(price: float) -> float:
-                return self._excess(price, reference, ideal, bar)
+                problem.apply(price)
+                fits = self._fits(reference, ideal, bar)
+                if fits and (self.best is None or problem.energy < self.best[0]):
+                    self.best = problem.energy, price, problem.keep()
+                return -1.0 if fits else 1.0
 
             if excess(problem.careful) > 0:
                 raise ValueError(f"max_drop={self.most} is out of reach of the most careful design")
@@ -99,14 +104,16 @@ class _Drop:
                 problem.apply(price)
                 problem.reweigh(seen)
                 prices.crossing(excess, price, trials=_TRIALS, step=0.25, width=_WIDTH)
-        assert self.best is not None  # the most careful design met the budget
-        _, price, put_back = self.best
-        put_back()
+            assert self.best is not None  # the most careful design met the budget
+            _, price, put_back = self.best
+            put_back()
+            problem.settle()
+            if not self._fits(reference, ideal, bar):
+                put_back()
         return price
 
-    def _excess(self, price: float, reference: Reference, ideal: torch.Tensor, bar: Bar) -> float:
-        problem = self.problem
-        problem.apply(price)
+    def _fits(self, reference: Reference, ideal: torch.Tensor, bar: Bar) -> bool:
+        """Whether what is in place loses no more than it may."""
         output = reference.run(bar)
         assert output is not None  # `meet` has looked
         assert reference.labels is not None
@@ -114,8 +121,5 @@ class _Drop:
         drop = counted_drop(ideal, made)
         # Designs are many and images few: the luckiest must not win.
         worse = max(drop, sum(expected_drop(ideal, made)))
-        bar.set_postfix_str(f"reduction {problem.reduction:.2f}, drop {worse:.4f}")
-        fits = worse <= self.most
-        if fits and (self.best is None or problem.energy < self.best[0]):
-            self.best = problem.energy, price, problem.keep()
-        return -1.0 if fits else 1.0
+        bar.set_postfix_str(f"reduction {self.problem.reduction:.2f}, drop {worse:.4f}")
+        return worse <= self.most
