@@ -63,12 +63,16 @@ class AdcDesigns:
     held_back: bool
     designs: dict[str, tuple[AdcDesign, ...]]
 
+    @property
+    def measured_on(self) -> str:
+        """What the measures are of, in words."""
+        return "held-back images" if self.held_back else "the calibration images"
+
     def __str__(self) -> str:
-        where = "held-back images" if self.held_back else "the calibration images"
         drop = "" if self.drop is None else f", top-1 lost {self.drop:.4f} +- {self.drop_error:.4f}"
         return (
             f"{self.design} by {self.granularity}: {self.reduction:.2f}x fewer A/D operations, "
-            f"{self.measured_reduction:.2f}x on {where}{drop}, output error {self.error:.2e}, "
+            f"{self.measured_reduction:.2f}x on {self.measured_on}{drop}, output error {self.error:.2e}, "
             f"ADCs {self.adc_energy_pj:.4g} pJ an inference, tables up to {self.table_bytes} B"
         )
 
@@ -190,15 +194,15 @@ def _result(choice: Choice, measured: Measured | None, *, held_back: bool) -> Ad
 
 
 def _warn(found: AdcDesigns, search: SearchConfig) -> None:
-    """Warns where held-back images show less than was asked for, and of what would mend it."""
-    wanted = search.reduction
+    """Warns where what was measured is less than was asked for, and of what would mend it."""
+    wanted, where = search.reduction, found.measured_on
     if wanted is not None and found.measured_reduction < _SHORT * wanted:
         parts = [p for p in found.granularity.split("+") if p != "cycle"]
         coarser = (
             f", or with granularity={'+'.join(parts)!r}" if "cycle" in found.granularity else ""
         )
         warnings.warn(
-            f"on held-back images the reduction is {found.measured_reduction:.2f}x, not "
+            f"on {where} the reduction is {found.measured_reduction:.2f}x, not "
             f"{wanted:.2f}x: calibrate on more images{coarser}",
             stacklevel=3,
         )
@@ -209,7 +213,7 @@ def _warn(found: AdcDesigns, search: SearchConfig) -> None:
         lost = f"an error of {found.error:.2g}" if drop is None else f"{drop:.4f} of top-1"
         finer = "cycle+slice+activity" if "activity" in found.granularity else "slice+activity"
         warnings.warn(
-            f"on held-back images these ADCs cost {lost} (standard error {spread:.4f}): ask for "
+            f"on {where} these ADCs cost {lost} (standard error {spread:.4f}): ask for "
             f"less, or for granularity={finer!r}",
             stacklevel=3,
         )
