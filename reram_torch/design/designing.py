@@ -72,8 +72,9 @@ class AdcDesigns:
         drop = "" if self.drop is None else f", top-1 lost {self.drop:.4f} +- {self.drop_error:.4f}"
         return (
             f"{self.design} by {self.granularity}: {self.reduction:.2f}x fewer A/D operations, "
-            f"{self.measured_reduction:.2f}x on {self.measured_on}{drop}, output error {self.error:.2e}, "
-            f"ADCs {self.adc_energy_pj:.4g} pJ an inference, tables up to {self.table_bytes} B"
+            f"{self.measured_reduction:.2f}x on {self.measured_on}{drop}, "
+            f"output error {self.error:.2e}, ADCs {self.adc_energy_pj:.4g} pJ an inference, "
+            f"tables up to {self.table_bytes} B"
         )
 
 
