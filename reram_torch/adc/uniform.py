@@ -23,11 +23,11 @@ class UniformSAR(AdcDesign):
     """A plain SAR ADC: `2**bits` levels `step` apart, `bits` comparisons for every conversion.
 
     Levels run from 0 upwards, or, for encodings whose sums can be negative, from -2^(bits-1) * step
-    to (2^(bits-1) - 1) * step. With an even step those but 0 decode to half a unit nearer to zero:
-    that is the middle of the sums that round to them, ties away from zero. Sums beyond the last
-    level saturate. The ISAAC baseline is 8 bits with step 1 (Shafiee et al., ISCA 2016). With 0
-    bits nothing is converted: every sum is taken for the middle of the first `step` sums, or for 0
-    where sums can be negative.
+    to (2^(bits-1) - 1) * step. With an even step those but 0 lie half a unit nearer to zero, in the
+    middle of the sums that round to them, ties away from zero. Sums beyond the last level saturate.
+    The ISAAC baseline is 8 bits with step 1 (Shafiee et al., ISCA 2016). With 0 bits nothing is
+    converted: every sum is taken for the middle of the first `step` sums, or for 0 where sums can
+    be negative.
 
     Args:
         bits: resolution, 0 to 16.

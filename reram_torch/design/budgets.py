@@ -54,7 +54,7 @@ def _meet_reduction(problem: Problem, reduction: float, price: float, show: bool
         price = problem.price_of(reduction, price if price > -math.inf else prices.START)
         problem.apply(price)
         if data is None:
-            return price
+            return price  # there is nothing to measure or to settle by
         change = problem.change()
         if best is None or change < best[0]:
             best = change, price, problem.keep()
@@ -91,7 +91,11 @@ class _Drop:
             ideal = margins(reference.output, reference.labels)
 
             def excess(price: float) -> float:
-                return self._excess(price, reference, ideal, bar)
+                problem.apply(price)
+                fits = self._fits(reference, ideal, bar)
+                if fits and (self.best is None or problem.energy < self.best[0]):
+                    self.best = problem.energy, price, problem.keep()
+                return -1.0 if fits else 1.0
 
             if excess(problem.careful) > 0:
                 raise ValueError(f"max_drop={self.most} is out of reach of the most careful design")
@@ -104,26 +108,18 @@ class _Drop:
             _, price, put_back = self.best
             put_back()
             problem.settle()
-            if self._worst(reference, ideal, bar) > self.most:
-                put_back()  # with what was made up for when the budget was met
+            if not self._fits(reference, ideal, bar):
+                put_back()
         return price
 
-    def _excess(self, price: float, reference: Reference, ideal: torch.Tensor, bar: Bar) -> float:
-        problem = self.problem
-        problem.apply(price)
-        worse = self._worst(reference, ideal, bar)
-        bar.set_postfix_str(f"reduction {problem.reduction:.2f}, drop {worse:.4f}")
-        fits = worse <= self.most
-        if fits and (self.best is None or problem.energy < self.best[0]):
-            self.best = problem.energy, price, problem.keep()
-        return -1.0 if fits else 1.0
-
-    @staticmethod
-    def _worst(reference: Reference, ideal: torch.Tensor, bar: Bar) -> float:
-        """The larger of the drop counted and the drop expected, of what is in place."""
+    def _fits(self, reference: Reference, ideal: torch.Tensor, bar: Bar) -> bool:
+        """Whether what is in place loses no more than it may."""
         output = reference.run(bar)
         assert output is not None  # `meet` has looked
         assert reference.labels is not None
         made = margins(output, reference.labels)
+        drop = counted_drop(ideal, made)
         # Designs are many and images few: the luckiest must not win.
-        return max(counted_drop(ideal, made), sum(expected_drop(ideal, made)))
+        worse = max(drop, sum(expected_drop(ideal, made)))
+        bar.set_postfix_str(f"reduction {self.problem.reduction:.2f}, drop {worse:.4f}")
+        return worse <= self.most

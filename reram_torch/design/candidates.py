@@ -7,7 +7,7 @@ of a layer at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,21 +99,26 @@ def choose(tables: list[Choices], price: float) -> list[AdcDesign]:
     return [table.designs[k] for table, k in zip(tables, picked, strict=True)]
 
 
-def offer_of(kind: str, load: Load) -> Offer:
-    """What a kind's own candidates do on a load.
+def offered(kind: str, lowest: int, highest: int) -> Sequence[AdcDesign]:
+    """A kind's own candidates.
 
     Raises:
         ValueError: the kind has no candidates: it can only be set by hand.
     """
-    values, likely = load.values, load.likely
-    lowest, highest = int(values[0]), int(values[-1])
     designs = DESIGNS[kind].candidates(lowest, highest)
     if not designs:
         raise ValueError(
             f"design_adc cannot design ADCs of kind {kind!r}, which offers no candidates: put them "
             "in place with set_adc"
         )
-    found = []
+    return designs
+
+
+def offer_of(kind: str, load: Load) -> Offer:
+    """What a kind's own candidates do on a load."""
+    values, likely = load.values, load.likely
+    lowest, highest = int(values[0]), int(values[-1])
+    designs, found = offered(kind, lowest, highest), []
     for design in designs:
         tables = compile_tables(design, lowest, highest)
         off = values - tables.level

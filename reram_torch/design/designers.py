@@ -12,7 +12,14 @@ from reram_torch.adc import AdcDesign, Intervals, SearchTree, Segmented
 from reram_torch.adc.base import DESIGNS, compile_tables, node_bits
 from reram_torch.config.sections import SearchConfig
 from reram_torch.crossbar.geometry import Geometry
-from reram_torch.design.candidates import Choices, Offer, candidates, choose, offer_of
+from reram_torch.design.candidates import (
+    Choices,
+    Offer,
+    candidates,
+    choose,
+    offer_of,
+    offered,
+)
 from reram_torch.design.layer_prices import LayerPrices
 from reram_torch.design.loads import LayerLoads, Load
 from reram_torch.design.optimal_intervals import optimal_intervals
@@ -197,6 +204,18 @@ _DESIGNERS: dict[str, type[Designer]] = {
 def designer_of(kind: str) -> type[Designer]:
     """What designs ADCs of a kind: its own designer, or the choice among its candidates."""
     return _DESIGNERS.get(kind, Chooser)
+
+
+def controller_of(search: SearchConfig) -> str:
+    """The kind of controller that steers the designs of a search, as a technology prices it.
+
+    Raises:
+        ValueError: the kind can only be set by hand.
+    """
+    kind = search.design
+    if kind in _DESIGNERS or kind in _OFFERS:
+        return f"{kind}_aligned" if search.aligned else kind
+    return offered(kind, 0, 1)[0].controller
 
 
 def error_of(designs: list[AdcDesign], loads: LayerLoads, geometry: Geometry) -> np.ndarray:

@@ -20,6 +20,7 @@ from reram_torch.design.automatic import Choice, choose
 from reram_torch.design.measured import Measured, Reference
 from reram_torch.design.problem import Calibrated
 from reram_torch.nn.networks import crossbar_layers, unchanged_on_error
+from reram_torch.nn.watchers import Hiding, watching
 from reram_torch.power.technology import Technology, load_technology
 
 _SHORT = 0.97  # of a reduction: what is measured below it is warned of
@@ -62,14 +63,18 @@ class AdcDesigns:
     held_back: bool
     designs: dict[str, tuple[AdcDesign, ...]]
 
+    @property
+    def measured_on(self) -> str:
+        """What the measures are of, in words."""
+        return "held-back images" if self.held_back else "the calibration images"
+
     def __str__(self) -> str:
         head = f"{self.design} by {self.granularity}: {self.reduction:.2f}x fewer A/D operations"
         if math.isnan(self.measured_reduction):
             return f"{head} on the calibration histograms; not measured, without images"
-        where = "held-back images" if self.held_back else "the calibration images"
         drop = "" if self.drop is None else f", top-1 lost {self.drop:.4f} +- {self.drop_error:.4f}"
         return (
-            f"{head}, {self.measured_reduction:.2f}x on {where}{drop}, output error "
+            f"{head}, {self.measured_reduction:.2f}x on {self.measured_on}{drop}, output error "
             f"{self.error:.2e}, ADCs {self.adc_energy_pj:.4g} pJ an inference, tables up to "
             f"{self.table_bytes} B"
         )
@@ -148,7 +153,8 @@ def design_adc(
         objective, prices.name, table_bytes,
     )  # fmt: skip
     layers = crossbar_layers(net)
-    with unchanged_on_error(layers.values()):
+    hidden = watching(dict.fromkeys(layers.values(), Hiding()))  # no pass is an inference
+    with unchanged_on_error(layers.values()), hidden:
         given = Calibrated.of(net, layers, prices, seed, weigh=not lossless)
         data = given.held_back if batches is None else collect(batches)
         choice = choose(given, search, data, show=show_progress)
@@ -191,15 +197,15 @@ def _result(choice: Choice, measured: Measured | None, *, held_back: bool) -> Ad
 
 
 def _warn(found: AdcDesigns, search: SearchConfig) -> None:
-    """Warns where held-back images show less than was asked for, and of what would mend it."""
-    wanted, images = search.reduction, "held-back" if found.held_back else "calibration"
+    """Warns where what was measured is less than was asked for, and of what would mend it."""
+    wanted, where = search.reduction, found.measured_on
     if wanted is not None and found.measured_reduction < _SHORT * wanted:
         parts = [p for p in found.granularity.split("+") if p != "cycle"]
         coarser = (
             f", or with granularity={'+'.join(parts)!r}" if "cycle" in found.granularity else ""
         )
         warnings.warn(
-            f"on {images} images the reduction is {found.measured_reduction:.2f}x, not "
+            f"on {where} the reduction is {found.measured_reduction:.2f}x, not "
             f"{wanted:.2f}x: calibrate on more images{coarser}",
             stacklevel=3,
         )
@@ -210,7 +216,7 @@ def _warn(found: AdcDesigns, search: SearchConfig) -> None:
         lost = f"an error of {found.error:.2g}" if drop is None else f"{drop:.4f} of top-1"
         finer = "cycle+slice+activity" if "activity" in found.granularity else "slice+activity"
         warnings.warn(
-            f"on {images} images these ADCs cost {lost} (standard error {spread:.4f}): ask for "
+            f"on {where} these ADCs cost {lost} (standard error {spread:.4f}): ask for "
             f"less, or for granularity={finer!r}",
             stacklevel=3,
         )

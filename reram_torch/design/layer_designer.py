@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,6 +20,7 @@ from reram_torch.power.technology import ArrayTiming
 
 # What a byte costs, over all energy spread on the bytes allowed, where tables are too large.
 _BYTE_PRICES = (0.25, 1.0, 4.0)
+_HIGHEST = 60.0  # log2 of what one costs at most
 
 
 class LayerDesigner:
@@ -88,9 +90,8 @@ class LayerDesigner:
         if isinstance(designer, Chooser):
             tried = [self._merged(list(found.designs), price, most)]
         else:
-            byte = found.energy / most
-            dearer = [designer.at(price, share * byte) for share in _BYTE_PRICES]
-            tried = [self._merged(d, price, most) for d in (list(found.designs), *dearer)]
+            tried = [self._merged(list(found.designs), price, most)]
+            tried += self._with_dearer_bytes(price, most, found.energy / most)
         fitting = [each for each in tried if each.bytes <= most]
         if not fitting:
             least = min(each.bytes for each in tried)
@@ -99,6 +100,28 @@ class LayerDesigner:
                 f"{self.search.granularity}: a layer's tables take {least} bytes at least"
             )
         return min(fitting, key=lambda each: each.error + price * each.energy)
+
+    def _with_dearer_bytes(self, price: float, most: int, byte: float) -> list[Found]:
+        """The same with bytes at several prices; at least one fits, if any price makes it."""
+
+        def at(share: float) -> Found:
+            designs = self.designer.at(price, share * byte)
+            return self._merged(designs, price, most)
+
+        tried = [at(share) for share in _BYTE_PRICES]
+        if any(each.bytes <= most for each in tried):
+            return tried
+        low, high = math.log2(_BYTE_PRICES[-1]), _HIGHEST
+        tried.append(at(2.0**high))
+        while tried[-1].bytes <= most and high - low > 1:
+            middle = (low + high) / 2
+            found = at(2.0**middle)
+            if found.bytes <= most:
+                high = middle
+                tried.append(found)
+            else:
+                low = middle
+        return tried
 
     def _merged(self, designs: list[AdcDesign], price: float, most: int | None) -> Found:
         sharing = Sharing(designs, self.designer.loads, self.designer.prices, price)
@@ -113,7 +136,7 @@ class LayerDesigner:
         return Found(
             tuple(designs),
             float(sum(load.counts @ table for load, table in each)),
-            prices.energy(designs, loads, stored),
+            prices.energy(designs, loads),
             float(error_of(list(designs), loads, g).sum()),
             stored,
         )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from reram_torch.adc.base import AdcDesign, compile_tables
+from reram_torch.adc.storage import is_plain, table_bytes, used_designs
 from reram_torch.crossbar.geometry import ceil_div
 from reram_torch.design.loads import LayerLoads, statistics_of
 from reram_torch.nn.base import CrossbarLayer
@@ -56,25 +57,26 @@ class LayerPrices:
         bits = words.number * words.bits * len(loads.loads)
         return words.number <= 1 and ceil_div(bits, _BITS) <= self.prices.latched_bytes
 
-    def activity(self, loads: LayerLoads) -> float:
-        """Of telling the activity buckets apart, pJ."""
-        return self.counting if len(loads.edges) > 1 else 0.0
-
-    def energy(self, designs: Sequence[AdcDesign], loads: LayerLoads, stored: int) -> float:
-        """Of all tables' searches, of loading and of keeping them, and of counting, pJ.
+    def energy(self, designs: Sequence[AdcDesign], loads: LayerLoads) -> float:
+        """Of a layer's searches and tables, pJ, as a report has it.
 
         Args:
             designs: one for each table.
             loads: of the tables.
-            stored: bytes of the tables, equal ones once.
         """
         g, p = self.geometry, self.prices
-        loading = 0.0 if stored <= p.latched_bytes else p.word / self.sums_of_word
-        found = self.leakage * stored + self.activity(loads)
+        comparisons = started = words = 0.0
         for design, load in zip(designs, loads.loads, strict=True):
             made = compile_tables(design, g.lowest, g.highest).comparisons
-            found += p.comparison * float(load.counts @ made)
             if made.any():  # a single level starts nothing and loads nothing
-                words = design.words(g.lowest, g.highest).number
-                found += (p.start + loading * words) * float(load.counts.sum())
-        return found
+                count = float(load.counts.sum())
+                comparisons += float(load.counts @ made)
+                started += count
+                words += design.words(g.lowest, g.highest).number * count / self.sums_of_word
+        kept = table_bytes(designs, loads.index, g.lowest, g.highest) if started else 0
+        energy = p.comparison * comparisons + p.start * started + self.leakage * kept
+        if is_plain(used_designs(designs, loads.index)):
+            energy -= p.programming * (comparisons + started)
+        if kept > p.latched_bytes:
+            energy += p.word * words
+        return energy + (self.counting if len(loads.edges) > 1 else 0.0)

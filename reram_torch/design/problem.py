@@ -9,13 +9,11 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from reram_torch.adc import Segmented
-from reram_torch.adc.base import DESIGNS, AdcDesign
+from reram_torch.adc.base import AdcDesign
 from reram_torch.calibration.held import Calibration
 from reram_torch.config.sections import AUTO, SearchConfig
-from reram_torch.crossbar.geometry import Geometry
 from reram_torch.design import prices
-from reram_torch.design.designers import Found
+from reram_torch.design.designers import Found, controller_of
 from reram_torch.design.layer_designer import LayerDesigner
 from reram_torch.design.sensitivity import (
     Change,
@@ -24,9 +22,8 @@ from reram_torch.design.sensitivity import (
     layer_sensitivities,
 )
 from reram_torch.nn.base import CrossbarLayer
-from reram_torch.power.conversions import PLAIN
 from reram_torch.power.counts import BASELINE_COMPARISONS, baseline_conversions
-from reram_torch.power.search_prices import COMPARISONS, SearchPrices, search_prices
+from reram_torch.power.search_prices import COMPARISONS, PLAIN, SearchPrices, search_prices
 from reram_torch.power.technology import Technology
 
 _LEAST_WEIGHT = 0.05  # of a layer, over the largest
@@ -86,7 +83,17 @@ class Calibrated:
         data = data if data is not None and data.inputs else None
         weights = dict.fromkeys(used, 1.0)
         if data is not None and weigh:
-            weights = usable(layer_sensitivities(net, used, data, seed), weights)
+            measured = layer_sensitivities(net, used, data, seed)
+            if _are_usable(measured):
+                weights = measured
+            else:
+                what = "zero" if all(map(math.isfinite, measured.values())) else "not finite"
+                warnings.warn(
+                    f"the layers' effect on the network's output is {what} on the calibration data "
+                    "(a blank batch, a classifier of zeros, scores of -inf, an output that is no "
+                    "tensor?): all layers weigh the same",
+                    stacklevel=3,
+                )
         return cls(net, used, data, technology, weights)
 
     @property
@@ -95,22 +102,10 @@ class Calibrated:
         return self.data and (self.data.held_back or self.data)
 
 
-def usable(measured: dict[str, float], otherwise: dict[str, float]) -> dict[str, float]:
-    """Measures of the layers, or others where they are NaN, infinite or all zero.
-
-    Warns:
-        UserWarning: the others were taken.
-    """
+def _are_usable(measured: dict[str, float]) -> bool:
+    """Whether measures of the layers are all finite, and not all zero."""
     values = list(measured.values())
-    if all(map(math.isfinite, values)) and any(v > 0 for v in values):
-        return measured
-    what = "zero" if all(map(math.isfinite, values)) else "not finite"
-    warnings.warn(
-        f"the layers' effect on the network's output is {what} on the calibration data (a blank "
-        "batch, a classifier of zeros, scores of -inf?): all layers weigh the same",
-        stacklevel=2,
-    )
-    return otherwise
+    return all(map(math.isfinite, values)) and any(v > 0 for v in values)
 
 
 class Problem:
@@ -127,8 +122,7 @@ class Problem:
     def __init__(self, given: Calibrated, search: SearchConfig):
         assert AUTO not in (search.design, search.granularity)
         self.given, self.search = given, search
-        some = next(iter(given.layers.values())).geometry
-        own = prices_of(search, given.technology, some)
+        own = prices_of(search, given.technology)
         self.searches = {
             name: LayerDesigner(layer, search, given.weights[name], own, given.technology.array)
             for name, layer in given.layers.items()
@@ -142,8 +136,8 @@ class Problem:
         self.baseline = conversions * BASELINE_COMPARISONS
         plain = own if own is COMPARISONS else search_prices(given.technology, PLAIN)
         self._scale = sums * (BASELINE_COMPARISONS * plain.comparison + plain.start)
-        # With limits there may be no tree without an error.
-        limited = search.leaves or search.depth or search.grid > 1
+        # With limits there may be no design without an error.
+        limited = search.leaves or search.depth or search.grid > 1 or search.table_bytes
         self.careful = prices.LOWEST if limited else -math.inf
         self.found: dict[str, Found] = {}
         self._change = None if given.held_back is None else Change(given.net, given.layers)
@@ -237,13 +231,13 @@ class Problem:
         together; but designs jump, so the old weight keeps half of its say.
         """
         effects = adc_effects(self.given.net, self.given.layers, data, folded=True)
-        old = {name: search.sensitivity for name, search in self.searches.items()}
         weights = {}
         for name, search in self.searches.items():
             error = self.found[name].error
             own = effects[name] / error if error > 0 else search.sensitivity
             weights[name] = math.sqrt(max(own, 0.0) * search.sensitivity)
-        weights = usable(weights, old)
+        if not _are_usable(weights):  # nothing changed: there is nothing to learn from
+            return
         least = _LEAST_WEIGHT * max(weights.values())
         for name, search in self.searches.items():
             search.sensitivity = max(weights[name], least, 1e-12)
@@ -266,19 +260,8 @@ class Problem:
         return back
 
 
-def prices_of(search: SearchConfig, technology: Technology, geometry: Geometry) -> SearchPrices:
-    """What a search's objective charges.
-
-    Args:
-        search: says which kind of controller.
-        technology: whose prices.
-        geometry: of a layer.
-    """
+def prices_of(search: SearchConfig, technology: Technology) -> SearchPrices:
+    """What a search's objective charges."""
     if search.objective == "comparisons":
         return COMPARISONS
-    if search.design == "uniform" and search.granularity == "layer":
-        return search_prices(technology, PLAIN)
-    if search.aligned:
-        return search_prices(technology, Segmented(aligned=True).controller)
-    offered = DESIGNS[search.design].candidates(geometry.lowest, geometry.highest)
-    return search_prices(technology, offered[0].controller if offered else search.design)
+    return search_prices(technology, controller_of(search))

@@ -183,7 +183,7 @@ def _change(clean: torch.Tensor, noisy: torch.Tensor) -> float:
         a, b = F.log_softmax(clean.double(), 1), F.log_softmax(noisy.double(), 1)
         return float((a.exp() * (a - b)).sum(1).mean())
     if not isinstance(clean, torch.Tensor):
-        raise ValueError("the network's output must be a tensor for its layers to be weighed")
+        return math.nan  # nobody knows how to compare these
     return float((noisy - clean).double().square().sum() / clean.double().square().sum())
 
 

@@ -66,8 +66,7 @@ class Evaluation:
     @property
     def top1_error(self) -> float:
         """Standard error of `top1`, over images."""
-        spread = (self.answers == self.labels).double().std(correction=0)
-        return float(spread) / math.sqrt(self.images)
+        return _mean(self.answers == self.labels)[1]
 
     def lost_against(self, other: Evaluation) -> tuple[float, float]:
         """Top-1 lost against another network on the same images, and its standard error.
@@ -80,8 +79,7 @@ class Evaluation:
         """
         if not torch.equal(self.labels, other.labels):
             raise ValueError("networks compare on the same images only")
-        lost = (other.answers == other.labels).double() - (self.answers == self.labels).double()
-        return float(lost.mean()), float(lost.std(correction=0)) / math.sqrt(self.images)
+        return _mean((other.answers == other.labels).int() - (self.answers == self.labels).int())
 
     @property
     def top5(self) -> float:
@@ -98,6 +96,12 @@ class Evaluation:
         parts = processes.gather(dataclasses.asdict(self))
         seconds = max(p["seconds"] for p in parts)
         return _whole(parts, seconds, sum(p["unreadable"] for p in parts))
+
+
+def _mean(values: torch.Tensor) -> tuple[float, float]:
+    """The mean of whole numbers and its standard error, to the last bit whatever their order."""
+    n, total, squares = len(values), int(values.sum()), int(values.int().square().sum())
+    return total / n, math.sqrt(n * squares - total**2) / n / math.sqrt(n)
 
 
 _Part: TypeAlias = dict[str, torch.Tensor]  # labels, ranked and digests, as in an Evaluation

@@ -42,6 +42,12 @@ class Watcher:
         raise NotImplementedError
 
 
+class Hiding(Watcher):
+    """Keeps passes from the watchers outside, and leaves the layer as it is."""
+
+    hides = True
+
+
 class WatcherStack:
     """The watchers of one layer, the innermost last."""
 

@@ -9,12 +9,11 @@ import numpy as np
 
 from reram_torch.adc.activity_sar import ActivitySAR
 from reram_torch.adc.base import AdcDesign, compile_tables
-from reram_torch.adc.storage import table_bytes
+from reram_torch.adc.storage import is_plain, table_bytes, used_designs
 from reram_torch.crossbar.geometry import Geometry
 from reram_torch.crossbar.tables import lossless_adc
 from reram_torch.power.counts import LayerCounts
-
-PLAIN = "plain"  # the controller of a single plain SAR, which nothing programs
+from reram_torch.power.search_prices import PLAIN
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,16 +95,19 @@ class LayerConversions:
     @cached_property
     def controllers(self) -> tuple[str, ...]:
         """The kinds of controllers that its designs ask for: those that make comparisons."""
-        used = np.unique(self.index[self.index >= 0])
-        if len(used) == 1 and self.designs[used[0]].kind == "uniform":
+        used = used_designs(self.designs, self.index)
+        if is_plain(used):
             return (PLAIN,)
-        kinds = (self.designs[k].controller for k in used if self._depths[k])
+        g = self.counts.geometry
+        kinds = (
+            d.controller for d in used if compile_tables(d, g.lowest, g.highest).comparisons.any()
+        )
         return tuple(dict.fromkeys(kinds))
 
     @cached_property
     def table_bytes(self) -> int:
         """Bytes of the layer's tables; none for a plain SAR."""
-        if self.controllers in ((PLAIN,), ()):
+        if not self.controllers:
             return 0
         g = self.counts.geometry
         return table_bytes(self.designs, self.index, g.lowest, g.highest)

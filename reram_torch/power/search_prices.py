@@ -8,6 +8,7 @@ from reram_torch.power.adc_technology import TableMemory
 from reram_torch.power.technology import Technology
 
 _PJ_PER_NW_NS = 1e-6
+PLAIN = "plain"  # the controller of a single plain SAR, which nothing programs
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class SearchPrices:
         leakage: of a byte of table memory in a ns.
         activity: of counting the driven word-lines of an array for a cycle.
         latched_bytes: a layer's tables of up to so many bytes are never loaded.
+        programming: what a clock takes beyond that of a plain SAR, which is not programmed.
     """
 
     comparison: float
@@ -29,6 +31,7 @@ class SearchPrices:
     leakage: float = 0.0
     activity: float = 0.0
     latched_bytes: int = 0
+    programming: float = 0.0
 
 
 # What is minimised where comparisons alone are the objective.
@@ -45,6 +48,7 @@ def search_prices(technology: Technology, controller: str) -> SearchPrices:
     adc = technology.adc
     logic, tables = adc.controllers, adc.tables
     clock = 0.0 if logic is None else logic.excess_pj(controller)
+    plain = 0.0 if logic is None else logic.excess_pj(PLAIN)
     return SearchPrices(
         adc.bit_cycle.comparison_pj + clock,
         adc.bit_cycle.conversion_pj + clock,
@@ -52,6 +56,7 @@ def search_prices(technology: Technology, controller: str) -> SearchPrices:
         0.0 if tables is None else leakage_pj(tables, 1, 1),
         0.0 if logic is None else logic.activity_pj,
         0 if tables is None else tables.latched_bytes,
+        clock - plain,
     )
 
 

@@ -51,8 +51,10 @@ def check_variants(where: str, section: Any) -> None:
             if isinstance(getattr(section, f.name), int | float)
         ]
         check_keys(f"{where}.{name}", values, numbers)
-        if values:
-            varied(section, name)  # checks the values
+        try:
+            varied(section, name) if values else None  # checks the values
+        except ValueError as error:
+            raise ValueError(f"{where}.{name}: {error}") from None
 
 
 def varied(section: _Section, name: str) -> _Section:

@@ -175,7 +175,10 @@ class ComparisonPenalty:
         device = next(iter(self._layers.values())).weight.device
         if not baseline:
             return torch.zeros((), device=device)
-        return torch.stack([p.to(device) for p in parts]).sum() * (self.weight / baseline)
+        total = torch.zeros((), device=device)
+        for part in parts:  # one by one: torch's sums of many go by where in memory they lie
+            total = total + part.to(device)
+        return total * (self.weight / baseline)
 
     def _hook(self, name: str) -> Callable[[CrossbarLayer, tuple[Any, ...]], None]:
         def hook(layer: CrossbarLayer, args: tuple[Any, ...]) -> None:

@@ -27,24 +27,30 @@ def nearest(v, levels):
 
 
 def rounded(v, codes, step):
-    """A sum rounded to its code, ties upwards; but for zero the middle of an even step's sums."""
-    grid = nearest(v, [code * step for code in codes])
-    return grid - 0.5 if step % 2 == 0 and grid else grid
+    """A sum rounded to its code, ties away from zero; decoded to the middle of the code's sums.
+
+    The code of zero keeps zero, where sums are of one sign too.
+    """
+    size = nearest(abs(v), [abs(code) * step for code in codes if code * v >= 0])
+    middle = size - 0.5 if step % 2 == 0 and size else size
+    return -middle if v < 0 else middle
 
 
 domains = st.sampled_from([(0, 128), (0, 7), (0, 300), (-128, 128), (-5, 5)])
 steps = st.sampled_from([1, 2, 4, 8])
 
 
-@given(domains, st.integers(1, 9), steps)
+@given(domains, st.integers(0, 9), steps)
 def test_uniform_sar(domain, bits, step):
     low, high = domain
     tables = compile_tables(UniformSAR(bits, step), low, high)
-    first = 0 if low == 0 else -(2 ** (bits - 1))
+    first = 0 if low == 0 else -(2**bits) // 2
     codes = range(first, first + 2**bits)
+    # Without bits there is one level: the middle of the first sums, or of all.
+    single = None if bits else ((step - 1) / 2 if low == 0 else 0)
     assert tables.lowest == low
     for index, v in enumerate(range(low, high + 1)):
-        assert tables.level[index] == rounded(v, codes, step)
+        assert tables.level[index] == (rounded(v, codes, step) if bits else single)
         assert tables.comparisons[index] == bits
 
 
@@ -85,7 +91,8 @@ def test_the_isaac_adc_is_lossless():
 @pytest.mark.parametrize(
     ("make", "match"),
     [
-        (lambda: UniformSAR(0), "UniformSAR.bits must be a whole number from 1 to 16, not 0"),
+        (lambda: UniformSAR(-1), "UniformSAR.bits must be a whole number from 0 to 16, not -1"),
+        (lambda: UniformSAR(17), "UniformSAR.bits must be a whole number from 0 to 16, not 17"),
         (lambda: UniformSAR(8.0), "not 8.0"),
         (lambda: UniformSAR(8, 3), "UniformSAR.step must be a power of two.*not 3"),
         (lambda: TwinRange(n1=-1), "TwinRange.n1"),

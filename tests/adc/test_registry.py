@@ -17,6 +17,7 @@ class ZeroFirst(rt.AdcDesign):
     bits: int = 8
 
     kind = "zero_first"
+    controller = "twin_range"  # whose price it takes
 
     def tree(self, lowest, highest):
         plain = rt.UniformSAR(self.bits).tree(lowest, highest)
@@ -111,6 +112,7 @@ def test_kinds_without_candidates_are_set_by_hand(calibrated):
     @dataclass(frozen=True)
     class Flat(rt.AdcDesign):
         kind = "flat"
+        controller = "uniform"
 
         def tree(self, lowest, highest):
             return rt.Leaf(0)
@@ -118,3 +120,27 @@ def test_kinds_without_candidates_are_set_by_hand(calibrated):
     with pytest.raises(ValueError, match="'flat', which offers no candidates"):
         rt.design_adc(calibrated, "flat", reduction=2.0, show_progress=False)
     calibrated.fc3.set_adc([Flat()])
+
+
+@rt.register_adc
+@dataclass(frozen=True)
+class Priceless(rt.AdcDesign):
+    """Of a kind that no technology knows."""
+
+    kind = "priceless"
+
+    def tree(self, lowest, highest):
+        return rt.UniformSAR(8).tree(lowest, highest)
+
+
+def test_a_controller_without_a_price_is_charged_as_the_dearest(calibrated):
+    layer = calibrated.fc3
+    layer.set_adc([Priceless()])
+    with rt.PowerMeter(calibrated) as meter:
+        calibrated(torch.rand(1, 1, 32, 32))
+    with pytest.warns(UserWarning, match=r"no adc.controllers.clock_pj.priceless: the dearest"):
+        row = meter.report().layers[-1]
+    logic = rt.load_technology("isaac").adc.controllers
+    clocks = row.comparisons + row.conversions
+    dearest = max(logic.clock_pj.values()) - logic.included_pj
+    assert row.adc_parts_pj["controllers"] == pytest.approx(clocks * dearest)

@@ -1,10 +1,13 @@
 """Calibration: ranges, histograms, and what it refuses."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
 import reram_torch as rt
+from reram_torch.calibration.batching import are_batched
 from reram_torch.calibration.clipping import clipped_share
 from reram_torch.crossbar.quantization import (
     InputScale,
@@ -16,14 +19,15 @@ from reram_torch.ops import reference
 
 
 def linear(data, bits=8, **options):
+    """A layer calibrated on all of the data."""
     layer = rt.ReRAMLinear(data.shape[1], 3, config=rt.Config(inputs=rt.InputConfig(bits)))
-    return rt.calibrate(layer, [data], show_progress=False, **options)
+    return rt.calibrate(layer, [data], held_back=0, show_progress=False, **options)
 
 
 def test_min_max_covers_every_batch():
     data = torch.linspace(-1, 3, 40).view(8, 5)
     net = rt.ReRAMLinear(5, 2)
-    rt.calibrate(net, [data[:4], data[4:]], show_progress=False)
+    rt.calibrate(net, [data[:4], data[4:]], held_back=0, show_progress=False)
     assert net.input_range == (-1.0, 3.0)
     _, inside = dequantized_input(data, *net.input_scale, 8)
     assert inside.all()
@@ -66,6 +70,8 @@ def test_histograms_are_those_of_the_reference(encoding):
     net = rt.ReRAMLinear(30, 5, config=config)
     data = torch.randn(12, 30)
     rt.calibrate(net, [data[:5], data[5:]], show_progress=False)
+    data = data[(torch.arange(12) + 1) % 4 != 0]  # a quarter is held back
+    assert torch.equal(torch.cat(net.calibration.inputs), data)
     codes = weight_codes(net.weight, weight_scale(net.weight, 8), 8).detach().unsqueeze(0)
     u = net.codes(data)
     expected = reference.histogram(u, codes, torch.zeros(1, dtype=torch.int32), net.geometry)[0]
@@ -200,3 +206,69 @@ def test_warnings_point_at_who_calibrates():
     with pytest.warns(UserWarning, match="clips") as caught:
         rt.calibrate(net, x, show_progress=False)
     assert caught[0].filename == __file__
+
+
+# --- images held back ---
+
+
+def images(*sizes):
+    """Batches whose images and targets both say which image of all they are."""
+    every = torch.arange(float(sum(sizes)))
+    return [(x.view(-1, 1).repeat(1, 5), x.long()) for x in every.split(sizes)]
+
+
+@pytest.mark.parametrize("sizes", [(8,), (4, 4), (1,) * 8, (5, 2, 1), (3, 7, 6)])
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.1])
+def test_a_share_of_every_stretch_is_held_back_with_its_targets(sizes, share):
+    net, total = rt.ReRAMLinear(5, 2), sum(sizes)
+    rt.calibrate(net, images(*sizes), held_back=share, show_progress=False)
+    used, held = net.calibration, net.calibration.held_back
+    for part in (used, held):
+        for x, y in zip(part.inputs, part.targets, strict=True):
+            assert torch.equal(x[:, 0].long(), y)  # targets follow their images
+    kept, back = torch.cat(used.targets).tolist(), torch.cat(held.targets).tolist()
+    assert sorted(kept + back) == list(range(total))
+    assert len(back) == math.ceil(total * share)
+    assert net.input_range[1] == max(kept)  # nothing else was looked at
+    # Evenly: so many of the first images that the share rounds to, wherever batches end.
+    for count in range(1, total + 1):
+        assert abs(sum(k < count for k in back) - count * len(back) / total) < 1
+
+
+def test_targets_of_images_without_a_batch_follow_them():
+    net = rt.ReRAMLinear(5, 2)
+    batches = [(torch.full((5,), float(k)), torch.tensor(k)) for k in range(8)]
+    rt.calibrate(net, batches, show_progress=False)
+    held = net.calibration.held_back
+    assert [x.shape for x in held.inputs] == [(5,)] * 2
+    assert [int(x[0]) for x in held.inputs] == [int(y) for y in held.targets] == [3, 7]
+
+
+class Asked(nn.Module):
+    """A convolution, and a linear layer that may come first."""
+
+    def __init__(self, first):
+        super().__init__()
+        self.conv, self.fc, self.first = nn.Conv2d(3, 4, 3), nn.Linear(6, 6), first
+
+    def forward(self, x):
+        return self.first(self, x)
+
+
+@pytest.mark.parametrize(
+    ("forward", "shape", "batched"),
+    [
+        (lambda net, x: net.conv(x), (3, 6, 6), False),
+        (lambda net, x: net.conv(x[None]), (3, 6, 6), True),  # the layer gets a batch
+        (lambda net, x: net.conv(x), (5, 3, 6, 6), True),
+        (lambda net, x: net.fc(x), (6,), False),
+        (lambda net, x: net.fc(x), (4, 6), True),
+        (lambda net, x: net.fc(x), (4, 3, 6), True),
+        (lambda net, x: net.conv(net.fc(x)), (3, 6, 6), True),  # what a linear layer sees first
+        (lambda net, x: x, (3, 6, 6), True),  # nobody knows
+    ],
+)
+def test_whether_inputs_are_batches_is_told_by_the_first_layer(forward, shape, batched):
+    net = rt.convert(Asked(forward))
+    assert are_batched(net, rt.crossbar_layers(net), [torch.rand(shape)]) == batched
+    assert not any(len(layer.watchers) for layer in rt.crossbar_layers(net).values())

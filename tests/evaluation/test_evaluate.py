@@ -1,6 +1,7 @@
 """Evaluation: what it finds, and that a stopped one goes on."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import reram_torch as rt
 from reram_torch.data import sets
 from reram_torch.evaluation.results import Results
-from reram_torch.evaluation.scoring import Kept, evaluate, score
+from reram_torch.evaluation.scoring import Evaluation, Kept, evaluate, score
 
 
 @pytest.fixture
@@ -52,6 +53,49 @@ def test_what_is_found(lenet, images):
     best = scores.topk(5).indices
     assert found.top5 == float((best == labels[:, None]).any(1).double().mean())
     assert found.unreadable == 0
+
+
+def answering(labels, answers):
+    """An evaluation that found these answers."""
+    labels, answers = torch.tensor(labels), torch.tensor(answers).int()
+    return Evaluation(labels, answers[:, None], torch.zeros(len(labels)), 1.0)
+
+
+def test_paired_errors_by_hand():
+    """Of eight images the other network has six right, this one four of those and one more."""
+    other = answering([0] * 8, [0, 0, 0, 0, 0, 0, 1, 1])
+    own = answering([0] * 8, [0, 0, 0, 0, 1, 1, 0, 2])
+    lost, error = own.lost_against(other)
+    assert lost == (2 - 1) / 8
+    # What each image loses: 0 0 0 0 1 1 -1 0; its mean square is 3/8, its mean 1/8.
+    assert error == pytest.approx(math.sqrt((3 / 8 - (1 / 8) ** 2) / 8))
+    assert other.lost_against(own) == (-lost, pytest.approx(error))
+    assert own.lost_against(own) == (0.0, 0.0)
+    assert own.top1_error == pytest.approx(math.sqrt(5 / 8 * 3 / 8 / 8))
+    assert error < math.hypot(own.top1_error, other.top1_error)
+    with pytest.raises(ValueError, match="on the same images only"):
+        own.lost_against(answering([1] * 8, [0] * 8))
+
+
+def test_losses_stand_in_the_row_and_in_the_table(calibrated, lenet, images):
+    results = Results(None, {}, images, 8)
+    floating = results.measure("float", lenet, metered=False)
+    exact = results.measure("exact", calibrated, floating=floating)
+    for layer in rt.crossbar_layers(calibrated).values():
+        layer.set_adc([rt.UniformSAR(3, 16)])
+    made = results.measure("coarse", calibrated, exact=exact, floating=floating)
+    row = results.rows[-1]
+    for against, other in (("float", floating), ("lossless", exact)):
+        found = row[f"lost_to_{against}"], row[f"lost_to_{against}_error"]
+        assert found == made.lost_against(other)
+        assert f"{found[0]:+.4f} +- {found[1]:.4f}" in results.table()
+    assert row["answers_changed"] == int((made.answers != exact.answers).sum())
+    total = results.reports["coarse"].total
+    assert row["reduction_over_plain_sar"] == total.times_less("comparisons", "plain_sar") == 8 / 3
+    assert row["adc_energy_over_activity_sar"] == total.times_less("adc_energy_pj", "activity_sar")
+    energy = results.reports["coarse"].adc_energy_pj / 22
+    assert row["adc_energy_uj_per_image"] == pytest.approx(energy * 1e-6)
+    assert "lost_to_float" not in results.rows[0]
 
 
 def test_digests_tell_outputs_apart(lenet, images):

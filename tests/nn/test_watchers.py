@@ -40,15 +40,15 @@ def test_a_layer_not_calibrated_is_named_by_a_meter_too(lenet):
         net(torch.rand(1, 1, 32, 32))
 
 
-@pytest.mark.parametrize("work", ["calibrate", "design_adc"])
-def test_passes_that_are_no_inferences_are_not_counted(net, batches, work):
+@pytest.mark.parametrize("budget", [None, {"lossless": True}, {"reduction": 1.2}, {"max_drop": 1}])
+def test_passes_that_are_no_inferences_are_not_counted(net, batches, budget):
     x = torch.rand(2, 1, 32, 32)
     expected = counted(net, x)
     with rt.PowerMeter(net) as meter:
-        if work == "calibrate":
+        if budget is None:
             rt.calibrate(net, batches, show_progress=False)
         else:
-            rt.design_adc(net, "uniform", lossless=True, show_progress=False)
+            rt.design_adc(net, "uniform", granularity="slice", **budget, show_progress=False)
     assert meter.report().conversions == meter.inferences == 0
     rt.calibrate(net, batches, show_progress=False)
     for layer in rt.crossbar_layers(net).values():

@@ -77,7 +77,7 @@ def test_an_evaluation_finds_the_same_accuracy_and_counts(tmp_path, trees):
     )  # fmt: skip
     run(*options, "--json", tmp_path / "one.json")
     text = run(*options, "--json", tmp_path / "two.json", processes=2)
-    assert text.count("twin_range: reduction") == 1  # one process speaks
+    assert text.count("twin_range: twin_range by slice: ") == 1  # one process speaks
     assert "2 processes of 1 threads" in text
     one, two = (json.loads((tmp_path / f"{n}.json").read_text())["results"] for n in ("one", "two"))
     assert [row["network"] for row in one] == [row["network"] for row in two]

@@ -27,7 +27,8 @@ def converted(net, x, encoding="offset", rows=128, cell_bits=1, dac_bits=1, bits
         rt.InputConfig(bits),
         rt.UniformSAR(12),
     )
-    return rt.calibrate(rt.convert(net.eval(), config), x, show_progress=False).train()
+    net = rt.convert(net.eval(), config)
+    return rt.calibrate(net, x, held_back=0, show_progress=False).train()
 
 
 def with_slopes(net, seed=0, **more):
