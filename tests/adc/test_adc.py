@@ -68,8 +68,9 @@ def test_twin_range(domain, bias, n1, n2, step, m):
     detection = max((bias > low) + (design.end <= high), 1)
     for index, v in enumerate(range(low, high + 1)):
         inside = bias <= v < design.end
-        run = bias + (v - bias) // step * step  # its first sum; decoded to its middle
-        expected = run + (step - 1) / 2 if inside else rounded(v, codes, coarse)
+        own = np.sign(bias) * ((abs(bias) + step // 2) // step)  # the code of its first sum
+        dense = range(own, own + 2**n1)
+        expected = rounded(v, dense, step) if inside else rounded(v, codes, coarse)
         assert tables.level[index] == expected
         assert tables.comparisons[index] == detection + (n1 if inside else n2)
 

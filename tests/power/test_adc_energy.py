@@ -44,8 +44,11 @@ def by_activity(encoding="offset", designs=(*TREES, LEAF), **options):
 
 @examples(15)
 @given(st.sampled_from(ENCODINGS), st.integers(0, 2**32 - 1), st.sampled_from([1, 5, 8, 128]))
-def test_words_are_loaded_once_for_what_an_adc_converts_alike(encoding, seed, columns):
-    """Position by position, tile by tile, cycle by cycle, ADC by ADC, slice by slice."""
+def test_words_are_loaded_once_for_what_an_array_converts_alike(encoding, seed, columns):
+    """Position by position, tile by tile, cycle by cycle, array by array, slice by slice.
+
+    However many ADCs an array has: they convert a slice's bit-lines side by side.
+    """
     torch.manual_seed(seed)
     layer, x = by_activity(encoding)
     isaac = rt.load_technology("isaac")
@@ -56,16 +59,16 @@ def test_words_are_loaded_once_for_what_an_adc_converts_alike(encoding, seed, co
     )
     g, index = layer.geometry, layer.tables().index
     number = [d.words(g.lowest, g.highest).number if len(d.starts) > 1 else 0 for d in layer.adc]
-    adcs = -(-7 * g.slices * g.bit_lines // columns)
+    across = -(-7 * g.slices * g.bit_lines // g.cols)  # arrays side by side
     words = counted = 0
     for row in layer.codes(x)[:, 0].tolist():
         for first in range(0, 40, 16):
             for i in range(g.cycles):
                 driven = sum(u >> i & 1 for u in row[first : first + 16])
                 bucket = (driven >= 1) + (driven >= 5)
-                counted += -(-7 * g.slices * g.bit_lines // g.cols)  # arrays across
+                counted += across
                 for j in range(g.slices) if bucket else ():
-                    words += adcs * number[int(index[bucket, i, j])]
+                    words += across * number[int(index[bucket, i, j])]
     [layer_row] = metered(layer, x, technology=technology).layers
     assert layer_row.words_loaded == words
     assert layer_row.adc_parts_pj["words"] == pytest.approx(words * tables.word_pj)
