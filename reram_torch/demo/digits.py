@@ -29,7 +29,8 @@ from reram_torch.training.loop import Trainer
 from reram_torch.training.recipe import Recipe
 
 _BATCH = 64
-_REDUCTIONS = (2.5, 3.0, 3.5, 4.0, 5.0, 6.0)
+_REDUCTIONS = (3.0, 4.0, 5.0, 6.0)
+_CALIBRATION = 512  # images
 _CURVES = {"twin_range": "slice", "uniform": "slice+activity"}
 _HARSH = 6.0
 _MAX_DROP = 0.005
@@ -128,7 +129,8 @@ def run(folder: Path, epochs: int, fine_epochs: int) -> list[dict[str, Any]]:
     torch.manual_seed(0)
     folder.mkdir(parents=True, exist_ok=True)
     batches = sets.loader(sets.digits(train=True), _BATCH, shuffle=True)
-    calibration = sets.loader(sets.digits(train=True), 128)
+    some = torch.utils.data.Subset(sets.digits(train=True), range(_CALIBRATION))
+    calibration = sets.loader(some, 128)
     test = sets.loader(sets.digits(train=False), 120)
 
     model = train(LeNet5(), batches, epochs, 2e-3, "train float LeNet-5")
