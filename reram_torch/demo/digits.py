@@ -30,7 +30,6 @@ from reram_torch.training.recipe import Recipe
 
 _BATCH = 64
 _REDUCTIONS = (3.0, 4.0, 5.0, 6.0)
-_CALIBRATION = 512  # images
 _CURVES = {"twin_range": "slice", "uniform": "slice+activity"}
 _HARSH = 6.0
 _MAX_DROP = 0.005
@@ -129,8 +128,7 @@ def run(folder: Path, epochs: int, fine_epochs: int) -> list[dict[str, Any]]:
     torch.manual_seed(0)
     folder.mkdir(parents=True, exist_ok=True)
     batches = sets.loader(sets.digits(train=True), _BATCH, shuffle=True)
-    some = torch.utils.data.Subset(sets.digits(train=True), range(_CALIBRATION))
-    calibration = sets.loader(some, 128)
+    calibration = sets.loader(sets.digits(train=True), 128)
     test = sets.loader(sets.digits(train=False), 120)
 
     model = train(LeNet5(), batches, epochs, 2e-3, "train float LeNet-5")

@@ -12,9 +12,10 @@ from reram_torch.power.records import LayerReport, quantity
 
 _SEARCHES = 6  # pictures of searches at most
 _MODELS = {
-    "bit_cycle": "so much energy for each comparison",
+    "bit_cycle": "so much energy for each comparison and for each conversion that starts, and what "
+    "controllers, tables and counters take besides",
     "sar": "comparator and logic for each comparison, and the charge that the capacitors take "
-    "along the path of each search",
+    "along the path of each search, and what controllers, tables and counters take besides",
     "resolution": "an ADC of so many bits that always finishes, from a survey of published ADCs",
 }
 _STYLE = """
