@@ -127,6 +127,11 @@ def _by_reduction(tried: _Tried, every: list[SearchConfig], reduction: float) ->
 _Designed: TypeAlias = tuple[SearchConfig, Problem, float, Callable[[], None]]
 
 
+def _name(option: SearchConfig) -> str:
+    aligned = "aligned " if option.aligned else ""
+    return f"{aligned}{option.design} by {option.granularity}"
+
+
 def _energy(each: _Designed) -> float:
     _, problem, _, put_back = each
     put_back()
@@ -205,8 +210,8 @@ class _Tried:
         if len(fitting) < len(self.designed):
             what = "changes the output least" if len(fitting) == 1 else f"{what} of like errors"
         others = [o for o, *_ in self.designed if o is not option]
-        beside = ", ".join(f"{o.design} by {o.granularity}" for o in others)
-        reason = f"{option.design} by {option.granularity}"
+        beside = ", ".join(map(_name, others))
+        reason = _name(option)
         if beside:
             reason += f" {what}; {beside} designed too"
         return Choice(problem, option, reason)
