@@ -83,9 +83,13 @@ class _Drop:
     def meet(self, start: float, show: bool) -> float:
         """Looks for the price, weighs the layers anew there, and looks again."""
         problem, seen = self.problem, self.problem.given.data
+        # How many images are in the balance is the same on those that calibration saw.
+        more = None if seen is None or self.data is not seen.held_back else seen
         total = (2 * _TRIALS + 3) * sum(len(x) for x in self.data.inputs)
+        total += 0 if more is None else sum(len(x) for x in more.inputs)
         with progress(description="design_adc", total=total, unit="img", show=show) as bar:
-            reference = Reference(problem.given.net, problem.given.layers, self.data, bar)
+            given = problem.given
+            reference = Reference(given.net, given.layers, self.data, bar, more)
             if reference.output is None or reference.labels is None:
                 raise ValueError("max_drop needs a network that returns class scores (B, classes)")
             ideal = margins(reference.output, reference.labels)
@@ -120,6 +124,6 @@ class _Drop:
         made = margins(output, reference.labels)
         drop = counted_drop(ideal, made)
         # Designs are many and images few: the luckiest must not win.
-        worse = max(drop, sum(expected_drop(ideal, made)))
+        worse = max(drop, sum(expected_drop(ideal, made, reference.further)))
         bar.set_postfix_str(f"reduction {self.problem.reduction:.2f}, drop {worse:.4f}")
         return worse <= self.most

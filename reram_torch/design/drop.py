@@ -40,26 +40,35 @@ def paired_error(ideal: torch.Tensor, made: torch.Tensor) -> float:
     return float(lost.std(correction=0)) / math.sqrt(max(len(lost), 1))
 
 
-def expected_drop(ideal: torch.Tensor, made: torch.Tensor) -> tuple[float, float]:
+def expected_drop(
+    ideal: torch.Tensor, made: torch.Tensor, more: torch.Tensor | None = None
+) -> tuple[float, float]:
     """The drop to expect on many more images like these, and its standard error.
 
     A few dozen images hold hardly one whose answer is in the balance, so counting them says little.
     Here the margins change by a straight line (ADCs shrink and shift the scores) plus a disturbance
-    that knows nothing of the image: every image's line is met with every image's disturbance.
+    that knows nothing of the image: every image's line is met with every image's disturbance. How
+    many images are in the balance may be known better than from these: their lines count, too.
 
     Args:
         ideal: as for `counted_drop`.
         made: likewise.
+        more: margins of further images, on the network to compare with.
     """
     if torch.equal(ideal, made):
         return 0.0, 0.0
     n, centred = len(made), ideal - ideal.mean()
     spread = centred.square().sum()
     slope = (centred * made).sum() / spread if spread > 0 else torch.ones_like(spread)
-    line = made.mean() + slope * centred
-    disturbance = made - line
+    disturbance = made - made.mean() - slope * centred
+    every = ideal if more is None else torch.cat([ideal, more])
+    line = made.mean() + slope * (every - ideal.mean())
     # Of each image over all disturbances, and of each disturbance over all images.
     wrong = torch.searchsorted(disturbance.sort().values, -line, right=True) / n
-    spoilt = torch.searchsorted(line.sort().values, -disturbance, right=True) / n
-    drop = (ideal > 0).double() - (1 - wrong)
-    return float(drop.mean()), float((drop + spoilt).std(correction=0)) / n**0.5
+    spoilt = torch.searchsorted(line.sort().values, -disturbance, right=True) / len(every)
+    drop = (every > 0).double() - (1 - wrong)
+    own, others = drop[:n] * (n / len(every)) + spoilt, drop[n:] / len(every)
+    variance = float(own.var(correction=0)) / n
+    if len(others):
+        variance += float(others.var(correction=0)) * len(others)
+    return float(drop.mean()), math.sqrt(variance)

@@ -45,10 +45,16 @@ class Reference:
         layers: of it.
         data: the data.
         bar: is told of the images.
+        more: further data, of which margins alone are kept (`further`).
     """
 
     def __init__(
-        self, net: nn.Module, layers: dict[str, CrossbarLayer], data: Calibration, bar: Bar
+        self,
+        net: nn.Module,
+        layers: dict[str, CrossbarLayer],
+        data: Calibration,
+        bar: Bar,
+        more: Calibration | None = None,
     ):
         self.net, self.data = net, data
         for layer in layers.values():
@@ -57,12 +63,17 @@ class Reference:
         self.labels: torch.Tensor | None = None
         if scores is not None and scores.dim() == 2 and scores.shape[1] > 1:
             self.labels = _labels(scores, data)
+        self.further: torch.Tensor | None = None
+        if more is not None and self.labels is not None:
+            scores = self.run(bar, more)
+            assert scores is not None  # those of the same network were
+            self.further = margins(scores, _labels(scores, more))
 
-    def run(self, bar: Bar) -> torch.Tensor | None:
-        """The output now, of all data; None where it is no tensor."""
+    def run(self, bar: Bar, data: Calibration | None = None) -> torch.Tensor | None:
+        """The output now, of all data or of other; None where it is no tensor."""
         found = []
         with torch.no_grad(), evaluating(self.net):
-            for x in self.data.inputs:
+            for x in (data or self.data).inputs:
                 found.append(self.net(x))
                 bar.update(len(x))
         if not all(isinstance(y, torch.Tensor) and y.dim() for y in found):

@@ -35,6 +35,24 @@ def test_expected_is_every_line_met_with_every_disturbance(n, seed):
     assert expected_drop(ideal, ideal.clone()) == (0.0, 0.0)
 
 
+@given(st.integers(2, 20), st.integers(0, 20), st.integers(0, 2**32 - 1))
+def test_further_images_count_by_their_margins(n, further, seed):
+    generator = torch.Generator().manual_seed(seed)
+    ideal, more = (torch.randn(k, generator=generator, dtype=torch.float64) for k in (n, further))
+    made = 0.8 * ideal + 0.3 * torch.randn(n, generator=generator, dtype=torch.float64) - 0.1
+    both = torch.cov(torch.stack([ideal, made]))
+    slope = both[0, 1] / both[0, 0]
+    every = torch.cat([ideal, more])
+    line = made.mean() + slope * (every - ideal.mean())
+    right = (line[:, None] + (made - line[:n])[None] > 1e-12).double()
+    drop, error = expected_drop(ideal, made, more)
+    wanted = float((every > 0).double().mean() - right.mean())
+    assert drop == pytest.approx(wanted, abs=1.5 / n / len(every))
+    assert 0 <= error <= 2 / n**0.5
+    if not further:
+        assert (drop, error) == expected_drop(ideal, made)
+
+
 def test_a_few_images_tell_more_than_their_count():
     """Of 64 images the expected drop is far nearer to the truth than the counted one."""
     counted, expected, errors = [], [], []
