@@ -73,7 +73,8 @@ def candidates(offer: Offer, load: Load, prices: SearchPrices, word: float) -> C
     starts = offer.comparisons > 0
     started = prices.start * float(load.likely.sum()) + word * offer.words
     energy = prices.comparison * offer.comparisons + started * starts
-    hulls = [_hull(energy, offer.square + (offer.mean + left) ** 2) for left in _LEFT]
+    order = np.argsort(energy, kind="stable")
+    hulls = [_hull(energy, offer.square + (offer.mean + left) ** 2, order) for left in _LEFT]
     keep = np.unique(np.concatenate(hulls))
     designs = tuple(offer.make(int(k)) for k in keep)
     return Choices(designs, offer.square[keep], offer.mean[keep], energy[keep])
@@ -127,18 +128,16 @@ def offer_of(kind: str, load: Load) -> Offer:
     return Offer(designs.__getitem__, *np.array(found, dtype=float).T)
 
 
-def _hull(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Indices of the lower left convex hull of points."""
-    order = np.lexsort((y, x))
-    falling = y[order]
-    best = np.minimum.accumulate(falling)
-    first = np.concatenate([[True], falling[1:] < best[:-1]])
-    hull: list[int] = []
-    for k in order[first]:
-        while len(hull) > 1:
-            a, b = hull[-2], hull[-1]
-            if (y[b] - y[a]) * (x[k] - x[a]) < (y[k] - y[a]) * (x[b] - x[a]):
-                break
-            hull.pop()
-        hull.append(int(k))
-    return np.array(hull)
+def _hull(x: np.ndarray, y: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Indices of the lower left convex hull of points, given in which order x grows."""
+    best = np.minimum.accumulate(y[order])
+    kept = order[np.concatenate([[True], best[1:] < best[:-1]])]
+    kept = kept[np.concatenate([x[kept[1:]] > x[kept[:-1]], [True]])]  # the last of equal ones
+    while len(kept) > 2:
+        # What lies above the line between any two others is not on the hull.
+        a, b, c = kept[:-2], kept[1:-1], kept[2:]
+        below = (y[b] - y[a]) * (x[c] - x[a]) < (y[c] - y[a]) * (x[b] - x[a])
+        if below.all():
+            break
+        kept = kept[np.concatenate([[True], below, [True]])]
+    return kept

@@ -44,14 +44,18 @@ def twin_range_offer(load: Load) -> Offer:
     full = full_bits(int(values[0]), int(values[-1]))
     coarsest = 1 << max((V // _MOST_BIASES).bit_length() - 1, 0)
     below = _sums(load.likely)[0]
-    coarse: dict[tuple[int, int], np.ndarray] = {}
-    for shift in range(full + 1):
-        for n2 in range(1, full_bits(lowest, int(values[-1]), 1 << shift) + 1):
-            off = _coarse_distance(values, n2, 1 << shift)
-            coarse[shift, n2] = _sums(load.square * off**2, load.mean * off)
+    plain = [  # the ADCs of the rest: steps (log2) and bits
+        (shift, n2)
+        for shift in range(full + 1)
+        for n2 in range(1, full_bits(lowest, int(values[-1]), 1 << shift) + 1)
+    ]
+    off = [_coarse_distance(values, n2, 1 << shift) for shift, n2 in plain]
+    outside = np.stack([_sums(load.square * d**2, load.mean * d) for d in off])  # (A, 2, V + 1)
+    bits = np.array([n2 for _, n2 in plain])
     parameters, comparisons, errors = [], [], []
     for s in range(full + 1):
         # R1 begins anywhere on a grid of half its steps.
+        skip = sum(shift < s for shift, _ in plain)
         biases = np.arange(lowest, lowest + V, max((1 << s) // 2, coarsest))
         codes, first = _codes(values, 1 << s), _codes(biases, 1 << s)
         nearest, lower = (values - _levels(codes - k, 1 << s) for k in (0, 1))
@@ -67,13 +71,13 @@ def twin_range_offer(load: Load) -> Offer:
             detections = np.maximum(sides, 1)
             inside = below[b] - below[a]
             inner = dense[:, c] - dense[:, a] + clipped[:, b] - clipped[:, c]
-            for (shift, n2), outer in coarse.items():
-                if shift < s:
-                    continue
-                parameters.append((biases, n1, n2, s, shift - s))
-                comparisons.append(detections * below[-1] + n1 * inside + n2 * (below[-1] - inside))
-                errors.append(inner + outer[:, -1:] - outer[:, b] + outer[:, a])
-    ends = np.cumsum([len(c) for c in comparisons])
+            parameters += [(biases, n1, n2, s, shift - s) for shift, n2 in plain[skip:]]
+            rest = below[-1] - inside
+            comparisons.append((detections * below[-1] + n1 * inside) + bits[skip:, None] * rest)
+            outer = outside[skip:]
+            found = inner + outer[:, :, -1:] - outer[:, :, b] + outer[:, :, a]  # (A, 2, biases)
+            errors.append(np.moveaxis(found, 1, 0).reshape(2, -1))
+    ends = np.cumsum([len(row[0]) for row in parameters])
 
     def make(k: int) -> TwinRange:
         row = int(np.searchsorted(ends, k, side="right"))
@@ -81,4 +85,5 @@ def twin_range_offer(load: Load) -> Offer:
         at = k - (ends[row - 1] if row else 0)
         return TwinRange(int(biases[at]), n1, n2, 1 << s, m)
 
-    return Offer(make, np.concatenate(comparisons), *np.concatenate(errors, axis=1))
+    made = np.concatenate([c.ravel() for c in comparisons])
+    return Offer(make, made, *np.concatenate(errors, axis=1))

@@ -99,7 +99,7 @@ def test_the_sweep_resumes(tmp_path):
     assert first.returncode == 0, first.stderr
     rows = table.read_text().splitlines()
     assert len(rows) == 3
-    assert rows[2].startswith("twin_range,twin_range,slice,offset,2.0,")
+    assert rows[2].startswith("twin_range,twin_range by slice,slice,offset,2.0,")
     table.write_text("\n".join([*rows, "twin_range,twin_ra"]))  # cut short by a kill
     again = run_command("sweep", *options, "--reductions", 2.0, 2.5)
     assert again.returncode == 0, again.stderr

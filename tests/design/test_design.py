@@ -136,7 +136,9 @@ def test_a_drop_is_kept_on_the_calibration_data(lenet, batches, labelled):
     assert net.training
     assert all(layer.adc == found.designs[n] for n, layer in rt.crossbar_layers(net).items())
     strict = rt.design_adc(net, "twin_range", max_drop=0.0, show_progress=False)
-    assert strict.reduction <= found.reduction
+    assert strict.drop <= 0
+    # Layers are weighed anew at either price, so that three images do not order the two exactly.
+    assert strict.adc_energy_pj > 0.75 * found.adc_energy_pj
 
 
 @pytest.mark.slow
