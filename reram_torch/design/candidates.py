@@ -19,7 +19,7 @@ from reram_torch.power.search_prices import SearchPrices
 _ROUNDS = 8  # over the tables of a layer
 
 # Mean errors left by other tables, relative to the layer's signal, that candidates are kept for.
-_LEFT = tuple(sign * size for size in (0.0, 0.003, 0.01, 0.03, 0.1, 0.3) for sign in (1, -1))
+_LEFT = (0.0, *(sign * size for size in (0.003, 0.01, 0.03, 0.1, 0.3) for sign in (1, -1)))
 
 
 @dataclass(frozen=True)

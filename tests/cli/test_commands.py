@@ -146,7 +146,8 @@ def test_a_sweep_goes_on_with_the_same_settings_only(tmp_path):
     path, mine = tmp_path / "sweep.csv", tmp_path / "mine.toml"
     sweep = ("sweep", *DIGITS, "--batch-size", 40, "--limit", 40, "--calibration-images", 64)
     sweep += ("--csv", path, "--configs")
-    text = "[crossbar]\nrows = 64\n[search]\ndesign = 'twin_range'\nreduction = 2\n"
+    text = "[crossbar]\nrows = 64\n[search]\ndesign = 'twin_range'\ngranularity = 'slice'\n"
+    text += "reduction = 2\n"
     mine.write_text(text)
     first = run_command(*sweep, mine, "--reductions", 2, "--bound")
     assert first.returncode == 0, first.stderr

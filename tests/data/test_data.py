@@ -95,7 +95,7 @@ def test_resnet20_on_real_images():
     net = rt.convert(net)
     rt.calibrate(net, DataLoader(sets.subset(train, 64), 32), show_progress=False)
     assert abs(evaluate(net, batches, show_progress=False).top1 - ideal) <= 0.01
-    rt.design_adc(net, "twin_range", reduction=2.3)
+    rt.design_adc(net, "twin_range", granularity="slice", reduction=2.3)
     with rt.PowerMeter(net) as meter:
         top1 = evaluate(net, batches, show_progress=False).top1
     assert meter.report().reduction > 2.25

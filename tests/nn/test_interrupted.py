@@ -85,7 +85,7 @@ def test_an_interrupted_calibration(designed, passes, ranges, learned):
     ("kind", "budget"),
     [
         ("search_tree", {"reduction": 6.0, "grid": 16}),
-        ("twin_range", {"reduction": 3.0}),
+        ("twin_range", {"reduction": 3.0, "granularity": "slice"}),
         ("uniform", {"max_drop": 0.2}),
     ],
 )

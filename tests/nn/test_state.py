@@ -21,7 +21,7 @@ def outputs(net, x):
 def test_a_saved_network_needs_no_calibration(lenet, batches, tmp_path, encoding):
     config = rt.Config(weights=rt.WeightConfig(encoding=encoding))
     net = rt.calibrate(rt.convert(lenet, config), batches, show_progress=False)
-    rt.design_adc(net, "twin_range", reduction=2.4)
+    rt.design_adc(net, "twin_range", granularity="slice", reduction=2.4)
     torch.save(net.state_dict(), tmp_path / "net.pt")
     fresh = rt.convert(LeNet5().eval(), config)
     fresh.load_state_dict(torch.load(tmp_path / "net.pt", weights_only=True))
@@ -37,9 +37,9 @@ def test_a_whole_network_can_be_pickled(calibrated, batches):
     again = pickle.loads(pickle.dumps(calibrated))
     assert torch.equal(again(x), calibrated(x))
     assert again.calibration.inputs == []  # a saved network does not carry its images
-    rt.design_adc(again, "twin_range", reduction=2.0)
+    rt.design_adc(again, "twin_range", granularity="slice", reduction=2.0)
     with pytest.raises(RuntimeError, match="max_drop needs data"):
-        rt.design_adc(again, "twin_range", max_drop=0.1)
+        rt.design_adc(again, "twin_range", granularity="slice", max_drop=0.1)
 
 
 def test_keys_of_weights_and_biases_are_torchs(lenet, calibrated):
@@ -94,7 +94,7 @@ def test_training_goes_on_from_a_checkpoint(calibrated, batches):
 @pytest.mark.slow
 def test_results_do_not_depend_on_threads(calibrated):
     """Nor on two Python threads that use one network at once."""
-    rt.design_adc(calibrated, "twin_range", reduction=2.4)
+    rt.design_adc(calibrated, "twin_range", granularity="slice", reduction=2.4)
     x = torch.rand(16, 1, 32, 32)
     before = torch.get_num_threads()
     try:

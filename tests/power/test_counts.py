@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from problems import examples
 
@@ -30,6 +30,7 @@ def layers(draw):
         cell_bits=draw(st.integers(1, 4)),
         dac_bits=draw(st.integers(1, 4)),
     )
+    assume(bar.largest_sum < 2**15)  # what an ADC of 16 bits converts, signed sums too
     weights = rt.WeightConfig(draw(st.integers(2, 8)), draw(st.sampled_from(ENCODINGS)))
     config = rt.Config(bar, weights, rt.InputConfig(draw(st.integers(1, 8))))
     torch.manual_seed(draw(st.integers(0, 2**32 - 1)))

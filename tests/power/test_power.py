@@ -140,7 +140,7 @@ def test_totals_are_the_sums_of_their_parts(calibrated):
 @pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 def test_numbers_of_one_inference_do_not_depend_on_the_batch(calibrated, threads):
-    rt.design_adc(calibrated, "twin_range", reduction=2.5)
+    rt.design_adc(calibrated, "twin_range", granularity="slice", reduction=2.5)
     x = torch.rand(6, 1, 32, 32)
     before = torch.get_num_threads()
     found = []
@@ -194,7 +194,7 @@ def test_comparisons_of_each_slice_follow_its_own_adc(calibrated):
 @pytest.mark.slow
 def test_counts_add_up_over_passes_and_batches(calibrated):
     x = torch.rand(6, 1, 32, 32)
-    rt.design_adc(calibrated, "twin_range", reduction=2.5)
+    rt.design_adc(calibrated, "twin_range", granularity="slice", reduction=2.5)
     whole = metered(calibrated, x)
     with rt.PowerMeter(calibrated) as meter:
         for part in x.split(2):

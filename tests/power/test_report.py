@@ -123,7 +123,7 @@ class Links(HTMLParser):
 @pytest.mark.parametrize("calibrated_here", [True, False])
 def test_the_page_is_self_contained(calibrated, tmp_path, calibrated_here):
     pytest.importorskip("matplotlib")
-    rt.design_adc(calibrated, "twin_range", reduction=2.0)
+    rt.design_adc(calibrated, "twin_range", granularity="slice", reduction=2.0)
     if not calibrated_here:  # a checkpoint keeps no histograms
         for layer in rt.crossbar_layers(calibrated).values():
             layer.statistics = None

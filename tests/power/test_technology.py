@@ -315,7 +315,7 @@ def test_resolution_prices_smaller_adcs_that_finish(calibrated, isaac):
         report = measured(calibrated, x).report(adc_model="resolution")
         each = survey_energy_pj(bits, isaac.adc.resolution.sample_rate_hz, 32)
         assert report.adc_energy_pj == pytest.approx(sums * each)
-    rt.design_adc(calibrated, "twin_range", reduction=2.0)
+    rt.design_adc(calibrated, "twin_range", granularity="slice", reduction=2.0)
     with pytest.raises(ValueError, match="prices an ADC that always finishes.*early stop"):
         measured(calibrated, x).report(adc_model="resolution")
 
