@@ -131,7 +131,7 @@ def offer_of(kind: str, load: Load) -> Offer:
 def _hull(x: np.ndarray, y: np.ndarray, order: np.ndarray) -> np.ndarray:
     """Indices of the lower left convex hull of points, given in which order x grows."""
     best = np.minimum.accumulate(y[order])
-    kept = order[np.concatenate([[True], best[1:] < best[:-1]])]
+    kept: np.ndarray = order[np.concatenate([[True], best[1:] < best[:-1]])]
     kept = kept[np.concatenate([x[kept[1:]] > x[kept[:-1]], [True]])]  # the last of equal ones
     while len(kept) > 2:
         # What lies above the line between any two others is not on the hull.
