@@ -220,6 +220,12 @@ def _warn(found: AdcDesigns, search: SearchConfig) -> None:
             f"less, or for granularity={finer!r}",
             stacklevel=3,
         )
+    elif search.max_drop is not None and spread > search.max_drop:
+        warnings.warn(
+            f"{where} tell a drop of top-1 to within {spread:.4f} only, more than the budget of "
+            f"{search.max_drop}: calibrate on more images to keep it on others",
+            stacklevel=3,
+        )
 
 
 def design_together(

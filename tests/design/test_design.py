@@ -1,5 +1,7 @@
 """The search for ADCs: candidates, choice, budgets."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from reram_torch.adc.base import compile_tables, full_bits
 from reram_torch.design.candidates import Choices, candidates, choose
 from reram_torch.design.designers import offer_on
 from reram_torch.design.loads import Load
+from reram_torch.design.measured import Reference
 from reram_torch.power.search_prices import COMPARISONS, SearchPrices
 
 
@@ -194,3 +197,16 @@ def test_histograms_of_other_weights_or_ranges_are_refused(lenet, batches):
     net.fc1.set_input_range(0, 99)
     with pytest.raises(RuntimeError, match=r"needs bit-line histograms.*missing for \['fc1'\]"):
         rt.design_adc(net, "uniform", reduction=1.5)
+
+
+def test_it_says_when_too_few_images_tell_the_drop(calibrated, monkeypatch):
+    measure = Reference.measure
+
+    def roughly(self, technology, bar):
+        return dataclasses.replace(measure(self, technology, bar), drop=0.0, drop_error=0.02)
+
+    monkeypatch.setattr(Reference, "measure", roughly)
+    ask = {"granularity": "slice", "show_progress": False}
+    rt.design_adc(calibrated, "uniform", max_drop=0.02, **ask)
+    with pytest.warns(UserWarning, match=r"to within 0\.0200 only, more than .* 0\.01: calibrate"):
+        rt.design_adc(calibrated, "uniform", max_drop=0.01, **ask)
