@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from reram_torch._support.modules import evaluating
+from reram_torch.calibration.calls import Call
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.watchers import Watcher, watching
 
@@ -23,9 +24,7 @@ class _First(Watcher):
         return layer.float_forward(x)
 
 
-def are_batched(
-    net: nn.Module, layers: dict[str, CrossbarLayer], inputs: list[torch.Tensor]
-) -> bool:
+def are_batched(net: nn.Module, layers: dict[str, CrossbarLayer], calls: list[Call]) -> bool:
     """Whether inputs are batches: else each is a single image, or a single vector.
 
     Only where their dimensions leave it open the network is asked: by what its first crossbar layer
@@ -34,11 +33,12 @@ def are_batched(
     Args:
         net: a converted network.
         layers: of it.
-        inputs: as `collect` gives them.
+        calls: as `collect` gives them.
     """
-    if inputs[0].dim() not in (1, 3):
+    first_input = calls[0].value
+    if not isinstance(first_input, torch.Tensor) or first_input.dim() not in (1, 3):
         return True
     first = _First()
     with watching(dict.fromkeys(layers.values(), first)), torch.no_grad(), evaluating(net):
-        net(inputs[0])
+        calls[0].run(net)
     return first.batched is not False

@@ -13,6 +13,7 @@ from reram_torch._support.checks import check_choice
 from reram_torch._support.modules import evaluating, keep_note
 from reram_torch._support.progress import Bar, progress
 from reram_torch.calibration.batching import are_batched
+from reram_torch.calibration.calls import Call, Forward
 from reram_torch.calibration.clipping import warn_of_clipping
 from reram_torch.calibration.held import Batches, collect
 from reram_torch.calibration.histograms import BitLineWatcher
@@ -32,6 +33,7 @@ def calibrate(
     percentile: float = 99.99,
     held_back: float = 0.25,
     shared: bool = False,
+    forward: Forward | None = None,
     show_progress: bool = True,
 ) -> nn.Module:
     """Sets every layer's input range and collects its bit-line histogram.
@@ -42,14 +44,20 @@ def calibrate(
 
     Args:
         net: a converted network.
-        batches: an iterable of inputs or of (input, target) pairs; a single tensor is one batch.
+        batches: an iterable of whatever the network takes, or of (input, target) pairs; a single
+            tensor is one batch. A dict whose keys are parameters of the network's `forward` is
+            taken apart by name, as is a tuple where `forward` needs several arguments.
         ranges: `min_max`, `percentile` (cuts the tails), `mse` (least squared error of the codes),
             or `keep` (those that the layers have, learned or loaded).
         percentile: for `percentile`, the share of inputs, in percent, that each bound keeps.
         held_back: the share of the images, spread over all batches, that is only kept for
             `design_adc` to measure designs on; rounded up, but one image at least is used.
+            Batches of several tensors that do not all begin with a dimension of images are held
+            back as a whole.
         shared: every process of torch.distributed calls this with the same batches, goes through
             its part of them, and gets the ranges and histograms of all.
+        forward: called with the network and a batch, runs the network on it, where how to cannot
+            be guessed; `design_adc` runs it so, too.
         show_progress: draw a tqdm bar if tqdm is installed.
 
     Returns:
@@ -58,16 +66,19 @@ def calibrate(
     Raises:
         ValueError: no crossbar layers, no batches, an unknown kind of range, no range to keep, or
             NaN or infinity in what reaches a layer.
-        TypeError: a batch is not a floating-point tensor.
+        TypeError: a batch holds no tensor, how to call the network with one cannot be guessed, or
+            a layer gets no floating-point tensor.
 
     Warns:
         UserWarning: a layer saw no input, or the ADC that its configuration names clips sums.
     """
     layers = crossbar_layers(net)
     _check_arguments(ranges, percentile, held_back)
-    data = collect(batches)
-    data = data.split(held_back, batched=are_batched(net, layers, data.inputs))
-    run = _Run(net, layers, data.inputs, shared)
+    data = collect(batches, net, forward)
+    if not are_batched(net, layers, data.calls):
+        data = data.single()
+    data = data.split(held_back)
+    run = _Run(net, layers, data.calls, shared)
     show = show_progress and run.rank == 0
     with (
         unchanged_on_error(layers.values()),
@@ -108,7 +119,7 @@ class _Run:
     Args:
         net: the network.
         layers: its crossbar layers.
-        inputs: the batches.
+        calls: the batches.
         shared: each process goes through its part of them.
     """
 
@@ -118,15 +129,15 @@ class _Run:
         self,
         net: nn.Module,
         layers: dict[str, CrossbarLayer],
-        inputs: list[torch.Tensor],
+        calls: list[Call],
         shared: bool,
     ):
-        self.net, self.layers, self.inputs, self.shared = net, layers, inputs, shared
+        self.net, self.layers, self.calls, self.shared = net, layers, calls, shared
         self.rank, self.world = (processes.rank(), processes.world()) if shared else (0, 1)
 
     def images(self, sweeps: int) -> int:
         """Images that this process goes through in so many sweeps."""
-        return sweeps * sum(len(x) for x in self.inputs[self.rank :: self.world])
+        return sweeps * sum(map(len, self.calls[self.rank :: self.world]))
 
     def kept_ranges(self) -> list[CrossbarLayer]:
         """The layers, all of which have a range."""
@@ -138,8 +149,8 @@ class _Run:
     def set_ranges(self, ranges: str, percentile: float) -> list[CrossbarLayer]:
         """Sets the input ranges of the layers that saw input, and returns those layers."""
         watchers = {layer: RangeWatcher(name) for name, layer in self.layers.items()}
-        inputs = self.inputs[self.rank :: self.world]
-        self._sweep(inputs, watchers)
+        calls = self.calls[self.rank :: self.world]
+        self._sweep(calls, watchers)
         if self.shared:
             RangeWatcher.share_bounds(list(watchers.values()))
         seen = {layer: w for layer, w in watchers.items() if w.low <= w.high}
@@ -148,7 +159,7 @@ class _Run:
         if ranges != "min_max":
             for watcher in seen.values():
                 watcher.counting = True
-            self._sweep(inputs, watchers)
+            self._sweep(calls, watchers)
             for watcher in seen.values() if self.shared else ():
                 watcher.share_bins()
         for layer, watcher in seen.items():
@@ -159,21 +170,21 @@ class _Run:
         """Gives layers their histograms: those of all processes' inputs, where they are shared."""
         watchers = {layer: BitLineWatcher(layer) for layer in seen}
         if self.world == 1:
-            self._sweep(self.inputs, watchers)
+            self._sweep(self.calls, watchers)
         else:
-            self._sweep(self.inputs[:1], watchers)  # every process cuts the same activity buckets
+            self._sweep(self.calls[:1], watchers)  # every process cuts the same activity buckets
             found = [w.statistics for w in watchers.values() if w.statistics is not None]
             for statistics in found if self.rank else ():
                 statistics.clear()
-            self._sweep(self.inputs[self.rank or self.world :: self.world], watchers)
+            self._sweep(self.calls[self.rank or self.world :: self.world], watchers)
             for statistics in found:
                 statistics.add_up()
         for layer, watcher in watchers.items():
             layer.statistics = watcher.statistics
             layer.bank.correction = None  # it was measured on other inputs
 
-    def _sweep(self, inputs: list[torch.Tensor], watchers: Mapping[CrossbarLayer, Watcher]) -> None:
+    def _sweep(self, calls: list[Call], watchers: Mapping[CrossbarLayer, Watcher]) -> None:
         with watching(watchers):
-            for x in inputs:
-                self.net(x)
-                self.bar.update(len(x))
+            for call in calls:
+                call.run(self.net)
+                self.bar.update(len(call))

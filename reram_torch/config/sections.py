@@ -116,7 +116,8 @@ class SearchConfig:
         granularity: what tables depend on: `slice`, `cycle` and `activity`, joined by `+`,
             `layer` for one table in all, or `auto` for the cheapest that meets the budget.
         reduction: A/D operations to save, over the ISAAC baseline.
-        max_drop: top-1 that may be lost on data that the search did not see, 0 to 1.
+        max_drop: top-1 that may be lost on data that the search did not see, 0 to 1; of another
+            metric, in its units.
         lossless: no error at all, at the least cost.
             Exactly one of `reduction`, `max_drop` and `lossless` is given.
         leaves: of a search tree at most.
@@ -169,7 +170,7 @@ class SearchConfig:
             )
         spans: tuple[tuple[str, Callable[[float], bool], str], ...] = (
             ("reduction", lambda v: 0 < v < float("inf"), "a finite number above 0"),
-            ("max_drop", lambda v: 0 <= v <= 1, "a number from 0 to 1"),
+            ("max_drop", lambda v: 0 <= v < float("inf"), "a finite number of at least 0"),
         )
         for name, valid, wanted in spans:
             value = getattr(self, name)
@@ -204,6 +205,8 @@ class Config:
             value = getattr(self, name)
             if not isinstance(value, kind) and not (name == "search" and value is None):
                 raise TypeError(f"config.{name} must be a {kind.__name__}, not {value!r}")
+        if self.search is not None and (self.search.max_drop or 0) > 1:  # it is of top-1
+            raise ValueError(f"max_drop must be a number from 0 to 1, not {self.search.max_drop!r}")
         if self.adc is not None and not isinstance(self.adc, AdcDesign):
             raise TypeError(f"config.adc must be an ADC design or None, not {self.adc!r}")
         bar, signed = self.crossbar, self.weights.encoding == "differential"

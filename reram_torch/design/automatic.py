@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from reram_torch.calibration.held import Calibration
 from reram_torch.config.sections import AUTO, SearchConfig
 from reram_torch.design import prices
 from reram_torch.design.budgets import meet
+from reram_torch.design.measured import Reference
 from reram_torch.design.problem import Calibrated, Problem
 
 KINDS = ("uniform", "twin_range", "intervals", "segmented", "search_tree")
@@ -56,7 +56,7 @@ def options(search: SearchConfig) -> list[SearchConfig]:
 
 
 def choose(
-    given: Calibrated, search: SearchConfig, data: Calibration | None, *, show: bool
+    given: Calibrated, search: SearchConfig, reference: Reference | None, *, show: bool
 ) -> Choice:
     """Designs with every option that could be the cheapest, and puts the cheapest in place.
 
@@ -67,14 +67,14 @@ def choose(
     Args:
         given: the network.
         search: kind and granularity may be `auto`.
-        data: what `max_drop` is measured on.
+        reference: tells what `max_drop` limits.
         show: draw progress bars.
 
     Raises:
         ValueError: no option meets the budget.
     """
     every = options(search)
-    tried = _Tried(given, data, show)
+    tried = _Tried(given, reference, show)
     if search.lossless or len(every) == 1:
         for option in every:
             tried.design(option, prices.START, None)
@@ -141,8 +141,8 @@ def _energy(each: _Designed) -> float:
 class _Tried:
     """Options designed so far, the cheapest kept."""
 
-    def __init__(self, given: Calibrated, data: Calibration | None, show: bool):
-        self._given, self._data, self._show = given, data, show
+    def __init__(self, given: Calibrated, reference: Reference | None, show: bool):
+        self._given, self._reference, self._show = given, reference, show
         self._problems: dict[SearchConfig, Problem] = {}
         self.designed: list[_Designed] = []
         self.failed: list[ValueError] = []
@@ -188,7 +188,7 @@ class _Tried:
         if like is not None:
             problem.weigh_like(like)
         try:
-            price = meet(problem, option, self._data, show=self._show, start=price)
+            price = meet(problem, option, self._reference, show=self._show, start=price)
         except ValueError as error:
             self.failed.append(error)
             return None

@@ -5,13 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import torch
-
 from reram_torch._support.progress import Bar, progress
-from reram_torch.calibration.held import Calibration
 from reram_torch.config.sections import SearchConfig
 from reram_torch.design import prices
-from reram_torch.design.drop import counted_drop, expected_drop, margins
 from reram_torch.design.measured import Reference
 from reram_torch.design.problem import Problem
 
@@ -21,29 +17,27 @@ _WIDTH = 0.03  # of prices, log2
 
 
 def meet(
-    problem: Problem, search: SearchConfig, data: Calibration | None, *, show: bool, start: float
+    problem: Problem, search: SearchConfig, reference: Reference | None, *, show: bool, start: float
 ) -> float:
     """Designs for the budget of a search, puts the ADCs in place, and returns their price (log2).
 
     Args:
         problem: the network's searches.
         search: says which budget.
-        data: what `max_drop` is measured on.
+        reference: tells what `max_drop` limits.
         show: draw a progress bar.
         start: the price to begin with.
 
     Raises:
         ValueError: the budget is out of reach.
-        RuntimeError: there is no data for `max_drop`.
     """
     if search.reduction is not None:
         return _meet_reduction(problem, search.reduction, start, show)
     if search.max_drop is None:
         problem.apply(-math.inf)  # no mean error is left to make up for
         return -math.inf
-    if data is None or not data.inputs:
-        raise RuntimeError("max_drop needs data: run reram_torch.calibrate, or give batches=")
-    return _Drop(problem, data, search.max_drop).meet(start, show)
+    assert reference is not None  # `design_adc` has looked
+    return _Drop(problem, reference, search.max_drop).meet(start, show)
 
 
 def _meet_reduction(problem: Problem, reduction: float, price: float, show: bool) -> float:
@@ -72,31 +66,23 @@ class _Drop:
 
     Args:
         problem: the network's searches.
-        data: what the drop is measured on.
+        reference: tells the drop.
         most: the largest drop.
     """
 
-    def __init__(self, problem: Problem, data: Calibration, most: float):
-        self.problem, self.data, self.most = problem, data, most
+    def __init__(self, problem: Problem, reference: Reference, most: float):
+        self.problem, self.reference, self.most = problem, reference, most
         self.best: tuple[float, float, Callable[[], None]] | None = None  # energy, price
 
     def meet(self, start: float, show: bool) -> float:
         """Looks for the price, weighs the layers anew there, and looks again."""
         problem, seen = self.problem, self.problem.given.data
-        # How many images are in the balance is the same on those that calibration saw.
-        more = None if seen is None or self.data is not seen.held_back else seen
-        total = (2 * _TRIALS + 3) * sum(len(x) for x in self.data.inputs)
-        total += 0 if more is None else sum(len(x) for x in more.inputs)
+        total = (2 * _TRIALS + 2) * len(self.reference.data)
         with progress(description="design_adc", total=total, unit="img", show=show) as bar:
-            given = problem.given
-            reference = Reference(given.net, given.layers, self.data, bar, more)
-            if reference.output is None or reference.labels is None:
-                raise ValueError("max_drop needs a network that returns class scores (B, classes)")
-            ideal = margins(reference.output, reference.labels)
 
             def excess(price: float) -> float:
                 problem.apply(price)
-                fits = self._fits(reference, ideal, bar)
+                fits = self._fits(bar)
                 if fits and (self.best is None or problem.energy < self.best[0]):
                     self.best = problem.energy, price, problem.keep()
                 return -1.0 if fits else 1.0
@@ -112,18 +98,16 @@ class _Drop:
             _, price, put_back = self.best
             put_back()
             problem.settle()
-            if not self._fits(reference, ideal, bar):
+            if not self._fits(bar):
                 put_back()
         return price
 
-    def _fits(self, reference: Reference, ideal: torch.Tensor, bar: Bar) -> bool:
+    def _fits(self, bar: Bar) -> bool:
         """Whether what is in place loses no more than it may."""
-        output = reference.run(bar)
-        assert output is not None  # `meet` has looked
-        assert reference.labels is not None
-        made = margins(output, reference.labels)
-        drop = counted_drop(ideal, made)
-        # Designs are many and images few: the luckiest must not win.
-        worse = max(drop, sum(expected_drop(ideal, made, reference.further)))
+        reference = self.reference
+        ideal, made = reference.judged, reference.judge(bar)
+        assert ideal is not None  # `design_adc` has looked
+        assert made is not None
+        worse = ideal.worst_drop_to(made, reference.further)
         bar.set_postfix_str(f"reduction {self.problem.reduction:.2f}, drop {worse:.4f}")
         return worse <= self.most

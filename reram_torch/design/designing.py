@@ -17,8 +17,9 @@ from reram_torch.calibration.held import Batches, Calibration, collect
 from reram_torch.config.sections import AUTO, OBJECTIVES, SearchConfig
 from reram_torch.conversion import states
 from reram_torch.design.automatic import Choice, choose
-from reram_torch.design.measured import Measured, Reference
-from reram_torch.design.problem import Calibrated
+from reram_torch.design.measured import Measured, Metric, Reference
+from reram_torch.design.problem import Calibrated, calibrated_data
+from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.networks import crossbar_layers, unchanged_on_error
 from reram_torch.nn.watchers import Hiding, watching
 from reram_torch.power.technology import Technology, load_technology
@@ -41,13 +42,15 @@ class AdcDesigns:
         error: squared change of the network's output against lossless crossbars, over its square,
             on the same images; NaN without images, or where the output is no tensor.
         drop: top-1 lost there against lossless crossbars; without targets, the share of
-            predictions that changed; None where the output is no class scores.
-        drop_error: its standard error.
+            predictions that changed; with a metric, by how much it fell; None where the output is
+            no class scores and there is no metric.
+        drop_error: its standard error; None of a metric that gives one number for all items.
         adc_energy_pj: of the ADCs there, for one inference, pJ.
         table_bytes: of the layer with the largest tables.
         held_back: whether the images were held back from calibration; else there were none to hold
             back, and calibration saw them.
         designs: the ADCs of each layer, by qualified name.
+        judged_by: what `drop` is of: `top-1`, or `metric`.
     """
 
     design: str
@@ -62,6 +65,7 @@ class AdcDesigns:
     table_bytes: int
     held_back: bool
     designs: dict[str, tuple[AdcDesign, ...]]
+    judged_by: str = "top-1"
 
     @property
     def measured_on(self) -> str:
@@ -72,7 +76,8 @@ class AdcDesigns:
         head = f"{self.design} by {self.granularity}: {self.reduction:.2f}x fewer A/D operations"
         if math.isnan(self.measured_reduction):
             return f"{head} on the calibration histograms; not measured, without images"
-        drop = "" if self.drop is None else f", top-1 lost {self.drop:.4f} +- {self.drop_error:.4f}"
+        drop = "" if self.drop is None else f", {self.judged_by} lost {self.drop:.4f}"
+        drop += "" if self.drop_error is None else f" +- {self.drop_error:.4f}"
         return (
             f"{head}, {self.measured_reduction:.2f}x on {self.measured_on}{drop}, output error "
             f"{self.error:.2e}, ADCs {self.adc_energy_pj:.4g} pJ an inference, tables up to "
@@ -96,6 +101,7 @@ def design_adc(
     technology: str | Path | Technology = "isaac",
     table_bytes: int | None = None,
     batches: Batches | None = None,
+    metric: Metric | None = None,
     seed: int = 0,
     show_progress: bool = True,
 ) -> AdcDesigns:
@@ -134,13 +140,18 @@ def design_adc(
         objective: `energy`, or `comparisons`, which are then all that counts.
         technology: whose prices: a name, the path of a TOML file, or a `Technology`.
         table_bytes: of a layer's tables at most.
-        batches: what to measure `max_drop` and the result on instead.
+        batches: what to measure `max_drop` and the result on instead, as `calibrate` takes them.
+        metric: judges the network for `max_drop` instead of top-1, in units of its own. Called with
+            the outputs, the inputs and the targets of all batches (three lists; targets are None
+            where there are none), it gives a number, or a tensor with one for each item, of which
+            the mean counts and a standard error is known. Larger is better.
         seed: of the noise that measures the layers' effect.
         show_progress: draw a tqdm bar if tqdm is installed.
 
     Raises:
         ValueError: not exactly one of the budgets, or one out of reach; an unknown design; no
-            crossbar layers.
+            crossbar layers; labels that are none of the network's classes; `max_drop` of a network
+            that returns no class scores, without a metric.
         RuntimeError: the network was not calibrated in this session, or its weights changed since.
 
     Warns:
@@ -152,32 +163,69 @@ def design_adc(
         design, granularity, reduction, max_drop, lossless, leaves, depth, grid, aligned,
         objective, prices.name, table_bytes,
     )  # fmt: skip
+    if max_drop is not None and max_drop > 1 and metric is None:
+        raise ValueError(f"max_drop must be a number from 0 to 1, not {max_drop!r}")
     layers = crossbar_layers(net)
     hidden = watching(dict.fromkeys(layers.values(), Hiding()))  # no pass is an inference
     with unchanged_on_error(layers.values()), hidden:
-        given = Calibrated.of(net, layers, prices, seed, weigh=not lossless)
-        data = given.held_back if batches is None else collect(batches)
-        choice = choose(given, search, data, show=show_progress)
-        measured = _measured(choice, data, show_progress)
-    unseen = batches is not None or (given.data is not None and given.data.held_back is not None)
-    found = _result(choice, measured, held_back=unseen)
+        seen = calibrated_data(net, layers)
+        forward = None if seen is None else seen.calls[0].forward
+        other = None if batches is None else collect(batches, net, forward)
+        reference = _reference(net, layers, seen, other, metric, show_progress)
+        if max_drop is not None:
+            _check_judged(reference)
+        given = Calibrated.of(net, layers, seen, prices, seed, weigh=not lossless)
+        choice = choose(given, search, reference, show=show_progress)
+        measured = _measured(choice, reference, show_progress)
+    unseen = other is not None or (seen is not None and seen.held_back is not None)
+    found = _result(choice, measured, held_back=unseen, metric=metric)
     _warn(found, search)
     return found
 
 
-def _measured(choice: Choice, data: Calibration | None, show: bool) -> Measured | None:
-    """What is in place, on data; it stays in place."""
-    if data is None or not data.inputs:
+def _reference(
+    net: nn.Module,
+    layers: dict[str, CrossbarLayer],
+    seen: Calibration | None,
+    other: Calibration | None,
+    metric: Metric | None,
+    show: bool,
+) -> Reference | None:
+    """What lossless crossbars make of the data that designs are measured on; None without any."""
+    data = other or (seen and (seen.held_back or seen))
+    if data is None:
         return None
-    given, put_back = choice.problem.given, choice.problem.keep()
-    images = 2 * sum(len(x) for x in data.inputs)
-    with progress(description="measure", total=images, unit="img", show=show) as bar:
-        reference = Reference(given.net, given.layers, data, bar)
-        put_back()
-        return reference.measure(given.technology, bar)
+    more = seen if seen is not None and data is seen.held_back else None
+    total = len(data) + len(more or ())
+    with progress(description="lossless", total=total, unit="img", show=show) as bar:
+        reference = Reference(net, layers, data, bar, metric)
+        if more is not None:
+            reference.also(more, bar)
+    return reference
 
 
-def _result(choice: Choice, measured: Measured | None, *, held_back: bool) -> AdcDesigns:
+def _check_judged(reference: Reference | None) -> None:
+    """Raises an error unless it can be told what `max_drop` limits."""
+    if reference is None:
+        raise RuntimeError("max_drop needs data: run reram_torch.calibrate, or give batches=")
+    if reference.judged is None:
+        raise ValueError(
+            "max_drop needs a network that returns class scores (B, classes), or metric="
+        )
+
+
+def _measured(choice: Choice, reference: Reference | None, show: bool) -> Measured | None:
+    """What is in place, on data."""
+    if reference is None:
+        return None
+    total = len(reference.data)
+    with progress(description="measure", total=total, unit="img", show=show) as bar:
+        return reference.measure(choice.problem.given.technology, bar)
+
+
+def _result(
+    choice: Choice, measured: Measured | None, *, held_back: bool, metric: Metric | None
+) -> AdcDesigns:
     problem, search = choice.problem, choice.search
     report = None if measured is None else measured.report
     return AdcDesigns(
@@ -193,6 +241,7 @@ def _result(choice: Choice, measured: Measured | None, *, held_back: bool) -> Ad
         max(found.bytes for found in problem.found.values()),
         held_back,
         problem.designs(),
+        "top-1" if metric is None else "metric",
     )
 
 
@@ -211,9 +260,12 @@ def _warn(found: AdcDesigns, search: SearchConfig) -> None:
         )
     drop, spread = found.drop, found.drop_error or 0.0
     most = _SEVERE_DROP if search.max_drop is None else search.max_drop
+    if found.judged_by == "metric" and search.max_drop is None:
+        drop = None  # in units that nobody knows here
     severe = drop is None and search.max_drop is None and found.error > _SEVERE_ERROR
     if severe or (drop is not None and drop - spread > most):
-        lost = f"an error of {found.error:.2g}" if drop is None else f"{drop:.4f} of top-1"
+        what = found.judged_by
+        lost = f"an error of {found.error:.2g}" if drop is None else f"{drop:.4f} of {what}"
         finer = "cycle+slice+activity" if "activity" in found.granularity else "slice+activity"
         warnings.warn(
             f"on {where} these ADCs cost {lost} (standard error {spread:.4f}): ask for "
@@ -222,8 +274,8 @@ def _warn(found: AdcDesigns, search: SearchConfig) -> None:
         )
     elif search.max_drop is not None and spread > search.max_drop:
         warnings.warn(
-            f"{where} tell a drop of top-1 to within {spread:.4f} only, more than the budget of "
-            f"{search.max_drop}: calibrate on more images to keep it on others",
+            f"{where} tell a drop of {found.judged_by} to within {spread:.4f} only, more than the "
+            f"budget of {search.max_drop}: calibrate on more images to keep it on others",
             stacklevel=3,
         )
 

@@ -36,8 +36,18 @@ def paired_error(ideal: torch.Tensor, made: torch.Tensor) -> float:
         ideal: as for `counted_drop`.
         made: likewise.
     """
-    lost = (ideal > 0).double() - (made > 0).double()
-    return float(lost.std(correction=0)) / math.sqrt(max(len(lost), 1))
+    return mean_loss((ideal > 0).double(), (made > 0).double())[1]
+
+
+def mean_loss(ideal: torch.Tensor, made: torch.Tensor) -> tuple[float, float]:
+    """By how much the mean of some values falls, and the standard error of that, paired.
+
+    Args:
+        ideal: (B,) of the items on the network to compare with.
+        made: (B,) of the same items on the network in question.
+    """
+    lost = ideal - made
+    return float(lost.mean()), float(lost.std(correction=0)) / math.sqrt(max(len(lost), 1))
 
 
 def expected_drop(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -12,11 +13,16 @@ from reram_torch._support.modules import evaluating
 from reram_torch._support.progress import Bar
 from reram_torch.calibration.held import Calibration
 from reram_torch.crossbar.tables import lossless_adc
-from reram_torch.design.drop import counted_drop, expected_drop, margins, paired_error
+from reram_torch.design import outputs
+from reram_torch.design.drop import counted_drop, expected_drop, margins, mean_loss, paired_error
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.power.meter import PowerMeter
 from reram_torch.power.reports import PowerReport
 from reram_torch.power.technology import Technology
+
+# Of all outputs, the inputs they are of and their targets (None where there are none), batch by
+# batch: one number, or one for each item, larger where the network is better.
+Metric: TypeAlias = Callable[[list[Any], list[Any], list[Any]], Any]
 
 
 @dataclass(frozen=True)
@@ -26,15 +32,45 @@ class Measured:
     Attributes:
         report: what its ADCs did there.
         error: squared change of the output against lossless crossbars, over its square.
-        drop: top-1 lost against lossless crossbars, or None where the output is no class scores.
+        drop: of the metric, or of top-1, against lossless crossbars; None where the output is no
+            class scores and there is no metric.
         drop_error: its standard error: of the counted drop, or of the expected one if that is
-            larger (`drop.expected_drop`).
+            larger (`drop.expected_drop`); None of a metric that gives one number.
     """
 
     report: PowerReport
     error: float
     drop: float | None
     drop_error: float | None
+
+
+class Judged:
+    """What tells how good outputs are: margins of class scores, or what a metric gives.
+
+    Attributes:
+        values: of each item: margins, above 0 where top-1 is right, or the metric's; (1,) of a
+            metric that gives one number.
+        margins: whether they are margins.
+    """
+
+    def __init__(self, values: torch.Tensor, *, margins: bool):
+        self.values, self.margins = values, margins
+
+    def drop_to(self, made: Judged) -> tuple[float, float | None]:
+        """What others lose against these, as counted, and its standard error if it is known."""
+        if self.margins:
+            expected = expected_drop(self.values, made.values)[1]
+            spread = max(paired_error(self.values, made.values), expected)
+            return counted_drop(self.values, made.values), spread
+        drop, spread = mean_loss(self.values, made.values)
+        return drop, spread if len(self.values) > 1 else None
+
+    def worst_drop_to(self, made: Judged, further: torch.Tensor | None) -> float:
+        """The drop, or the one to expect of others if that is larger: the luckiest must not win."""
+        if self.margins:
+            expected = expected_drop(self.values, made.values, further)
+            return max(counted_drop(self.values, made.values), sum(expected))
+        return sum(mean_loss(self.values, made.values))
 
 
 class Reference:
@@ -45,7 +81,12 @@ class Reference:
         layers: of it.
         data: the data.
         bar: is told of the images.
-        more: further data, of which margins alone are kept (`further`).
+        metric: judges outputs instead of top-1.
+
+    Attributes:
+        judged: how good the outputs are; None where the output is no class scores and there is no
+            metric.
+        further: margins of other data (`also`), or None.
     """
 
     def __init__(
@@ -54,54 +95,114 @@ class Reference:
         layers: dict[str, CrossbarLayer],
         data: Calibration,
         bar: Bar,
-        more: Calibration | None = None,
+        metric: Metric | None = None,
     ):
-        self.net, self.data = net, data
+        self.net, self.data, self.metric = net, data, metric
         for layer in layers.values():
             layer.set_adc([lossless_adc(layer.geometry)])
-        self.output = scores = self.run(bar)
-        self.labels: torch.Tensor | None = None
-        if scores is not None and scores.dim() == 2 and scores.shape[1] > 1:
-            self.labels = _labels(scores, data)
+        self._outputs = self._run(data, bar)
+        self._labels = None if metric else _labels(self._outputs, data)
+        self.judged = self._judge(self._outputs)
         self.further: torch.Tensor | None = None
-        if more is not None and self.labels is not None:
-            scores = self.run(bar, more)
-            assert scores is not None  # those of the same network were
-            self.further = margins(scores, _labels(scores, more))
 
-    def run(self, bar: Bar, data: Calibration | None = None) -> torch.Tensor | None:
-        """The output now, of all data or of other; None where it is no tensor."""
-        found = []
-        with torch.no_grad(), evaluating(self.net):
-            for x in (data or self.data).inputs:
-                found.append(self.net(x))
-                bar.update(len(x))
-        if not all(isinstance(y, torch.Tensor) and y.dim() for y in found):
-            return None
-        shapes = {y.shape[1:] for y in found}
-        flat = found if len(shapes) == 1 else [y.flatten() for y in found]
-        return torch.cat([y.detach().cpu().double() for y in flat])
+    def also(self, data: Calibration, bar: Bar) -> None:
+        """Keeps the margins of further data: how many images are in the balance is known better."""
+        if self._labels is not None:
+            made = self._run(data, bar)
+            labels, scores = _labels(made, data), _scores(made)
+            if labels is not None and scores is not None:
+                self.further = margins(scores, labels)
+
+    def judge(self, bar: Bar) -> Judged | None:
+        """How good the outputs are with what is in place now."""
+        return self._judge(self._run(self.data, bar))
 
     def measure(self, technology: Technology, bar: Bar) -> Measured:
         """What the ADCs in place do."""
         with PowerMeter(self.net) as meter:
-            made = self.run(bar)
-        report = meter.report(technology, inferences=sum(len(x) for x in self.data.inputs))
-        if self.output is None or made is None:
-            return Measured(report, math.nan, None, None)
-        error = float((made - self.output).square().sum() / self.output.square().sum())
-        if self.labels is None:
+            made = self._run(self.data, bar)
+        report = meter.report(technology, inferences=len(self.data))
+        errors = [outputs.error(a, b) for a, b in zip(self._outputs, made, strict=True)]
+        sizes = [len(call) for call in self.data.calls]
+        error = sum(e * n for e, n in zip(errors, sizes, strict=True)) / sum(sizes)
+        judged = self._judge(made)
+        if self.judged is None or judged is None:
             return Measured(report, error, None, None)
-        ideal, now = margins(self.output, self.labels), margins(made, self.labels)
-        spread = max(paired_error(ideal, now), expected_drop(ideal, now)[1])
-        return Measured(report, error, counted_drop(ideal, now), spread)
+        return Measured(report, error, *self.judged.drop_to(judged))
+
+    def _run(self, data: Calibration, bar: Bar) -> list[Any]:
+        found = []
+        with torch.no_grad(), evaluating(self.net):
+            for call in data.calls:
+                found.append(outputs.on_cpu(call.run(self.net)))
+                bar.update(len(call))
+        return found
+
+    def _judge(self, made: list[Any]) -> Judged | None:
+        if self.metric is not None:
+            targets = self.data.targets or [None] * len(made)
+            return Judged(_values(self.metric(made, self.data.inputs, targets)), margins=False)
+        scores = _scores(made)
+        if scores is None or self._labels is None:
+            return None
+        return Judged(margins(scores, self._labels), margins=True)
 
 
-def _labels(output: torch.Tensor, data: Calibration) -> torch.Tensor:
-    """The labels: the network's own answers where there are none."""
+def _values(given: Any) -> torch.Tensor:
+    """What a metric gives, float64, in one dimension.
+
+    Raises:
+        TypeError: it is no number and no tensor of one dimension.
+        ValueError: it is not finite.
+    """
+    if isinstance(given, list):
+        given = torch.tensor(given)
+    if isinstance(given, int | float) or (isinstance(given, torch.Tensor) and given.dim() == 0):
+        given = torch.tensor([float(given)])
+    if not isinstance(given, torch.Tensor) or given.dim() != 1 or not len(given):
+        what = tuple(given.shape) if isinstance(given, torch.Tensor) else type(given).__name__
+        raise TypeError(
+            f"metric must give a number, or a tensor with one for each item, not {what}"
+        )
+    found = given.detach().cpu().double()
+    if not bool(found.isfinite().all()):
+        raise ValueError(f"metric gave {found.tolist()[:5]}: every value must be finite")
+    return found
+
+
+def _scores(made: list[Any]) -> torch.Tensor | None:
+    """The class scores of all outputs, or None."""
+    scores = [s for y in made if (s := outputs.class_scores(y)) is not None]
+    alike = len(scores) == len(made) and len({s.shape[1] for s in scores}) == 1
+    return torch.cat(scores) if alike else None
+
+
+def _labels(made: list[Any], data: Calibration) -> torch.Tensor | None:
+    """The labels: the network's own answers where there are none; None without class scores.
+
+    Raises:
+        ValueError: they are no labels of these scores.
+    """
+    scores = _scores(made)
+    if scores is None:
+        return None
     if data.targets is None:
-        return output.argmax(1)
-    labels = torch.cat([t.reshape(-1).cpu() for t in data.targets])
-    if len(labels) != len(output):
-        raise ValueError(f"{len(labels)} targets for {len(output)} inputs in the calibration data")
-    return labels
+        return scores.argmax(1)
+    given = data.targets
+    if not all(isinstance(t, torch.Tensor) for t in given):
+        raise ValueError(
+            f"targets must be tensors of labels, not {type(given[0]).__name__}: give metric="
+        )
+    labels = torch.cat([t.reshape(-1).cpu() for t in given])
+    if len(labels) != len(scores):
+        raise ValueError(f"{len(labels)} targets for {len(scores)} inputs in the calibration data")
+    whole = labels.long()
+    if not torch.equal(whole.to(labels.dtype), labels):
+        raise ValueError(f"targets must be whole numbers, not {labels.tolist()[:5]}: give metric=")
+    low, high = int(whole.min()), int(whole.max())
+    if low < 0 or high >= scores.shape[1]:
+        raise ValueError(
+            f"a target is {low if low < 0 else high}, but the network has {scores.shape[1]} "
+            "outputs: labels are from 0 on; leave out what has none"
+        )
+    return whole

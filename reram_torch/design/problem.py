@@ -53,34 +53,18 @@ class Calibrated:
         cls,
         net: nn.Module,
         layers: dict[str, CrossbarLayer],
+        data: Calibration | None,
         technology: Technology,
         seed: int,
         *,
         weigh: bool,
     ) -> Calibrated:
-        """Checks that a network can be designed, and weighs its layers unless all weigh the same.
-
-        Raises:
-            RuntimeError: it was not calibrated, or its weights changed since.
+        """Weighs the layers of a network that `calibrated_data` has checked, if they are to be.
 
         Warns:
             UserWarning: no layer's effect on the output can be measured.
         """
         used = {n: m for n, m in layers.items() if m.input_range is not None}
-        seen = {n: m.statistics for n, m in used.items() if m.statistics is not None}
-        missing = [n for n in used if n not in seen]
-        if missing or not used:
-            raise RuntimeError(
-                "design_adc needs bit-line histograms: run reram_torch.calibrate(net, batches) "
-                f"first (missing for {missing or list(layers)})"
-            )
-        changed = [n for n, m in used.items() if seen[n].fingerprint != m.fingerprint()]
-        if changed:
-            raise RuntimeError(
-                f"the weights of {changed} changed since reram_torch.calibrate: calibrate again"
-            )
-        data: Calibration | None = getattr(net, "calibration", None)
-        data = data if data is not None and data.inputs else None
         weights = dict.fromkeys(used, 1.0)
         if data is not None and weigh:
             measured = layer_sensitivities(net, used, data, seed)
@@ -100,6 +84,29 @@ class Calibrated:
     def held_back(self) -> Calibration | None:
         """Data that no search saw, or else all there is."""
         return self.data and (self.data.held_back or self.data)
+
+
+def calibrated_data(net: nn.Module, layers: dict[str, CrossbarLayer]) -> Calibration | None:
+    """What calibration kept of a network that can be designed, or None of a loaded one.
+
+    Raises:
+        RuntimeError: it was not calibrated, or its weights changed since.
+    """
+    used = {n: m for n, m in layers.items() if m.input_range is not None}
+    seen = {n: m.statistics for n, m in used.items() if m.statistics is not None}
+    missing = [n for n in used if n not in seen]
+    if missing or not used:
+        raise RuntimeError(
+            "design_adc needs bit-line histograms: run reram_torch.calibrate(net, batches) "
+            f"first (missing for {missing or list(layers)})"
+        )
+    changed = [n for n, m in used.items() if seen[n].fingerprint != m.fingerprint()]
+    if changed:
+        raise RuntimeError(
+            f"the weights of {changed} changed since reram_torch.calibrate: calibrate again"
+        )
+    data: Calibration | None = getattr(net, "calibration", None)
+    return data if data is not None and data.calls else None
 
 
 def _are_usable(measured: dict[str, float]) -> bool:

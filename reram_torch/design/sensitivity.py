@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from reram_torch._support.modules import evaluating
+from reram_torch.calibration.calls import Call
 from reram_torch.calibration.held import Calibration
 from reram_torch.crossbar.tables import AdcTables
+from reram_torch.design.outputs import change
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.watchers import Watcher, watching
 
@@ -29,8 +31,7 @@ def layer_sensitivities(
     """What noise in each layer's results does to the network's output, in float.
 
     White noise of 1% of the power of a layer's results (bias excluded) is added to them, one layer
-    at a time; the effect is the divergence (Kullback-Leibler) of the class probabilities, or, where
-    the output is not (B, classes), its relative squared change. Deterministic for a seed.
+    at a time; the effect is `outputs.change` of the output. Deterministic for a seed.
 
     Args:
         net: a converted network.
@@ -91,29 +92,29 @@ class Change:
 
     def __init__(self, net: nn.Module, layers: dict[str, CrossbarLayer]):
         self._net, self._layers = net, layers
-        self._lossless: dict[int, list[torch.Tensor]] = {}
+        self._lossless: dict[int, list[Any]] = {}
 
     def of(self, data: Calibration) -> float:
         """The change on the first images of some data, as `layer_sensitivities` measures it."""
-        inputs = _first(data)
+        calls = _first(data)
 
         def lossless(layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
             return _uncorrected(layer, x, layer.lossless_tables())
 
         with torch.no_grad(), evaluating(self._net):
-            made = [self._net(x) for x in inputs]
+            made = [call.run(self._net) for call in calls]
             if id(data) not in self._lossless:
                 with _observed(self._layers, lossless):
-                    self._lossless[id(data)] = [self._net(x) for x in inputs]
+                    self._lossless[id(data)] = [call.run(self._net) for call in calls]
         pairs = zip(self._lossless[id(data)], made, strict=True)
-        return sum(_change(a, b) for a, b in pairs) / len(inputs)
+        return sum(change(a, b) for a, b in pairs) / len(calls)
 
 
 def _effects(
     net: nn.Module, layers: dict[str, CrossbarLayer], data: Calibration, disturbance: Disturbance
 ) -> dict[str, float]:
     """The change of the output as a disturbance is added to the results of one layer at a time."""
-    inputs = _first(data)
+    calls = _first(data)
     disturbed: CrossbarLayer | None = None
 
     def compute(layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
@@ -122,10 +123,10 @@ def _effects(
 
     found = {}
     with torch.no_grad(), evaluating(net), _observed(layers, compute):
-        clean = [net(x) for x in inputs]
+        clean = [call.run(net) for call in calls]
         for name, layer in layers.items():
             disturbed = layer
-            effect = [_change(a, net(x)) for a, x in zip(clean, inputs, strict=True)]
+            effect = [change(a, call.run(net)) for a, call in zip(clean, calls, strict=True)]
             found[name] = sum(effect) / len(effect)
     return found
 
@@ -146,20 +147,20 @@ def _observed(layers: dict[str, CrossbarLayer], compute: Compute) -> AbstractCon
     return watching(dict.fromkeys(layers.values(), _Computing(compute)))
 
 
-def _first(data: Calibration) -> list[torch.Tensor]:
-    inputs, left = [], _IMAGES
-    for x in data.inputs:
-        inputs.append(x[:left])
-        left -= len(inputs[-1])
+def _first(data: Calibration) -> list[Call]:
+    calls, left = [], _IMAGES
+    for call in data.calls:
+        calls.append(call.pick(slice(left)))
+        left -= len(calls[-1])
         if left <= 0:
             break
-    return inputs
+    return calls
 
 
-def _spread(data: Calibration, images: int) -> list[torch.Tensor]:
+def _spread(data: Calibration, images: int) -> list[Call]:
     """About so many images, as many of each batch."""
-    every = max(1, sum(len(x) for x in data.inputs) // images)
-    return [x[::every] for x in data.inputs]
+    every = max(1, len(data) // images)
+    return [call.pick(slice(None, None, every)) for call in data.calls]
 
 
 def _adc_error(layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
@@ -176,15 +177,6 @@ def _others(layer: CrossbarLayer, y: torch.Tensor) -> list[int]:
     """All dimensions of a layer's results but the channels'."""
     channel = y.dim() - 3 if layer.channels_first else y.dim() - 1
     return [d for d in range(y.dim()) if d != channel]
-
-
-def _change(clean: torch.Tensor, noisy: torch.Tensor) -> float:
-    if isinstance(clean, torch.Tensor) and clean.dim() == 2 and clean.shape[1] > 1:
-        a, b = F.log_softmax(clean.double(), 1), F.log_softmax(noisy.double(), 1)
-        return float((a.exp() * (a - b)).sum(1).mean())
-    if not isinstance(clean, torch.Tensor):
-        return math.nan  # nobody knows how to compare these
-    return float((noisy - clean).double().square().sum() / clean.double().square().sum())
 
 
 def fold_mean_errors(
@@ -222,5 +214,5 @@ def fold_mean_errors(
         return y
 
     with torch.no_grad(), evaluating(net), _observed(layers, compute):
-        for x in data.inputs if images is None else _spread(data, images):
-            net(x)
+        for call in data.calls if images is None else _spread(data, images):
+            call.run(net)

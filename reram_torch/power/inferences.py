@@ -14,14 +14,14 @@ A list of items, as detection networks take it, counts its length.
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.utils.rnn import PackedSequence
+
+from reram_torch._support.trees import First, first_tensor
 
 # Dimensions of one item.
 _ITEM_DIMENSIONS: tuple[tuple[tuple[type[nn.Module], ...], int], ...] = (
@@ -32,50 +32,12 @@ _ITEM_DIMENSIONS: tuple[tuple[tuple[type[nn.Module], ...], int], ...] = (
 )
 
 
-class Given(NamedTuple):
-    """The first tensor of a call.
-
-    Attributes:
-        tensor: itself.
-        listed: of how many tensors in a list it is the first; 0 of one that is in none.
-    """
-
-    tensor: torch.Tensor
-    listed: int
-
-
-def first_tensor(values: Iterable[Any]) -> Given | None:
-    """The first tensor with dimensions, however deep, or else the first without; None of none."""
-    scalar = None
-    for value in values:
-        found = _first_in(value)
-        if found is not None and found.tensor.dim():
-            return found
-        scalar = scalar or found
-    return scalar
-
-
-def _first_in(value: Any) -> Given | None:
-    if isinstance(value, torch.Tensor):
-        return Given(value, 0)
-    if isinstance(value, PackedSequence):  # by time: the sequences that are there at first
-        return Given(value.data[: int(value.batch_sizes[0])], 0)
-    if isinstance(value, Mapping):
-        return first_tensor(value.values())
-    if isinstance(value, list | tuple):
-        tensors = all(isinstance(v, torch.Tensor) for v in value)
-        return Given(value[0], len(value)) if value and tensors else first_tensor(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return first_tensor(vars(value).values())
-    return None
-
-
-def inferences_of(given: Given) -> int:
+def inferences_of(given: First) -> int:
     """Inferences of a call as its first tensor says, without a layer."""
     return given.tensor.shape[0] if given.tensor.dim() else 1
 
 
-def inferences_at(given: Given, layer: nn.Module, x: torch.Tensor) -> int:
+def inferences_at(given: First, layer: nn.Module, x: torch.Tensor) -> int:
     """Inferences of a call whose first layer gets `x`; see above."""
     item = next((n for kinds, n in _ITEM_DIMENSIONS if isinstance(layer, kinds)), None)
     if item is None:
@@ -102,7 +64,7 @@ class InferenceCounter:
 
     def __init__(self) -> None:
         self.count = self.untold = 0
-        self._given: Given | None = None  # of the call whose first layer is to come
+        self._given: First | None = None  # of the call whose first layer is to come
 
     def network_called(self, arguments: Iterable[Any]) -> None:
         """Counts a call of the network."""

@@ -78,7 +78,9 @@ def test_a_reduction_is_met_with_the_least_error(net):
     assert found.reduction >= 12.0 * 0.999
     assert found.granularity in GRANULARITIES
     changes = {}
-    given = Calibrated.of(net, rt.crossbar_layers(net), rt.load_technology("isaac"), 0, weigh=True)
+    given = Calibrated.of(
+        net, rt.crossbar_layers(net), net.calibration, rt.load_technology("isaac"), 0, weigh=True
+    )
     here = Problem(given, SearchConfig("segmented", "slice", lossless=True)).change()
     for granularity in GRANULARITIES:
         rt.design_adc(

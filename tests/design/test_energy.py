@@ -30,7 +30,7 @@ def small(encoding="offset", held_back=0.0):
 
 def problem_of(net, technology="isaac", **search):
     prices = rt.load_technology(technology)
-    given = Calibrated.of(net, rt.crossbar_layers(net), prices, 0, weigh=False)
+    given = Calibrated.of(net, rt.crossbar_layers(net), net.calibration, prices, 0, weigh=False)
     return Problem(given, SearchConfig(**search))
 
 

@@ -1,6 +1,5 @@
 """Networks whose output says nothing of their layers; what a result says, and warns of."""
 
-import math
 import warnings
 
 import pytest
@@ -74,7 +73,7 @@ def test_lossless_stays_lossless(name):
     assert all(layer.correction is None for layer in rt.crossbar_layers(net).values())
 
 
-@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("name", ["NaN", "-inf", "zeros", "blank"])
 @pytest.mark.parametrize("design", ["twin_range", "segmented"])
 def test_a_reduction_is_met_with_equal_weights(name, design):
     net = calibrated(name)
@@ -90,20 +89,31 @@ def test_a_reduction_is_met_with_equal_weights(name, design):
         assert layer.correction is None or layer.correction.isfinite().all()
 
 
-@pytest.mark.parametrize("name", ["dict", "tuple"])
-def test_outputs_that_are_no_scores_have_no_drop(name):
-    net = calibrated(name)
-    found = rt.design_adc(
-        net, "uniform", lossless=True, granularity="slice", show_progress=False
-    )  # fmt: skip
-    assert (found.drop, found.drop_error) == (None, None)
-    assert math.isnan(found.error)
+def test_outputs_that_are_no_scores_have_an_error_and_no_drop():
+    net = calibrated("tuple")
+    ask = {"granularity": "slice", "show_progress": False}
+    found = rt.design_adc(net, "uniform", lossless=True, **ask)
+    assert (found.drop, found.drop_error, found.error) == (None, None, 0.0)
     assert found.measured_reduction > 1
-    with (
-        pytest.warns(UserWarning, match="all layers weigh the same"),
-        pytest.raises(ValueError, match="max_drop needs a network that returns class scores"),
-    ):
-        rt.design_adc(net, "uniform", max_drop=0.1, granularity="slice", show_progress=False)
+    assert 0 < rt.design_adc(net, "uniform", reduction=6.0, **ask).error < 1
+    with pytest.raises(ValueError, match="max_drop needs a network that returns class scores"):
+        rt.design_adc(net, "uniform", max_drop=0.1, **ask)
+
+
+def test_logits_in_a_dict_are_scores():
+    """As if the network gave them alone."""
+    nets = [calibrated("dict"), rt.calibrate(
+        rt.convert(Wrapped().eval(), LOW), torch.rand(8, 40), show_progress=False
+    )]  # fmt: skip
+    nets[1].load_state_dict(nets[0].state_dict())
+    data = [(torch.rand(30, 40), torch.randint(4, (30,)))]
+    found = []
+    for net in nets:
+        rt.calibrate(net, data, show_progress=False)
+        ask = {"granularity": "slice", "show_progress": False}
+        found.append(rt.design_adc(net, "uniform", max_drop=0.2, **ask))
+    assert found[0] == found[1]
+    assert found[0].drop is not None
 
 
 # --- what is said of a result ---
