@@ -29,7 +29,12 @@ def draw_accuracy(axis: Any, rows: list[dict[str, Any]], float_top1: float) -> N
             marker, color = next(marks)
             size = 11 if marker == "*" else 7
             axis.plot(
-                row["reduction"], row["top1"], marker, color=color, ms=size, label=row["network"]
+                row["reduction"],
+                row["top1"],
+                marker,
+                color=color,
+                ms=size,
+                label=row["network"].split(":")[0],
             )
     axis.set_xlabel("times fewer A/D operations than ISAAC")
     axis.set_ylabel("top-1")
