@@ -18,7 +18,7 @@ KINDS = ("uniform", "twin_range", "intervals", "segmented", "search_tree")
 # Finer ones, by cycle and activity, take hundreds of tables a layer.
 GRANULARITIES = ("slice", "slice+activity", "cycle+slice")
 _FIRST = "slice+activity"
-_SLOW = {("twin_range", "slice+activity"), ("twin_range", "cycle+slice")}  # minutes to design
+_SLOW = {("twin_range", "slice+activity"), ("twin_range", "cycle+slice")}  # longer than all others
 _DESIGNED = 2  # of the options that promise most
 _CLOSE = 1.25  # changes of the output, over the least, that count as alike
 _PROMISE = 1.05  # of the cost of the first that an option may promise

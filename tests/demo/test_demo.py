@@ -12,7 +12,7 @@ def test_the_demo_tells_its_story(tmp_path, capsys):
     for extra in ("sklearn", "matplotlib", "tqdm"):
         pytest.importorskip(extra)
 
-    with pytest.warns(UserWarning, match="on held-back images") as caught:
+    with pytest.warns(UserWarning, match="held-back images") as caught:
         rows = digits.run(tmp_path / "demo", epochs=6, fine_epochs=1)
     # The harsh budgets are meant to be too much for twin range without fine-tuning.
     assert any("these ADCs cost" in str(each.message) for each in caught)
