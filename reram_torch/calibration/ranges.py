@@ -10,8 +10,12 @@ from reram_torch.crossbar.quantization import InputScale
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.watchers import Watcher
 
-_BINS = 2048  # of the histogram of a layer's inputs
-_SHRINKS = 64  # ranges that least squared error tries for each bound
+# Inputs are counted by sign and magnitude, in bins of equal ratio below the largest: a few outliers
+# must not blur the rest.
+_OCTAVES, _PER_OCTAVE = 40, 128
+_BINS = _OCTAVES * _PER_OCTAVE  # of either sign
+# Of a bound, what least squared error tries: evenly near it, and by ratio far below it.
+_SHARES = [k / 64 for k in range(64, 8, -1)] + [2.0 ** (-3 - k / 8) for k in range(8 * 30)]
 
 
 class RangeWatcher(Watcher):
@@ -23,7 +27,7 @@ class RangeWatcher(Watcher):
         self.name = name
         self.low, self.high = float("inf"), -float("inf")
         self.counting = False
-        self.bins = torch.zeros(_BINS, dtype=torch.float64)  # of the inputs that are not zero
+        self.bins = torch.zeros(2 * _BINS, dtype=torch.float64)  # of inputs but zero, from below
         self.zeros = 0
 
     def compute(self, layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
@@ -35,7 +39,7 @@ class RangeWatcher(Watcher):
                 values = x.double().flatten()
                 others = values[values != 0]
                 self.zeros += len(values) - len(others)
-                self.bins += torch.histc(others, _BINS, *self._bounds()).cpu()
+                self.bins += torch.bincount(self._bin_of(others), minlength=2 * _BINS).cpu()
             else:
                 low, high = torch.aminmax(x)
                 self.low, self.high = min(self.low, low.item()), max(self.high, high.item())
@@ -55,36 +59,52 @@ class RangeWatcher(Watcher):
         self.zeros = int(processes.add_up(torch.tensor(self.zeros)))
 
     def _bounds(self) -> tuple[float, float]:
-        low, high = min(self.low, 0.0), max(self.high, 0.0)
-        return low, high if high > low else low + 1.0
+        return min(self.low, 0.0), max(self.high, 0.0)
+
+    @property
+    def _largest(self) -> float:
+        return max(-self.low, self.high)
+
+    def _bin_of(self, values: torch.Tensor) -> torch.Tensor:
+        """The bins of values that are not zero."""
+        octaves = torch.log2(values.abs() / self._largest)
+        below = (-octaves * _PER_OCTAVE).floor().clamp(0, _BINS - 1).long()  # 0: the largest
+        return torch.where(values > 0, 2 * _BINS - 1 - below, below)
+
+    def _edges(self) -> torch.Tensor:
+        """Bounds of the bins, from below, (2 * _BINS + 1,); zero is the one in the middle."""
+        sizes = self._largest * torch.exp2(-torch.arange(_BINS, dtype=torch.float64) / _PER_OCTAVE)
+        return torch.cat([-sizes, torch.zeros(1, dtype=torch.float64), sizes.flip(0)])
 
     def range(self, kind: str, percentile: float, bits: int) -> tuple[float, float]:
         """The range that a kind of calibration gives, for codes of so many bits."""
         if kind == "min_max" or self.bins.sum() == 0:
             return self.low, self.high
-        low, high = self._bounds()
-        edges = torch.linspace(low, high, _BINS + 1, dtype=torch.float64)
         if kind == "percentile":
-            counts = self.bins.clone()
-            counts[min(int((edges <= 0).sum()) - 1, _BINS - 1)] += self.zeros
-            share = counts.cumsum(0) / counts.sum()
-            tail = 1 - percentile / 100
-            first = int((share <= tail).sum())
-            last = int((share < 1 - tail).sum())
-            return min(edges[first].item(), 0.0), max(edges[min(last, _BINS - 1) + 1].item(), 0.0)
-        return self._least_error(edges, bits)
+            return self._percentile(1 - percentile / 100)
+        return self._least_error(bits)
 
-    def _least_error(self, edges: torch.Tensor, bits: int) -> tuple[float, float]:
+    def _percentile(self, tail: float) -> tuple[float, float]:
+        """The bounds that leave out a share of the inputs on either side."""
+        counts, edges = self.bins.clone(), self._edges()
+        counts[_BINS] += self.zeros
+        share = counts.cumsum(0) / counts.sum()
+        first, last = int((share <= tail).sum()), int((share < 1 - tail).sum())
+        last = min(last, 2 * _BINS - 1)
+        low, high = min(edges[first].item(), 0.0), max(edges[last + 1].item(), 0.0)
+        return max(low, self._bounds()[0]), min(high, self._bounds()[1])
+
+    def _least_error(self, bits: int) -> tuple[float, float]:
         """The bounds, shrunk one after the other, with the least squared error of the codes."""
-        centers = (edges[1:] + edges[:-1]) / 2
+        edges, used = self._edges(), self.bins > 0
+        centers, bins = ((edges[1:] + edges[:-1]) / 2)[used], self.bins[used]
 
         def error(low: float, high: float) -> float:
             scale, zero = InputScale.from_range(low, high, bits)
             codes = (centers / scale).round().add(zero).clamp(0, 2**bits - 1)
-            return float((self.bins * ((codes - zero) * scale - centers) ** 2).sum())
+            return float((bins * ((codes - zero) * scale - centers) ** 2).sum())
 
-        low, high = edges[0].item(), edges[-1].item()
-        shares = [(k + 1) / _SHRINKS for k in range(_SHRINKS)]
-        high = min((high * s for s in shares), key=lambda h: error(low, h))
-        low = min((low * s for s in shares), key=lambda b: error(b, high))
+        low, high = self._bounds()
+        high = min((high * s for s in _SHARES), key=lambda h: error(low, h))
+        low = min((low * s for s in _SHARES), key=lambda b: error(b, high))
         return low, high

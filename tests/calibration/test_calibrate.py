@@ -58,6 +58,24 @@ def test_percentile_and_least_error_cut_the_tails():
     assert error(least) <= error(cut)
 
 
+@pytest.mark.parametrize("outlier", [50.0, 1e6, -1e6])
+@pytest.mark.parametrize("tail", [0.001, 0.02])
+def test_percentiles_are_those_of_the_data_whatever_the_outliers(outlier, tail):
+    data = torch.randn(8000)
+    data[::7] = 0
+    data[3] = outlier
+    low, high = linear(
+        data.view(-1, 5), ranges="percentile", percentile=100 * (1 - tail)
+    ).input_range
+    ordered = data.double().sort().values
+    cut = round(8000 * tail)
+    for found, k in [(low, cut), (high, 7999 - cut)]:
+        near = ordered[max(k - 1, 0)], ordered[min(k + 1, 7999)]
+        assert abs(found - ordered[k]) <= 0.006 * abs(ordered[k]) + (near[1] - near[0])
+    error = linear(data.view(-1, 5), ranges="mse").input_range
+    assert max(map(abs, error)) == pytest.approx(abs(outlier), rel=0.6)  # it is most of the error
+
+
 def test_least_error_keeps_a_uniform_range():
     data = torch.linspace(-1, 1, 5000).view(-1, 5)
     low, high = linear(data, ranges="mse").input_range
