@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
+from reram_torch._support.labels import labels_of
 from reram_torch._support.modules import evaluating
 from reram_torch._support.progress import Bar
 from reram_torch.calibration.held import Calibration
@@ -111,7 +112,7 @@ class Reference:
             made = self._run(data, bar)
             labels, scores = _labels(made, data), _scores(made)
             if labels is not None and scores is not None:
-                self.further = margins(scores, labels)
+                self.further = margins(torch.cat(scores), labels)
 
     def judge(self, bar: Bar) -> Judged | None:
         """How good the outputs are with what is in place now."""
@@ -145,7 +146,7 @@ class Reference:
         scores = _scores(made)
         if scores is None or self._labels is None:
             return None
-        return Judged(margins(scores, self._labels), margins=True)
+        return Judged(margins(torch.cat(scores), self._labels), margins=True)
 
 
 def _values(given: Any) -> torch.Tensor:
@@ -170,11 +171,11 @@ def _values(given: Any) -> torch.Tensor:
     return found
 
 
-def _scores(made: list[Any]) -> torch.Tensor | None:
-    """The class scores of all outputs, or None."""
+def _scores(made: list[Any]) -> list[torch.Tensor] | None:
+    """The class scores in each output, or None."""
     scores = [s for y in made if (s := outputs.class_scores(y)) is not None]
     alike = len(scores) == len(made) and len({s.shape[1] for s in scores}) == 1
-    return torch.cat(scores) if alike else None
+    return scores if alike else None
 
 
 def _labels(made: list[Any], data: Calibration) -> torch.Tensor | None:
@@ -187,22 +188,6 @@ def _labels(made: list[Any], data: Calibration) -> torch.Tensor | None:
     if scores is None:
         return None
     if data.targets is None:
-        return scores.argmax(1)
-    given = data.targets
-    if not all(isinstance(t, torch.Tensor) for t in given):
-        raise ValueError(
-            f"targets must be tensors of labels, not {type(given[0]).__name__}: give metric="
-        )
-    labels = torch.cat([t.reshape(-1).cpu() for t in given])
-    if len(labels) != len(scores):
-        raise ValueError(f"{len(labels)} targets for {len(scores)} inputs in the calibration data")
-    whole = labels.long()
-    if not torch.equal(whole.to(labels.dtype), labels):
-        raise ValueError(f"targets must be whole numbers, not {labels.tolist()[:5]}: give metric=")
-    low, high = int(whole.min()), int(whole.max())
-    if low < 0 or high >= scores.shape[1]:
-        raise ValueError(
-            f"a target is {low if low < 0 else high}, but the network has {scores.shape[1]} "
-            "outputs: labels are from 0 on; leave out what has none"
-        )
-    return whole
+        return torch.cat(scores).argmax(1)
+    pairs = zip(data.targets, scores, strict=True)
+    return torch.cat([labels_of(targets, each, "give metric=") for targets, each in pairs])

@@ -21,6 +21,7 @@ from reram_torch._support import processes
 from reram_torch._support.datasets import length
 from reram_torch._support.files import replacing
 from reram_torch._support.interrupts import Interruptible
+from reram_torch._support.labels import labels_of
 from reram_torch._support.modules import evaluating
 from reram_torch._support.progress import progress
 from reram_torch._support.resuming import difference
@@ -192,7 +193,7 @@ def evaluate(
         kept: where to go on from and to write to now and then, and on Ctrl-C or SIGTERM.
 
     Raises:
-        ValueError: there are no batches, or a label is beyond the network's outputs.
+        ValueError: there are no batches, or labels are none of the network's classes.
         KeyboardInterrupt: after what was found is written.
     """
     device = next((p.device for p in net.parameters()), torch.device("cpu"))
@@ -271,11 +272,7 @@ def _answers(
     start = time.perf_counter()
     scores = net(x.to(device, non_blocking=True)).float().cpu()
     seconds = time.perf_counter() - start
-    if len(labels) and int(labels.max()) >= scores.shape[1]:
-        raise ValueError(
-            f"a label is {int(labels.max())}, but the network has {scores.shape[1]} outputs: "
-            "other classes than those it was trained on"
-        )
+    labels = labels_of(labels, scores)
     ranked = scores.topk(min(_BEST, scores.shape[1])).indices.int()
     ranked[:, 0] = scores.argmax(1)  # topk breaks ties otherwise
     return {"labels": labels, "ranked": ranked, "digests": _digests(scores)}, seconds

@@ -123,10 +123,13 @@ def test_labels_of_any_type_are_labels(labels):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (LABELS - 1, "a target is -1, but the network has 4 outputs"),
-        (LABELS + 1, "a target is 4, but the network has 4 outputs"),
+        (LABELS - 1, "a target is -1: labels are from 0 on"),
+        (LABELS + 1, "a label is 4, but the network has 4 outputs"),
         (LABELS + 0.5, "targets must be whole numbers, not"),
-        (torch.eye(4)[LABELS], "16 targets for 4 inputs|targets for"),
+        (
+            torch.eye(4)[LABELS],
+            r"\(4, 4\) targets of torch.float32 for 4 inputs: one label .*metric=",
+        ),
         ([{"label": torch.ones(1)}] * 16, "targets must be tensors of labels, not list"),
     ],
     ids=["negative", "too large", "halves", "one-hot", "dicts"],

@@ -106,6 +106,32 @@ def test_digests_tell_outputs_apart(lenet, images):
     assert not torch.equal(one.digests, other.digests)
 
 
+@pytest.mark.parametrize(
+    "form",
+    [lambda y: y.to(torch.uint8), lambda y: y.float(), lambda y: y[:, None], lambda y: y.tolist()],
+    ids=["uint8", "float", "column", "list"],
+)
+def test_labels_of_any_type_are_labels(lenet, form):
+    x, y = torch.rand(30, 1, 32, 32), torch.arange(30) % 10
+    wanted = evaluate(lenet, [(x, y)], show_progress=False)
+    found = evaluate(lenet, [(x, form(y))], show_progress=False)
+    assert torch.equal(found.labels, wanted.labels)
+    assert (found.top1, found.top1_error) == (wanted.top1, wanted.top1_error)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (torch.arange(10) - 1, "a target is -1: labels are from 0 on"),
+        (torch.rand(10), "targets must be whole numbers"),
+        (torch.rand(10, 10), r"\(10, 10\) targets .* one label for each is needed"),
+    ],
+)
+def test_what_are_no_labels_are_refused(lenet, labels, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate(lenet, [(torch.rand(10, 1, 32, 32), labels)], show_progress=False)
+
+
 def test_labels_of_other_classes_are_refused(lenet, images):
     images.tensors[1][3] = 10
     with pytest.raises(ValueError, match="a label is 10, but the network has 10 outputs"):
