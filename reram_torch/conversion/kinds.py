@@ -113,7 +113,10 @@ def _hooked(module: nn.Module, names: list[str] | tuple[str, ...]) -> str | None
 
 def _more_state(module: nn.Module, parameters: set[str], modules: set[str]) -> str | None:
     """Why a module would lose state that its parent class does not have, or None."""
-    more = [*(set(module._parameters) - parameters), *module._buffers]
+    more = [
+        *(set(module._parameters) - parameters),
+        *(n for n, _ in module.named_buffers(recurse=False)),
+    ]
     more += set(module._modules) - modules
     if type(module).get_extra_state is not nn.Module.get_extra_state:
         more.append("an extra state")

@@ -205,21 +205,26 @@ class ReRAMMultiheadAttention(nn.MultiheadAttention):
         unexpected: list[str],
         errors: list[str],
     ) -> None:
-        for kind, names in (("weight", _PACKED[:1]), ("weight", _SEPARATE), ("bias", _PACKED[1:])):
-            if not all(prefix + name in state_dict for name in names):
-                continue
-            given = [state_dict.pop(prefix + name) for name in names]
-            if len(given) == 1 and len(given[0]) != 3 * self.embed_dim:
-                errors.append(
-                    f"size mismatch for {prefix}{names[0]}: {len(given[0])} rows in the "
-                    f"checkpoint, {3 * self.embed_dim} in three projections"
-                )
-                return
-            parts = given[0].chunk(3) if len(given) == 1 else given
-            for name, part in zip(PROJECTIONS, parts, strict=True):
-                state_dict[f"{prefix}{name}.{kind}"] = part
+        take_apart(state_dict, prefix, 3 * self.embed_dim, errors)
         load: Any = super()._load_from_state_dict
         load(state_dict, prefix, local_metadata, strict, missing, unexpected, errors)
+
+
+def take_apart(state_dict: dict[str, Any], prefix: str, rows: int, errors: list[str]) -> None:
+    """Renames the weights of a float module's checkpoint to those of projections, in place."""
+    for kind, names in (("weight", _PACKED[:1]), ("weight", _SEPARATE), ("bias", _PACKED[1:])):
+        if not all(prefix + name in state_dict for name in names):
+            continue
+        given = [state_dict.pop(prefix + name) for name in names]
+        if len(given) == 1 and len(given[0]) != rows:
+            errors.append(
+                f"size mismatch for {prefix}{names[0]}: {len(given[0])} rows in the checkpoint, "
+                f"{rows} in three projections"
+            )
+            continue
+        parts = given[0].chunk(3) if len(given) == 1 else given
+        for name, part in zip(PROJECTIONS, parts, strict=True):
+            state_dict[f"{prefix}{name}.{kind}"] = part
 
 
 def macs_of_products(layer: nn.MultiheadAttention, query: torch.Tensor, key: torch.Tensor) -> int:
