@@ -22,6 +22,7 @@ from reram_torch.conversion.folding import Fold, fold_batch_norms
 from reram_torch.conversion.fused_paths import close_fused_paths, reopen_fused_paths
 from reram_torch.conversion.kinds import (
     candidates,
+    copied_though_shared,
     lends_its_weights,
     maker,
     on_crossbars,
@@ -48,7 +49,8 @@ class MappingReport:
         folded: convolutions that took in the batch norm after them, with its name.
         not_folded: batch norms after a convolution that stayed, with the reason.
         in_float: everything with weights that stays in float: layers of every kind, and parameters
-            of two dimensions or more that a module reads itself.
+            of two dimensions or more that a module reads itself; and attention whose projections
+            are on crossbars, without weights, for its products of two activations.
         crossbar_weights: how many weights lie on crossbars.
     """
 
@@ -197,12 +199,15 @@ def _log(report: MappingReport) -> None:
 def revert(net: nn.Module, *, inplace: bool = False) -> nn.Module:
     """Back to the float network's own layers, with the weights as they are now.
 
-    Folded batch norms stay folded.
+    Folded batch norms stay folded. Packed and transposed weights are copies; those that were tied
+    to other layers' only after `convert` are tied no longer, and the log says so.
 
     Raises:
         ValueError: there are no crossbar layers.
     """
     layers = crossbar_layers(net)
+    for name in copied_though_shared(net):
+        logger.warning("revert: the weight of %s is shared, and will not be any longer", name)
     if not inplace:
         net = copy.deepcopy(net)
         layers = crossbar_layers(net)

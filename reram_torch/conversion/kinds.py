@@ -61,6 +61,19 @@ def owners(model: nn.Module) -> Counter[int]:
     return Counter(id(p) for m in model.modules() for p in m.parameters(recurse=False))
 
 
+def copied_though_shared(net: nn.Module) -> list[str]:
+    """Layers on crossbars whose weight another one holds, too, and that `revert` copies."""
+    held = owners(net)
+    copied: dict[str, nn.Module] = {}
+    for name, module in net.named_modules():
+        if isinstance(module, TransposedLinear):
+            copied[name] = module
+        if isinstance(module, ReRAMMultiheadAttention) and module.packs:
+            parts = [f"{name}.{part}".removeprefix(".") for part in PROJECTIONS]
+            copied |= {part: net.get_submodule(part) for part in parts}
+    return [n for n, m in copied.items() if any(held[id(p)] > 1 for p in m.parameters())]
+
+
 def why_not(module: nn.Module, held: Counter[int]) -> str | None:
     """Why a layer that looks convertible is not, or None."""
     if isinstance(module, nn.MultiheadAttention):

@@ -77,21 +77,28 @@ class ReRAMMultiheadAttention(nn.MultiheadAttention):
             made = ReRAMLinear(inputs, outputs, bias is not None, "meta", config=config)
             made.weight, made.bias = weight, bias
             setattr(self, name, made.train(layer.training))
-        self.out_proj = ReRAMLinear.from_float(layer.out_proj, config)  # type: ignore[assignment]
+        out = ReRAMLinear.from_float(layer.out_proj, config)
+        del self.out_proj  # the last of the four is named last
+        self.out_proj = out  # type: ignore[assignment]
         for name in (*_PACKED, *_SEPARATE):
-            setattr(self, name, None)
+            self.register_parameter(name, None)
         self._qkv_same_embed_dim = False  # nothing is packed: torch's fused paths ask for it
+
+    @property
+    def packs(self) -> bool:
+        """Whether torch's own module has one weight for query, key and value."""
+        return bool(self.kdim == self.vdim == self.embed_dim)
 
     def to_float(self) -> nn.MultiheadAttention:
         """Torch's own module, with the weights as they are now, packed again, and the hooks."""
         made = nn.MultiheadAttention(**_arguments(self), device="meta")
         projections = [getattr(self, name) for name in PROJECTIONS]
         weights = [p.weight for p in projections]
-        if made.in_proj_weight is None:
+        if self.packs:
+            made.in_proj_weight = _packed(weights)
+        else:
             for name, weight in zip(_SEPARATE, weights, strict=True):
                 setattr(made, name, weight)
-        else:
-            made.in_proj_weight = _packed(weights)
         biases = [p.bias for p in projections]
         if any(bias is not None for bias in biases):
             none = torch.zeros_like(weights[0][:, 0])
