@@ -31,10 +31,12 @@ from reram_torch.conversion.kinds import (
 )
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.borrowed import ReRAMShiftedWindowAttention
+from reram_torch.nn.lines import ReRAMConv1d
 from reram_torch.nn.networks import crossbar_layers
 
 logger = logging.getLogger("reram_torch")
 Skip = Iterable[str] | Callable[[str, nn.Module], bool]
+_HOLDERS = *ATTENTIONS, ReRAMConv1d
 _Layer = TypeVar("_Layer", bound=nn.Module)
 
 
@@ -99,11 +101,12 @@ def convert(
     """Swaps the Conv2d and Linear layers of a network for crossbar layers.
 
     So it does with the projections of `MultiheadAttention` (`ReRAMMultiheadAttention`), with
-    Hugging Face's `Conv1D`, and with subclasses that compute what torch's layer does. Subclasses
-    with a forward or state of their own and layers whose weight a hook computes are left alone, and
-    layers of other kinds stay in float, too. Modules used in several places stay shared, tied
-    parameters stay tied. Torch's transformer layers call their layers rather than take a fused
-    path. What was done is in `net.mapping_report`, and in the log of `reram_torch`.
+    `Conv1d` (a `ReRAMConv2d` of height 1), with Hugging Face's `Conv1D`, and with subclasses that
+    compute what torch's layer does. Subclasses with a forward or state of their own and layers
+    whose weight a hook computes are left alone, and layers of other kinds stay in float, too.
+    Modules used in several places stay shared, tied parameters stay tied. Torch's transformer
+    layers call their layers rather than take a fused path. What was done is in
+    `net.mapping_report`, and in the log of `reram_torch`.
 
     Args:
         model: the float network.
@@ -212,7 +215,7 @@ def revert(net: nn.Module, *, inplace: bool = False) -> nn.Module:
         net = copy.deepcopy(net)
         layers = crossbar_layers(net)
     net = replace_modules(net, _make(layers, lambda layer: layer.to_float()))
-    holders = {n: m for n, m in net.named_modules() if isinstance(m, ATTENTIONS)}
+    holders = {n: m for n, m in net.named_modules() if isinstance(m, _HOLDERS)}
     net = replace_modules(net, _make(holders, lambda holder: holder.to_float()))
     reopen_fused_paths(net)
     for name in ("mapping_report", "calibration"):

@@ -21,7 +21,7 @@ LAYER_KINDS = (
 )  # fmt: skip
 # Their weights may have two dimensions, and multiply element by element.
 _NORMS = nn.LayerNorm, nn.RMSNorm
-_OTHER_KIND = "convert takes Conv2d, Linear, MultiheadAttention and Conv1D of transformers"
+_OTHER_KIND = "convert takes Conv1d, Conv2d, Linear, MultiheadAttention, transformers' Conv1D"
 _PRODUCTS = "products of two activations: queries by keys, scores by values"
 # Modules whose projections are on crossbars, and which multiply what these give.
 ATTENTIONS = ReRAMMultiheadAttention, ReRAMShiftedWindowAttention

@@ -13,6 +13,7 @@ from reram_torch.config.sections import Config
 from reram_torch.conversion.float_layers import is_transposed_linear
 from reram_torch.nn.attention import PROJECTIONS, ReRAMMultiheadAttention
 from reram_torch.nn.layers import ReRAMConv2d, ReRAMLinear
+from reram_torch.nn.lines import ReRAMConv1d
 from reram_torch.nn.transposed import TransposedLinear
 
 # Methods that decide what a layer computes.
@@ -34,6 +35,8 @@ def maker(module: nn.Module) -> Callable[[Any, Config | None], nn.Module] | None
         return ReRAMConv2d.from_float
     if isinstance(module, nn.Linear):
         return ReRAMLinear.from_float
+    if isinstance(module, nn.Conv1d):
+        return ReRAMConv1d
     if isinstance(module, nn.MultiheadAttention):
         return ReRAMMultiheadAttention.from_float
     if is_transposed_linear(module) and type(module).__module__.split(".")[0] == "transformers":
@@ -51,6 +54,8 @@ def candidates(model: nn.Module, *, every_name: bool = False) -> dict[str, nn.Mo
 
 def on_crossbars(name: str, module: nn.Module) -> list[str]:
     """Names of the crossbar layers that a layer becomes."""
+    if isinstance(module, nn.Conv1d):
+        return [f"{name}.conv".removeprefix(".")]
     if not isinstance(module, nn.MultiheadAttention):
         return [name]
     return [f"{name}.{part}".removeprefix(".") for part in (*PROJECTIONS, "out_proj")]
@@ -68,6 +73,8 @@ def copied_though_shared(net: nn.Module) -> list[str]:
     for name, module in net.named_modules():
         if isinstance(module, TransposedLinear):
             copied[name] = module
+        if isinstance(module, ReRAMConv1d):
+            copied[f"{name}.conv".removeprefix(".")] = module.conv
         if isinstance(module, ReRAMMultiheadAttention) and module.packs:
             parts = [f"{name}.{part}".removeprefix(".") for part in PROJECTIONS]
             copied |= {part: net.get_submodule(part) for part in parts}
@@ -78,14 +85,16 @@ def why_not(module: nn.Module, held: Counter[int]) -> str | None:
     """Why a layer that looks convertible is not, or None."""
     if isinstance(module, nn.MultiheadAttention):
         return _why_not_attention(module, held)
-    parent = next((k for k in (nn.Conv2d, nn.Linear) if isinstance(module, k)), type(module))
+    kinds = nn.Conv2d, nn.Linear, nn.Conv1d
+    parent = next((k for k in kinds if isinstance(module, k)), type(module))
     why = _own_ways(module, parent) or _hooked(module, ("weight", "bias"))
     if why:
         return why
     if any(p is not None and is_lazy(p) for p in module._parameters.values()):
         return "its size is not known yet: run the network once first"
-    if parent is type(module) and is_transposed_linear(module) and held[id(module.weight)] > 1:
-        return "its weight, which is to be transposed, is shared with another layer"
+    copied = isinstance(module, nn.Conv1d) or is_transposed_linear(module)
+    if copied and held[id(module.weight)] > 1:
+        return "its weight, which is to be given another shape, is shared with another layer"
     return _more_state(module, {"weight", "bias"}, set())
 
 

@@ -327,7 +327,7 @@ class Everything(nn.Module):
     def __init__(self):
         super().__init__()
         self.conv = nn.Conv2d(3, 4, 3)
-        self.line, self.back = nn.Conv1d(2, 3, 5), nn.ConvTranspose2d(2, 3, 4)
+        self.line, self.back = nn.Conv3d(2, 3, 2), nn.ConvTranspose2d(2, 3, 4)
         self.attention = nn.MultiheadAttention(8, 2)
         self.rnn, self.cell = nn.LSTM(4, 5, bidirectional=True), nn.GRUCell(3, 4)
         self.table, self.pairs = nn.Embedding(10, 4), nn.Bilinear(2, 3, 4)
@@ -341,7 +341,7 @@ def test_what_stays_in_float_is_named_with_its_weights():
     report = rt.convert(Everything(), skip=["head", "attention"]).mapping_report
     assert {n: (x.kind, x.weights) for n, x in report.in_float.items()} == {
         "place": ("parameter", 20),
-        "line": ("Conv1d", 30),
+        "line": ("Conv3d", 48),
         "back": ("ConvTranspose2d", 96),
         "attention": ("MultiheadAttention", 192),
         "attention.out_proj": ("NonDynamicallyQuantizableLinear", 64),
@@ -355,11 +355,11 @@ def test_what_stays_in_float_is_named_with_its_weights():
     reasons = {name: layer.reason for name, layer in report.in_float.items()}
     assert reasons["head"] == "skip names it"
     assert reasons["attention"] == reasons["attention.out_proj"] == "skip names it"
-    assert reasons["line"].startswith("convert takes Conv2d, Linear")
+    assert reasons["line"].startswith("convert takes Conv1d, Conv2d")
     assert reasons["place"] == "Everything reads it itself"
     assert report.crossbar_weights == 108
-    assert report.float_weights == 974
-    assert report.weights_on_crossbars == pytest.approx(108 / 1082)
+    assert report.float_weights == 992
+    assert report.weights_on_crossbars == pytest.approx(108 / 1100)
 
 
 def test_weights_that_a_crossbar_layer_shares_are_not_in_float():

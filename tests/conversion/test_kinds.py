@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 import reram_torch as rt
+from reram_torch.evaluation.integers import plain_integer
 
 
 class Named(nn.Linear):
@@ -149,7 +150,42 @@ def test_shared_conv1d_weights_are_left_alone():
     model[1].weight = model[0].weight
     report = rt.convert(model).mapping_report
     assert report.converted == ("2",)
-    assert "transposed, is shared" in report.left_alone["0"]
+    assert "another shape, is shared" in report.left_alone["0"]
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"stride": 2, "padding": 2, "dilation": 2}, {"groups": 2, "bias": False},
+    {"padding": "same", "kernel_size": 4}, {"padding": 1, "padding_mode": "circular"},
+])  # fmt: skip
+@pytest.mark.parametrize("batch", [(), (3,)])
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+def test_conv1d(options, batch):
+    torch.manual_seed(0)
+    options = {"kernel_size": 3, **options}
+    model, other = (nn.Sequential(nn.Conv1d(4, 6, **options), nn.Flatten(-2)) for _ in range(2))
+    x = torch.rand(*batch, 4, 9)
+    net = rt.convert(model)
+    report = net.mapping_report
+    assert (report.converted, report.in_float) == (("0.conv",), {})
+    assert tuple(rt.crossbar_layers(net)) == report.converted
+    with in_float(net):
+        torch.testing.assert_close(net(x), model(x))
+    rt.calibrate(net, torch.rand(3, 4, 9), show_progress=False)
+    net[0].conv.set_input_range(0.0, 1.0)
+    with torch.no_grad(), rt.PowerMeter(net) as meter:
+        y = net(x)
+        with plain_integer(net):
+            assert torch.equal(net(x), y)
+    assert meter.report().inferences == 2 * (batch or (1,))[0]
+    torch.testing.assert_close(y, model(x), atol=0.05, rtol=0.05)
+    assert same(rt.revert(net), model)
+    net.load_state_dict(other.state_dict())
+    assert same(rt.revert(copy.deepcopy(net)), other)
+    again = rt.convert(model)
+    again.load_state_dict(net.state_dict())
+    assert same(rt.revert(again), other)
+    with pytest.raises(ValueError, match=r"shape \(B, 4, L\) or \(4, L\), not \(5, 9\)"):
+        net(torch.rand(5, 9))
 
 
 def windows(version):
