@@ -28,6 +28,7 @@ from reram_torch.design.bounds import Bound, adc_bound, bound_table
 from reram_torch.design.designing import AdcDesigns, design_adc
 from reram_torch.hardware.description import Hardware, describe_adc
 from reram_torch.native.library import NativeError
+from reram_torch.nn.attention import ReRAMMultiheadAttention
 from reram_torch.nn.layers import ReRAMConv2d, ReRAMLinear
 from reram_torch.nn.networks import crossbar_layers
 from reram_torch.ops.backends import backend
@@ -58,6 +59,7 @@ __all__ = [
     "PowerReport",
     "ReRAMConv2d",
     "ReRAMLinear",
+    "ReRAMMultiheadAttention",
     "SearchConfig",
     "SearchTree",
     "Segmented",

@@ -100,7 +100,11 @@ def _warn(layers: dict[str, CrossbarLayer], seen: list[CrossbarLayer]) -> None:
     """Warns whoever calls `calibrate` of layers that saw nothing and of ADCs that clip."""
     unseen = [name for name, layer in layers.items() if layer not in seen]
     if unseen:
-        warnings.warn(f"not calibrated, since they saw no input: {unseen}", stacklevel=3)
+        warnings.warn(
+            f"not calibrated, since they saw no input: {unseen}; where a network reads their "
+            "weights past them, it computes in float what no report counts",
+            stacklevel=3,
+        )
     warn_of_clipping(layers, stacklevel=3)
 
 

@@ -6,25 +6,37 @@ import copy
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from torch import nn
 
 from reram_torch._support.modules import keep_note, replace_modules
 from reram_torch.config.sections import Config
-from reram_torch.conversion.float_layers import FloatLayer, float_layers, weights_on_crossbars
+from reram_torch.conversion.float_layers import (
+    ATTENTIONS,
+    FloatLayer,
+    float_layers,
+    weights_on_crossbars,
+)
 from reram_torch.conversion.folding import Fold, fold_batch_norms
+from reram_torch.conversion.fused_paths import close_fused_paths, reopen_fused_paths
+from reram_torch.conversion.kinds import (
+    candidates,
+    copied_though_shared,
+    lends_its_weights,
+    maker,
+    on_crossbars,
+    owners,
+    why_not,
+)
 from reram_torch.nn.base import CrossbarLayer
-from reram_torch.nn.layers import ReRAMConv2d, ReRAMLinear
+from reram_torch.nn.borrowed import ReRAMShiftedWindowAttention
+from reram_torch.nn.lines import ReRAMConv1d
 from reram_torch.nn.networks import crossbar_layers
 
 logger = logging.getLogger("reram_torch")
 Skip = Iterable[str] | Callable[[str, nn.Module], bool]
-_TARGETS: dict[type[nn.Module], Callable[[Any, Config | None], CrossbarLayer]] = {
-    nn.Conv2d: ReRAMConv2d.from_float,
-    nn.Linear: ReRAMLinear.from_float,
-}
-_KINDS = tuple(_TARGETS)
+_HOLDERS = *ATTENTIONS, ReRAMConv1d
 _Layer = TypeVar("_Layer", bound=nn.Module)
 
 
@@ -39,7 +51,8 @@ class MappingReport:
         folded: convolutions that took in the batch norm after them, with its name.
         not_folded: batch norms after a convolution that stayed, with the reason.
         in_float: everything with weights that stays in float: layers of every kind, and parameters
-            of two dimensions or more that a module reads itself.
+            of two dimensions or more that a module reads itself; and attention whose projections
+            are on crossbars, without weights, for its products of two activations.
         crossbar_weights: how many weights lie on crossbars.
     """
 
@@ -62,36 +75,16 @@ class MappingReport:
         return self.crossbar_weights / ((self.crossbar_weights + self.float_weights) or 1)
 
 
-def _why_not(module: nn.Module) -> str | None:
-    """Why a layer that looks convertible is not."""
-    if type(module) not in _TARGETS:
-        return f"a subclass, {type(module).__name__}, whose forward may differ"
-    for name in ("weight", "bias"):
-        if name not in module._parameters:
-            return f"its {name} is computed by a hook"
-    return None
-
-
-def _bypassed(model: nn.Module) -> dict[int, str]:
-    """Layers whose weights torch reads past their forward, by id, with the reason."""
-    return {
-        id(layer): "TransformerEncoderLayer's fused path reads its weights directly"
-        for module in model.modules()
-        if isinstance(module, nn.TransformerEncoderLayer)
-        for layer in (module.linear1, module.linear2)
-    }
-
-
 def _skip_predicate(skip: Skip, model: nn.Module) -> Callable[[str, nn.Module], bool]:
     if callable(skip):
         return skip
     wanted = {skip} if isinstance(skip, str) else set(skip)
-    every = model.named_modules(remove_duplicate=False)  # a shared layer has several names
-    names = {n: id(m) for n, m in every if isinstance(m, _KINDS)}
+    every = candidates(model, every_name=True)  # a shared layer has several names
+    names = {n: id(m) for n, m in every.items()}
     unknown = sorted(wanted - set(names))
     if unknown:
         raise ValueError(
-            f"skip: no Conv2d or Linear named {unknown[0]!r}; there are {sorted(names)}"
+            f"skip: no layer to convert is named {unknown[0]!r}; there are {sorted(names)}"
         )
     ids = {names[name] for name in wanted}
     return lambda name, module: id(module) in ids
@@ -107,16 +100,20 @@ def convert(
 ) -> nn.Module:
     """Swaps the Conv2d and Linear layers of a network for crossbar layers.
 
-    Subclasses of the two (attention projections, parametrized layers) and layers whose weight a
-    hook computes are left alone, and layers of other kinds stay in float, too. Modules used in
-    several places stay shared, tied parameters stay tied. What was done is in
+    So it does with the projections of `MultiheadAttention` (`ReRAMMultiheadAttention`), with
+    `Conv1d` (a `ReRAMConv2d` of height 1), with Hugging Face's `Conv1D`, and with subclasses that
+    compute what torch's layer does. Subclasses with a forward or state of their own and layers
+    whose weight a hook computes are left alone, and layers of other kinds stay in float, too.
+    Modules used in several places stay shared, tied parameters stay tied. Torch's transformer
+    layers call their layers rather than take a fused path. What was done is in
     `net.mapping_report`, and in the log of `reram_torch`.
 
     Args:
         model: the float network.
         config: arrays, codes and ADC; `Config()` if not given.
         inplace: change `model` itself rather than a copy.
-        skip: qualified names of layers to leave in float, or a predicate (name, module) -> bool.
+        skip: qualified names of layers to leave in float, or a predicate (name, module) -> bool; a
+            `MultiheadAttention` is one layer.
         fold_bn: fold batch norms into the convolutions that they directly follow. The network must
             be in eval mode and traceable by torch.fx. Where the graph makes folding wrong the
             batch norm stays, and `net.mapping_report.not_folded` says why.
@@ -133,12 +130,11 @@ def convert(
         raise TypeError(f"config must be a reram_torch.Config (see load_config), not {config!r}")
     if any(isinstance(m, CrossbarLayer) for m in model.modules()):
         raise ValueError("this network has crossbar layers already: revert it, then convert again")
-    layers = {n: m for n, m in model.named_modules() if isinstance(m, _KINDS)}
+    layers = candidates(model)
     if not layers:
         raise ValueError("this network has no Conv2d and no Linear layer to convert")
-    predicate = _skip_predicate(skip, model)
-    bypassed = _bypassed(model)
-    left_alone = {n: why for n, m in layers.items() if (why := _why_not(m) or bypassed.get(id(m)))}
+    predicate, held = _skip_predicate(skip, model), owners(model)
+    left_alone = {n: why for n, m in layers.items() if (why := why_not(m, held))}
     skipped = [n for n, m in layers.items() if n not in left_alone and predicate(n, m)]
     wanted = [n for n in layers if n not in left_alone and n not in skipped]
     if not wanted:
@@ -146,30 +142,51 @@ def convert(
 
     net = model if inplace else copy.deepcopy(model)
     floats = {name: net.get_submodule(name) for name in wanted}
-    made = _make(floats, lambda layer: _TARGETS[type(layer)](layer, config))
+    made = _make(floats, lambda layer: _converted(layer, config))
     fold = Fold({}, {})
     if fold_bn:  # only now that every layer is known to fit: folding changes the network
         fold = fold_batch_norms(net, wanted)
         for name in fold.folded:
-            made[id(floats[name])] = _TARGETS[nn.Conv2d](floats[name], config)
-    net = replace_modules(net, made)
-    report = _report(net, wanted, skipped, left_alone, fold)
+            made[id(floats[name])] = _converted(floats[name], config)
+    net = _lend(replace_modules(net, made))
+    close_fused_paths(net)
+    names = [part for name in wanted for part in on_crossbars(name, floats[name])]
+    report = _report(net, names, skipped, left_alone, fold)
     keep_note(net, "mapping_report", report)
     _log(report)
     return net
+
+
+def _converted(layer: nn.Module, config: Config | None) -> nn.Module:
+    make = maker(layer)
+    assert make is not None  # it is a candidate
+    return make(layer, config)
+
+
+def _lend(net: nn.Module) -> nn.Module:
+    """Makes modules call their crossbar layers, where they would hand weights to a function."""
+    lenders = {
+        id(m): ReRAMShiftedWindowAttention(m)
+        for m in net.modules()
+        if lends_its_weights(m) and any(isinstance(x, CrossbarLayer) for x in m.children())
+    }
+    return replace_modules(net, dict(lenders))
 
 
 def _report(
     net: nn.Module, wanted: list[str], skipped: list[str], left_alone: dict[str, str], fold: Fold
 ) -> MappingReport:
     """What was done to a network that is converted now."""
+    reasons = {**dict.fromkeys(skipped, "skip names it"), **left_alone}
+    for name, why in list(reasons.items()):  # attention and what it projects with are one layer
+        reasons[f"{name}.out_proj".removeprefix(".")] = why
     return MappingReport(
         tuple(wanted),
         tuple(skipped),
         left_alone,
         fold.folded,
         fold.not_folded,
-        float_layers(net, {**dict.fromkeys(skipped, "skip names it"), **left_alone}),
+        float_layers(net, reasons),
         weights_on_crossbars(net),
     )
 
@@ -183,18 +200,24 @@ def _log(report: MappingReport) -> None:
 
 
 def revert(net: nn.Module, *, inplace: bool = False) -> nn.Module:
-    """Back to torch's own layers, with the weights as they are now.
+    """Back to the float network's own layers, with the weights as they are now.
 
-    Folded batch norms stay folded.
+    Folded batch norms stay folded. Packed and transposed weights are copies; those that were tied
+    to other layers' only after `convert` are tied no longer, and the log says so.
 
     Raises:
         ValueError: there are no crossbar layers.
     """
     layers = crossbar_layers(net)
+    for name in copied_though_shared(net):
+        logger.warning("revert: the weight of %s is shared, and will not be any longer", name)
     if not inplace:
         net = copy.deepcopy(net)
         layers = crossbar_layers(net)
     net = replace_modules(net, _make(layers, lambda layer: layer.to_float()))
+    holders = {n: m for n, m in net.named_modules() if isinstance(m, _HOLDERS)}
+    net = replace_modules(net, _make(holders, lambda holder: holder.to_float()))
+    reopen_fused_paths(net)
     for name in ("mapping_report", "calibration"):
         net.__dict__.pop(name, None)
     return net

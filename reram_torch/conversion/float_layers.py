@@ -9,7 +9,9 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from reram_torch.nn.attention import ReRAMMultiheadAttention
 from reram_torch.nn.base import CrossbarLayer
+from reram_torch.nn.borrowed import ReRAMShiftedWindowAttention
 
 # Layers that are named as a whole; of others, each parameter is.
 LAYER_KINDS = (
@@ -19,12 +21,17 @@ LAYER_KINDS = (
 )  # fmt: skip
 # Their weights may have two dimensions, and multiply element by element.
 _NORMS = nn.LayerNorm, nn.RMSNorm
-_OTHER_KIND = "convert takes Conv2d and Linear"
+_OTHER_KIND = "convert takes Conv1d, Conv2d, Linear, MultiheadAttention, transformers' Conv1D"
+_PRODUCTS = "products of two activations: queries by keys, scores by values"
+# Modules whose projections are on crossbars, and which multiply what these give.
+ATTENTIONS = ReRAMMultiheadAttention, ReRAMShiftedWindowAttention
+# What networks call the number of heads in an attention of their own.
+_HEADS = "num_heads", "num_attention_heads", "n_heads", "n_head"
 
 
 @dataclass(frozen=True)
 class FloatLayer:
-    """A layer, or a parameter outside any layer that is known, that stays in float.
+    """What stays in float: a layer, the products of an attention, a parameter outside any layer.
 
     Attributes:
         kind: the class of the layer; `parameter` of one that its module reads itself.
@@ -56,6 +63,17 @@ def is_transposed_linear(module: nn.Module) -> bool:
     return isinstance(weight, torch.Tensor) and not is_lazy(weight) and weight.dim() == 2
 
 
+def multiplies_activations(module: nn.Module) -> bool:
+    """Whether a module is an attention with projections on crossbars, by all that one can see."""
+    if isinstance(module, ATTENTIONS):
+        return True
+    heads = any(isinstance(vars(module).get(name), int) for name in _HEADS)
+    projections = (
+        isinstance(m, CrossbarLayer) and isinstance(m, nn.Linear) for m in module.children()
+    )
+    return heads and any(projections)
+
+
 def weights_on_crossbars(net: nn.Module) -> int:
     """Weights of the crossbar layers, a shared one once."""
     held = {id(m.weight): m.weight for m in net.modules() if isinstance(m, CrossbarLayer)}
@@ -77,7 +95,9 @@ def float_layers(net: nn.Module, reasons: Mapping[str, str] | None = None) -> di
     for name, module in net.named_modules():
         if isinstance(module, (CrossbarLayer, *_NORMS)) or name in parametrized:
             continue
-        if is_layer(module):
+        if multiplies_activations(module):
+            found[name] = FloatLayer(type(module).__name__, 0, _PRODUCTS)
+        elif is_layer(module):
             parametrized.add(f"{name}.parametrizations.weight".removeprefix("."))
             numbers = _own(_weights_of(module), seen)
             if numbers or not isinstance(module, nn.Embedding | nn.EmbeddingBag):
@@ -111,5 +131,5 @@ def mac_layers(net: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """The layers in float that multiply when they are called, with their names."""
     for name, module in net.named_modules():
         silent = isinstance(module, CrossbarLayer | nn.Embedding | nn.EmbeddingBag)
-        if is_layer(module) and not silent:
+        if isinstance(module, ATTENTIONS) or (is_layer(module) and not silent):
             yield name, module

@@ -60,7 +60,7 @@ def fold_batch_norms(net: nn.Module, convolutions: list[str]) -> Fold:
         if not (isinstance(source, fx.Node) and source.op == "call_module"):
             continue
         conv, norm = modules[source.target], modules[node.target]
-        if id(conv) not in allowed or type(conv) is not nn.Conv2d:
+        if id(conv) not in allowed or not isinstance(conv, nn.Conv2d):
             continue
         parameters = {id(p) for m in (conv, norm) for p in m.parameters(recurse=False)}
         why = _why_not(source, conv, norm, calls)

@@ -14,6 +14,7 @@ from reram_torch.adc.base import AdcDesign
 from reram_torch.config.sections import Config
 from reram_torch.crossbar.quantization import weight_scale
 from reram_torch.nn import state
+from reram_torch.nn.shells import Shell
 from reram_torch.nn.simulation import SimulatedLayer
 from reram_torch.nn.statistics import Statistics
 from reram_torch.nn.watchers import WatcherStack
@@ -25,6 +26,7 @@ class CrossbarLayer(SimulatedLayer):
     Attributes:
         watchers: who watches the layer.
         statistics: what its bit-lines did during calibration, or None.
+        shell: what is left of the float layer, where that was of a class of its own, or None.
     """
 
     def _setup(self, config: Config | None) -> None:
@@ -34,6 +36,7 @@ class CrossbarLayer(SimulatedLayer):
         self._set_parts(config)
         self.watchers = WatcherStack()
         self.statistics: Statistics | None = None
+        self.shell: Shell | None = None
 
     # --- ADCs ---
 
@@ -119,8 +122,23 @@ class CrossbarLayer(SimulatedLayer):
         self.check_input(x)
         return self.watchers.run(self, x)
 
+    def _came_from(self, layer: nn.Module) -> None:
+        """Takes over a float layer's parameters and hooks, and keeps its shell."""
+        self.shell = Shell(layer)
+        self.shell.lend(self)
+        carry_over(layer, self)
+
     def to_float(self) -> nn.Module:
-        """Torch's own layer, sharing the parameters as they are now, and the hooks."""
+        """The float layer, sharing the parameters as they are now, and the hooks.
+
+        It is of the class that `from_float` was given, or torch's own.
+        """
+        made = self._float_layer() if self.shell is None else self.shell.filled(self)
+        carry_over(self, made)
+        return made
+
+    def _float_layer(self) -> nn.Module:
+        """Torch's own layer without weights."""
         raise NotImplementedError
 
     def check_input(self, x: torch.Tensor) -> None:
@@ -182,10 +200,14 @@ class CrossbarLayer(SimulatedLayer):
 
 
 def carry_over(source: nn.Module, target: nn.Module) -> None:
-    """Parameters, hooks (shared, so that their handles go on working) and training mode."""
+    """Parameters, hooks and training mode."""
+    target.weight, target.bias = source.weight, source.bias
+    carry_hooks(source, target)
+
+
+def carry_hooks(source: nn.Module, target: nn.Module) -> None:
+    """Hooks (shared, so that their handles go on working) and training mode."""
     for name in (
-        "weight",
-        "bias",
         "_forward_hooks",
         "_forward_pre_hooks",
         "_forward_hooks_with_kwargs",

@@ -10,7 +10,7 @@ from torch import nn
 
 from reram_torch.config.sections import Config
 from reram_torch.crossbar.windows import Window
-from reram_torch.nn.base import CrossbarLayer, carry_over
+from reram_torch.nn.base import CrossbarLayer
 
 
 # torch declares that a Linear has a bias, which may be None.
@@ -43,14 +43,11 @@ class ReRAMLinear(CrossbarLayer, nn.Linear):  # type: ignore[misc]
         made = cls(
             layer.in_features, layer.out_features, layer.bias is not None, "meta", config=config
         )
-        carry_over(layer, made)
+        made._came_from(layer)
         return made
 
-    def to_float(self) -> nn.Linear:
-        """The float layer, sharing the parameters as they are now, and the hooks."""
-        made = nn.Linear(self.in_features, self.out_features, self.bias is not None, "meta")
-        carry_over(self, made)
-        return made
+    def _float_layer(self) -> nn.Linear:
+        return nn.Linear(self.in_features, self.out_features, self.bias is not None, "meta")
 
     def check_input(self, x: torch.Tensor) -> None:
         """Raises TypeError or ValueError unless the layer can take an input."""
@@ -108,14 +105,11 @@ class ReRAMConv2d(CrossbarLayer, nn.Conv2d):
     def from_float(cls, layer: nn.Conv2d, config: Config | None = None) -> ReRAMConv2d:
         """The crossbar layer of a float layer, sharing its parameters and hooks."""
         made = cls(**_conv_args(layer), device="meta", config=config)
-        carry_over(layer, made)
+        made._came_from(layer)
         return made
 
-    def to_float(self) -> nn.Conv2d:
-        """The float layer, sharing the parameters as they are now, and the hooks."""
-        made = nn.Conv2d(**_conv_args(self), device="meta")
-        carry_over(self, made)
-        return made
+    def _float_layer(self) -> nn.Conv2d:
+        return nn.Conv2d(**_conv_args(self), device="meta")
 
     def check_input(self, x: torch.Tensor) -> None:
         """Raises TypeError or ValueError unless the layer can take an input."""

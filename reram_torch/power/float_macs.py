@@ -16,7 +16,14 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils.hooks import RemovableHandle
 
-from reram_torch.conversion.float_layers import float_layers, is_transposed_linear, mac_layers
+from reram_torch.conversion.float_layers import (
+    ATTENTIONS,
+    float_layers,
+    is_transposed_linear,
+    mac_layers,
+)
+from reram_torch.nn.attention import ReRAMMultiheadAttention, macs_of_products
+from reram_torch.nn.borrowed import ReRAMShiftedWindowAttention, macs_of_window_products
 
 # What a hook sees: the layer, its arguments by position and by name, and what it gave.
 Arguments = tuple[Any, ...]
@@ -55,12 +62,25 @@ def _sizes(*values: Any) -> list[int]:
     return [t.numel() for t in tensors]
 
 
-def _attention(layer: nn.MultiheadAttention, arguments: Arguments, names: Names) -> tuple[int, int]:
-    """Multiply-accumulates of the projections into heads, and of that out of them."""
+def _operands(arguments: Arguments, names: Names) -> list[Any]:
+    """Query, key and value of an attention."""
     order = ("query", "key", "value")
     given = dict(zip(order, arguments, strict=False)) | dict(names)
-    query, key, value = _sizes(*(given.get(name) for name in order))
-    return (query + key + value) * layer.embed_dim, query * layer.embed_dim
+    return [given.get(name) for name in order]
+
+
+def _products(layer: nn.MultiheadAttention, arguments: Arguments, names: Names) -> int:
+    """Multiply-accumulates of queries by keys, and of scores by values."""
+    query, key, value = _operands(arguments, names)
+    _sizes(query, key, value)
+    return macs_of_products(layer, query, key)
+
+
+def _attention(layer: nn.MultiheadAttention, arguments: Arguments, names: Names) -> tuple[int, int]:
+    """Multiply-accumulates of an attention but for the projection out of it, and of that."""
+    query, key, value = _sizes(*_operands(arguments, names))
+    products = _products(layer, arguments, names)
+    return (query + key + value) * layer.embed_dim + products, query * layer.embed_dim
 
 
 def macs_of(layer: nn.Module, arguments: Arguments, names: Names, output: Any) -> int:
@@ -69,6 +89,9 @@ def macs_of(layer: nn.Module, arguments: Arguments, names: Names, output: Any) -
     Raises:
         TypeError: the layer takes or gives something else than tensors, or its kind is unknown.
     """
+    if isinstance(layer, ReRAMShiftedWindowAttention):
+        _sizes(input_of(arguments, names))
+        return macs_of_window_products(layer, input_of(arguments, names))
     if isinstance(layer, nn.RNNBase | nn.RNNCellBase):  # every weight once a step
         matrices = sum(p.numel() for p in layer.parameters(recurse=False) if p.dim() > 1)
         return _sizes(input_of(arguments, names))[0] // layer.input_size * matrices
@@ -114,6 +137,9 @@ class FloatMacs:
     def start(self) -> None:
         """Counts from now on."""
         for name, layer in self._hooked.items():
+            if isinstance(layer, ATTENTIONS):  # it sees the input before the layers in it do
+                before = self._before
+                self._handles.append(layer.register_forward_pre_hook(before, with_kwargs=True))
             hook = self._hook(name)
             self._handles.append(layer.register_forward_hook(hook, with_kwargs=True))
 
@@ -122,6 +148,9 @@ class FloatMacs:
         while self._handles:
             self._handles.pop().remove()
 
+    def _before(self, layer: nn.Module, arguments: Arguments, names: dict[str, Any]) -> None:
+        self._called(layer, input_of(arguments, names))
+
     def _hook(self, name: str) -> Callable[[nn.Module, Arguments, dict[str, Any], Any], None]:
         def hook(
             layer: nn.Module, arguments: Arguments, names: dict[str, Any], output: Any
@@ -129,7 +158,9 @@ class FloatMacs:
             if not self._called(layer, input_of(arguments, names)):
                 return
             try:
-                if isinstance(layer, nn.MultiheadAttention):
+                if isinstance(layer, ReRAMMultiheadAttention):
+                    self._add(name, _products(layer, arguments, names))
+                elif isinstance(layer, nn.MultiheadAttention):
                     into, out = _attention(layer, arguments, names)
                     self._add(name, into)
                     self._add(f"{name}.out_proj".removeprefix("."), out)

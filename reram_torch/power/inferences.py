@@ -23,11 +23,13 @@ from torch import nn
 
 from reram_torch._support.trees import First, first_tensor
 
+from reram_torch.nn.borrowed import ReRAMShiftedWindowAttention
+
 # Dimensions of one item.
 _ITEM_DIMENSIONS: tuple[tuple[tuple[type[nn.Module], ...], int], ...] = (
     ((nn.Linear, nn.Bilinear, nn.RNNCellBase), 1),
     ((nn.Conv1d, nn.ConvTranspose1d, nn.RNNBase, nn.MultiheadAttention), 2),
-    ((nn.Conv2d, nn.ConvTranspose2d), 3),
+    ((nn.Conv2d, nn.ConvTranspose2d, ReRAMShiftedWindowAttention), 3),
     ((nn.Conv3d, nn.ConvTranspose3d), 4),
 )
 
