@@ -22,7 +22,6 @@ import torch
 from torch import nn
 
 from reram_torch._support.trees import First, first_tensor
-
 from reram_torch.nn.borrowed import ReRAMShiftedWindowAttention
 
 # Dimensions of one item.
