@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from reram_torch._support.lasting import lasting
 from reram_torch.calibration.activity import activity_edges, driven_lines
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.statistics import Statistics
@@ -42,8 +43,6 @@ class BitLineWatcher(Watcher):
         g = layer.geometry
         edges = activity_edges(driven_lines(u, g))
         shape = (len(edges), g.cycles, g.slices, g.values)
-        return Statistics(
-            torch.zeros(shape, dtype=torch.int64),
-            edges,
-            fingerprint=layer.fingerprint(),
-        )
+        with lasting():
+            by_activity = torch.zeros(shape, dtype=torch.int64)
+        return Statistics(by_activity, edges, fingerprint=layer.fingerprint())

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from reram_torch._support.lasting import lasting
 from reram_torch.adc.base import AdcDesign, compile_tables, design_from_dict, design_to_dict
 from reram_torch.crossbar.geometry import Geometry
 from reram_torch.crossbar.tables import AdcTables, check_accumulator, check_tables
@@ -31,12 +32,11 @@ class AdcBank:
 
     Attributes:
         designs: in use: one, one for each slice, or those that an index tells apart.
-        correction: by channel, what is added to the bias against the ADCs' mean errors, or None.
     """
 
     def __init__(self, geometry: Geometry, depth: int, design: AdcDesign):
         self._geometry, self._depth = geometry, depth
-        self.correction: torch.Tensor | None = None
+        self._correction: torch.Tensor | None = None
         self.set([design])
 
     def set(
@@ -63,12 +63,13 @@ class AdcBank:
             slices = np.arange(g.slices) % len(designs)
             index = np.broadcast_to(slices, (len(edges), g.cycles, g.slices))
         compiled = [compile_tables(design, g.lowest, g.highest) for design in designs]
-        tables = AdcTables.of_levels(
-            np.stack([t.level for t in compiled]),
-            np.stack([t.comparisons for t in compiled]),
-            np.array(edges, dtype=np.int32),
-            np.array(index, dtype=np.int32),
-        )
+        with lasting():
+            tables = AdcTables.of_levels(
+                np.stack([t.level for t in compiled]),
+                np.stack([t.comparisons for t in compiled]),
+                np.array(edges, dtype=np.int32),
+                np.array(index, dtype=np.int32),
+            )
         check_tables(g, tables)
         check_accumulator(g, self._depth, tables)
         self.designs, self._tables = designs, tables
@@ -77,15 +78,29 @@ class AdcBank:
     def tables(self, device: torch.device | None = None) -> AdcTables:
         """The look-up tables in use, where they are or on a device."""
         if device is not None and self._tables.levels.device != device:
-            self._tables = self._tables.to(device)
+            with lasting():
+                self._tables = self._tables.to(device)
         return self._tables
+
+    @property
+    def correction(self) -> torch.Tensor | None:
+        """By channel, what is added to the bias against the ADCs' mean errors, or None."""
+        return self._correction
+
+    @correction.setter
+    def correction(self, value: torch.Tensor | None) -> None:
+        if value is not None and value.is_inference():
+            with lasting():
+                value = value.clone()
+        self._correction = value
 
     def corrected(self, bias: torch.Tensor | None, weight: torch.Tensor) -> torch.Tensor | None:
         """A bias with the correction of the ADCs' mean errors, beside these weights."""
         if self.correction is None:
             return bias
         if self.correction.device != weight.device:
-            self.correction = self.correction.to(weight.device)
+            with lasting():
+                self.correction = self.correction.to(weight.device)
         correction = self.correction.to(weight.dtype)
         return correction if bias is None else bias + correction
 

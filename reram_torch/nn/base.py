@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from reram_torch._support.lasting import lasting
 from reram_torch.adc.base import AdcDesign
 from reram_torch.config.sections import Config
 from reram_torch.crossbar.quantization import weight_scale
@@ -98,12 +99,13 @@ class CrossbarLayer(SimulatedLayer):
         """
         if self.input_range is None:
             raise RuntimeError("scales are learned from calibrated ones on: calibrate first")
-        if self.log_input_step is None:
-            log = math.log(self.quantizer.calibrated.scale)
-            self.log_input_step = nn.Parameter(torch.tensor(log, device=self.weight.device))
-        if self.log_weight_step is None:
-            scale = weight_scale(self.weight.detach(), self.config.weights.bits)
-            self.log_weight_step = nn.Parameter(scale.log())
+        with lasting():
+            if self.log_input_step is None:
+                log = math.log(self.quantizer.calibrated.scale)
+                self.log_input_step = nn.Parameter(torch.tensor(log, device=self.weight.device))
+            if self.log_weight_step is None:
+                scale = weight_scale(self.weight.detach(), self.config.weights.bits)
+                self.log_weight_step = nn.Parameter(scale.log())
 
     # --- forward ---
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from reram_torch._support.lasting import lasting
 from reram_torch.crossbar.cells import CrossbarWeights
 from reram_torch.crossbar.geometry import Geometry
 from reram_torch.crossbar.quantization import largest_code
@@ -38,7 +39,8 @@ class ProgrammedWeights:
         key = None if content is None else (content, weight.dtype, backends.backend())
         if key is not None and self._kept is not None and self._kept[0] == key:
             return self._kept[1]
-        encoded = self._encode(weight, log_step)
+        with lasting():
+            encoded = self._encode(weight, log_step)
         self._kept = (key, encoded)
         return encoded
 

@@ -22,25 +22,27 @@ class _LearnedStep(torch.autograd.Function):
         codes = steps.round() + zero
         kept = codes.clamp(low, high)
         ctx.inside = codes == kept
-        ctx.save_for_backward(steps, kept, step)
-        ctx.log_dtype = log_step.dtype
-        ctx.zero, ctx.shape, ctx.dtype = zero, log_step.shape, x.dtype
+        ctx.save_for_backward(steps, kept, step, log_step)
+        ctx.zero, ctx.dtype = zero, x.dtype
         each = max(x.numel() // max(log_step.numel(), 1), 1)
         ctx.share = 1 / math.sqrt(each * max(high - zero, 1))  # Esser et al., section 2.2
         return (kept - zero) * step
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        steps, kept, step = ctx.saved_tensors
+        steps, kept, step, log_step = ctx.saved_tensors
         grad_x = grad_log = None
         if ctx.needs_input_grad[0]:
             grad_x = (grad * ctx.inside).to(ctx.dtype)
         if ctx.needs_input_grad[1]:
             whole = kept - ctx.zero
-            by_step = torch.where(ctx.inside, whole - steps, whole)
+            by_step = torch.where(ctx.inside, whole - steps, whole)  # straight through: a constant
+            if torch.is_grad_enabled():  # gradients of gradients: the step follows its logarithm
+                same = ((log_step - log_step.detach()) * ctx.share).exp().to(step.dtype)
+                step = step * same.view(step.shape)
             moved = grad.to(by_step.dtype) * by_step * step  # d/d(log s) = s * d/ds
-            total = moved.flatten(1).sum(1) if ctx.shape else moved.sum()
-            grad_log = (total * ctx.share).view(ctx.shape).to(ctx.log_dtype)
+            total = moved.flatten(1).sum(1) if log_step.dim() else moved.sum()
+            grad_log = (total * ctx.share).view(log_step.shape).to(log_step.dtype)
         return grad_x, grad_log, None, None, None
 
 

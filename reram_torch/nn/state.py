@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from reram_torch._support.lasting import lasting
+
 if TYPE_CHECKING:
     from reram_torch.nn.base import CrossbarLayer
 
@@ -68,8 +70,9 @@ def prepare_to_load(
             return False
     for name in STEPS:
         if prefix + name in state_dict and getattr(layer, name) is None:
-            learned = torch.empty_like(state_dict[prefix + name], device=layer.weight.device)
-            setattr(layer, name, nn.Parameter(learned))
+            with lasting():
+                learned = torch.empty_like(state_dict[prefix + name], device=layer.weight.device)
+                setattr(layer, name, nn.Parameter(learned))
     return True
 
 

@@ -1,7 +1,8 @@
 """A whole layer as one operator: quantize, `crossbar`, dequantize; straight-through gradients.
 
 The forward pass is the exact simulation. The backward pass is the gradient of the float layer on
-dequantized values, zero where an input was clipped. On the CPU the native library does a layer in
+dequantized values, zero where an input was clipped; its own gradient is that of the same network of
+straight-through estimators. On the CPU the native library does a layer in
 one pass, to the same floats; what it does not cover (float64, very deep reductions) and the other
 devices go through the `crossbar` operator.
 """
@@ -152,8 +153,11 @@ def layer_backward(ctx: Any, grad: torch.Tensor | None, *_: Any) -> tuple[Any, .
     if grad is None:
         return None, None, None, of_tensors, None, None, None
     x, weight, scale = ctx.saved_tensors
-    values, inside = dequantized_input(x, *ctx.input)
-    on_crossbars = dequantized_weight(weight, scale, ctx.weight_bits)
+    values, inside = dequantized_input(x.detach(), *ctx.input)
+    on_crossbars = dequantized_weight(weight.detach(), scale, ctx.weight_bits)
+    if torch.is_grad_enabled():  # gradients of gradients: straight through here too
+        values = values + (x - x.detach()) * inside
+        on_crossbars = on_crossbars + (weight - weight.detach())
     wanted = [*ctx.needs_input_grad[:2], ctx.has_bias and ctx.needs_input_grad[2]]
     backward = _linear_backward if ctx.window is None else _convolution_backward
     grad_x, grad_w, grad_b = backward(grad, values, on_crossbars, wanted, ctx.window)
