@@ -109,15 +109,16 @@ class CrossbarLayer(SimulatedLayer):
 
     # --- forward ---
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
         """The layer on crossbars: exact in both modes, straight-through gradients.
 
         Raises:
             RuntimeError: the layer was never calibrated.
-            TypeError: `x` is not a floating-point tensor of the weights' type.
-            ValueError: `x` has the wrong shape, lies on another device than the weights, or holds
-                NaN or infinity.
+            TypeError: `input` is not a floating-point tensor of the weights' type.
+            ValueError: `input` has the wrong shape, lies on another device than the weights, or
+                holds NaN or infinity.
         """
+        x = input
         here = isinstance(x, torch.Tensor) and x.device == self.weight.device
         if here and torch.is_autocast_enabled(x.device.type):
             x = x.to(self.weight.dtype)  # codes are exact; autocast is for the float layers

@@ -44,12 +44,13 @@ class ReRAMConv1d(nn.Module):
         carry_hooks(self, made)
         return made
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
         """The layer on crossbars.
 
         Raises:
-            ValueError: `x` has the wrong shape.
+            ValueError: `input` has the wrong shape.
         """
+        x = input
         channels = self.conv.in_channels
         if not isinstance(x, torch.Tensor) or x.dim() not in (2, 3) or x.shape[-2] != channels:
             shape = tuple(x.shape) if isinstance(x, torch.Tensor) else type(x).__name__

@@ -372,3 +372,20 @@ def test_tables_by_activity_cycle_and_slice():
         layer.set_adc([exact] * 2, edges=(1, 2), index=index[1:].tolist())
     with pytest.raises(ValueError, match="index must be .* of shape"):
         layer.set_adc([exact] * 2, edges=(0, 1), index=index.tolist())
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.Linear(4, 3), (2, 4)),
+        (nn.Conv2d(4, 3, 3), (2, 4, 5, 5)),
+        (nn.Conv1d(4, 3, 3), (2, 4, 5)),
+    ],
+)
+def test_the_input_may_be_given_by_torchs_name(layer, shape):
+    net, x = rt.convert(nn.Sequential(layer)), torch.rand(shape)
+    rt.calibrate(net, x, show_progress=False)
+    assert torch.equal(net[0](input=x), net[0](x))
+    with rt.PowerMeter(net[0]) as meter:
+        net[0](input=x)
+    assert meter.inferences == 2
