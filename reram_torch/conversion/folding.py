@@ -7,9 +7,13 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from reram_torch._support.lasting import lasting
 from reram_torch._support.modules import replace_modules
+
+_NORMS = nn.BatchNorm2d, nn.SyncBatchNorm  # the same in eval mode
 
 
 class Fold(NamedTuple):
@@ -23,17 +27,18 @@ class _Tracer(fx.Tracer):
     """Traces through containers only: whatever torch defines is a leaf."""
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        return isinstance(module, nn.Conv2d | nn.BatchNorm2d) or super().is_leaf_module(
+        return isinstance(module, nn.Conv2d | nn.Linear | _BatchNorm) or super().is_leaf_module(
             module, name
         )
 
 
 def fold_batch_norms(net: nn.Module, convolutions: list[str]) -> Fold:
-    """Folds, in place, each BatchNorm2d that directly and solely follows a named convolution.
+    """Folds, in place, each batch norm that directly and solely follows a named convolution.
 
     Args:
         net: the network, in eval mode.
-        convolutions: qualified names of the Conv2d layers that may take in a batch norm.
+        convolutions: qualified names of the layers on crossbars; batch norms after those that are
+            no Conv2d stay, with the reason.
 
     Raises:
         ValueError: the network is in training mode, or torch.fx cannot trace it.
@@ -54,13 +59,19 @@ def fold_batch_norms(net: nn.Module, convolutions: list[str]) -> Fold:
     folded: dict[str, str] = {}
     not_folded: dict[str, str] = {}
     for node in graph.nodes:
-        if node.op != "call_module" or not isinstance(modules[node.target], nn.BatchNorm2d):
+        if node.op != "call_module" or not isinstance(modules[node.target], _BatchNorm):
             continue
         source = node.args[0] if node.args else None
         if not (isinstance(source, fx.Node) and source.op == "call_module"):
             continue
         conv, norm = modules[source.target], modules[node.target]
-        if id(conv) not in allowed or not isinstance(conv, nn.Conv2d):
+        if id(conv) not in allowed:
+            continue
+        if not isinstance(conv, nn.Conv2d):
+            not_folded[str(node.target)] = (
+                f"{source.target} is linear, and the norm is over dimension 1, which need not be "
+                "that of its outputs"
+            )
             continue
         parameters = {id(p) for m in (conv, norm) for p in m.parameters(recurse=False)}
         why = _why_not(source, conv, norm, calls)
@@ -71,13 +82,23 @@ def fold_batch_norms(net: nn.Module, convolutions: list[str]) -> Fold:
         if why:
             not_folded[str(node.target)] = why
             continue
+        _fold(conv, norm)
+        replace_modules(net, {id(norm): nn.Identity()})
+        folded[str(source.target)] = str(node.target)
+    return Fold(folded, not_folded)
+
+
+def _fold(conv: nn.Conv2d, norm: _BatchNorm) -> None:
+    assert norm.running_mean is not None  # `_why_not` has looked
+    assert norm.running_var is not None
+    biases = [bias for bias in (conv.bias, norm.bias) if bias is not None] or [conv.weight]
+    trains = any(bias.requires_grad for bias in biases)  # torch's own would be that of no bias
+    with lasting():
         conv.weight, conv.bias = fuse_conv_bn_weights(
             conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps,
             norm.weight, norm.bias,
         )  # fmt: skip
-        replace_modules(net, {id(norm): nn.Identity()})
-        folded[str(source.target)] = str(node.target)
-    return Fold(folded, not_folded)
+    conv.bias.requires_grad_(trains)
 
 
 def _read_parameters(graph: fx.Graph, net: nn.Module) -> list[torch.Tensor]:
@@ -92,21 +113,21 @@ def _read_parameters(graph: fx.Graph, net: nn.Module) -> list[torch.Tensor]:
     return found
 
 
-def _why_not(
-    source: fx.Node, conv: nn.Conv2d, norm: nn.BatchNorm2d, calls: Counter[int]
-) -> str | None:
+def _why_not(source: fx.Node, conv: nn.Conv2d, norm: _BatchNorm, calls: Counter[int]) -> str | None:
     if len(source.users) > 1:
         return f"the output of {source.target} is used elsewhere too"
     if calls[id(conv)] > 1:
         return f"{source.target} is called {calls[id(conv)]} times"
     if calls[id(norm)] > 1:
         return f"it is called {calls[id(norm)]} times"
-    if type(norm) is not nn.BatchNorm2d:
+    if type(norm) not in _NORMS:
         return f"it is a subclass, {type(norm).__name__}"
     if norm.running_mean is None:
         return "it keeps no running statistics"
     if norm.training:
         return "it is in training mode"
+    if "forward" in vars(norm):
+        return "its forward is replaced on the instance"
     if conv._forward_hooks or norm._forward_hooks or norm._forward_pre_hooks:
         return "a hook reads what lies between them"
     return None
