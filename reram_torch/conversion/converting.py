@@ -205,14 +205,22 @@ def revert(net: nn.Module, *, inplace: bool = False) -> nn.Module:
     Folded batch norms stay folded. Packed and transposed weights are copies; those that were tied
     to other layers' only after `convert` are tied no longer, and the log says so.
 
+    A weight that weight norm, spectral norm or pruning computes goes on being computed.
+
     Raises:
         ValueError: there are no crossbar layers.
+        RuntimeError: torch cannot copy the network.
     """
     layers = crossbar_layers(net)
     for name in copied_though_shared(net):
         logger.warning("revert: the weight of %s is shared, and will not be any longer", name)
     if not inplace:
-        net = copy.deepcopy(net)
+        try:
+            net = copy.deepcopy(net)
+        except RuntimeError as error:  # weights of the old weight norm, say, after a pass
+            raise RuntimeError(
+                f"revert cannot copy this network ({error}): give inplace=True"
+            ) from error
         layers = crossbar_layers(net)
     net = replace_modules(net, _make(layers, lambda layer: layer.to_float()))
     holders = {n: m for n, m in net.named_modules() if isinstance(m, _HOLDERS)}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 from reram_torch._support.lasting import lasting
 from reram_torch.adc.base import AdcDesign
@@ -118,12 +120,14 @@ class CrossbarLayer(SimulatedLayer):
             ValueError: `input` has the wrong shape, lies on another device than the weights, or
                 holds NaN or infinity.
         """
-        x = input
-        here = isinstance(x, torch.Tensor) and x.device == self.weight.device
-        if here and torch.is_autocast_enabled(x.device.type):
-            x = x.to(self.weight.dtype)  # codes are exact; autocast is for the float layers
-        self.check_input(x)
-        return self.watchers.run(self, x)
+        # A weight that is computed is computed once: spectral norm moves on with every look.
+        with parametrize.cached() if parametrize.is_parametrized(self) else nullcontext():
+            x, device = input, self.weight.device
+            here = isinstance(x, torch.Tensor) and x.device == device
+            if here and torch.is_autocast_enabled(device.type):
+                x = x.to(self.weight.dtype)  # codes are exact; autocast is for the float layers
+            self.check_input(x)
+            return self.watchers.run(self, x)
 
     def _came_from(self, layer: nn.Module) -> None:
         """Takes over a float layer's parameters and hooks, and keeps its shell."""
@@ -203,9 +207,34 @@ class CrossbarLayer(SimulatedLayer):
 
 
 def carry_over(source: nn.Module, target: nn.Module) -> None:
-    """Parameters, hooks and training mode."""
-    target.weight, target.bias = source.weight, source.bias
+    """Parameters, shared, and what computes them; buffers, hooks and training mode.
+
+    A weight that a parametrization or a hook (of weight norm, spectral norm, pruning) computes goes
+    on being computed by it.
+    """
+    own, made = vars(source), vars(target)
+    steps = {n: p for n, p in made["_parameters"].items() if n in state.STEPS}
+    theirs = {n: p for n, p in own["_parameters"].items() if n not in state.STEPS}
+    made["_parameters"] = {**theirs, **steps}
+    made["_buffers"].update(own["_buffers"])
+    for name in ("weight", "bias"):
+        if name in own:  # a tensor that a hook computes
+            made[name] = own[name]
+    if parametrize.is_parametrized(source):
+        _share_parametrizations(source, target)
     carry_hooks(source, target)
+
+
+def _share_parametrizations(source: nn.Module, target: nn.Module) -> None:
+    given: Any = source.parametrizations
+    for name in given:
+        if name in state.STEPS:
+            continue
+        target.register_parameter(name, nn.Parameter(torch.empty(0)))
+        # Makes the property; what computes the value is then the same as the source's.
+        parametrize.register_parametrization(target, name, nn.Identity(), unsafe=True)
+        made: Any = target.parametrizations
+        made[name] = given[name]
 
 
 def carry_hooks(source: nn.Module, target: nn.Module) -> None:

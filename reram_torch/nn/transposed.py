@@ -35,8 +35,11 @@ class TransposedLinear(ReRAMLinear):
 
     def to_float(self) -> nn.Module:
         """The float layer, with a copy of the weight as it is now, and the hooks."""
-        made = super().to_float()
+        assert self.shell is not None  # it came from a float layer
+        made = self.shell.filled(self)
         made.weight = _turned(self.weight)
+        vars(made)["_parameters"]["bias"] = self.bias
+        carry_hooks(self, made)
         return made
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
