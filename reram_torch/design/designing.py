@@ -18,7 +18,7 @@ from reram_torch.config.sections import AUTO, OBJECTIVES, SearchConfig
 from reram_torch.conversion import states
 from reram_torch.design.automatic import Choice, choose
 from reram_torch.design.measured import Measured, Metric, Reference
-from reram_torch.design.problem import Calibrated, calibrated_data
+from reram_torch.design.problem import Calibrated, what_was_calibrated
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.networks import crossbar_layers, unchanged_on_error
 from reram_torch.nn.watchers import Hiding, watching
@@ -168,7 +168,7 @@ def design_adc(
     layers = crossbar_layers(net)
     hidden = watching(dict.fromkeys(layers.values(), Hiding()))  # no pass is an inference
     with unchanged_on_error(layers.values()), hidden:
-        seen = calibrated_data(net, layers)
+        net, seen = what_was_calibrated(net, layers)
         forward = None if seen is None else seen.calls[0].forward
         other = None if batches is None else collect(batches, net, forward)
         reference = _reference(net, layers, seen, other, metric, show_progress)

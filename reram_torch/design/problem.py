@@ -35,7 +35,7 @@ class Calibrated:
     """A network that calibration has seen, and what designing it takes.
 
     Attributes:
-        net: the network.
+        net: the network, or the part of it that was calibrated, with all of `layers`.
         layers: its calibrated crossbar layers.
         data: what calibration kept, or None for a loaded network.
         technology: whose prices count.
@@ -59,7 +59,7 @@ class Calibrated:
         *,
         weigh: bool,
     ) -> Calibrated:
-        """Weighs the layers of a network that `calibrated_data` has checked, if they are to be.
+        """Weighs the layers of a network that `what_was_calibrated` has checked, if they are to be.
 
         Warns:
             UserWarning: no layer's effect on the output can be measured.
@@ -86,11 +86,16 @@ class Calibrated:
         return self.data and (self.data.held_back or self.data)
 
 
-def calibrated_data(net: nn.Module, layers: dict[str, CrossbarLayer]) -> Calibration | None:
-    """What calibration kept of a network that can be designed, or None of a loaded one.
+def what_was_calibrated(
+    net: nn.Module, layers: dict[str, CrossbarLayer]
+) -> tuple[nn.Module, Calibration | None]:
+    """The module that `calibrate` was given, the network or one within, and what it kept.
+
+    That is None where the images were left behind, as by a pickled network.
 
     Raises:
-        RuntimeError: it was not calibrated, or its weights changed since.
+        RuntimeError: it was not calibrated, or as a part of another module; or its weights changed
+            since.
     """
     used = {n: m for n, m in layers.items() if m.input_range is not None}
     seen = {n: m.statistics for n, m in used.items() if m.statistics is not None}
@@ -105,8 +110,15 @@ def calibrated_data(net: nn.Module, layers: dict[str, CrossbarLayer]) -> Calibra
         raise RuntimeError(
             f"the weights of {changed} changed since reram_torch.calibrate: calibrate again"
         )
-    data: Calibration | None = getattr(net, "calibration", None)
-    return data if data is not None and data.calls else None
+    for module in (net, *net.modules()):
+        held: Calibration | None = getattr(module, "calibration", None)
+        if isinstance(held, Calibration) and {*used.values()} <= {*module.modules()}:
+            return module, held if held.calls else None
+    raise RuntimeError(
+        f"the layers of this {type(net).__name__} were calibrated as part of another module, which "
+        "holds the calibration data: give calibrate and design_adc the same one, a wrapper "
+        "(DataParallel, DistributedDataParallel, ...) or the network within"
+    )
 
 
 def _are_usable(measured: dict[str, float]) -> bool:
