@@ -232,8 +232,13 @@ def _build_published(name: str, weights: _Published) -> nn.Module:
     return net
 
 
+_STATES = "state_dict", "model_state_dict", "model"  # where training scripts put a state_dict
+
+
 def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The state_dict in a file, a `module.` prefix dropped, and the settings of its run if known.
+
+    It is what the file holds, or its entry `state_dict`, `model_state_dict` or `model`.
 
     Raises:
         FileNotFoundError: no such file.
@@ -253,8 +258,9 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
             "pickled network (save its state_dict() instead)"
         ) from error
     settings = {}
-    if isinstance(state, dict) and "state_dict" in state:
-        state, settings = state["state_dict"], state.get("settings", {})
+    inner = next((n for n in _STATES if isinstance(state, dict) and n in state), None)
+    if inner is not None and isinstance(state[inner], dict):
+        state, settings = state[inner], state.get("settings", {})
     if not isinstance(state, dict) or not all(isinstance(k, str) for k in state):
         raise ValueError(f"{path} holds no state_dict")
     return {k.removeprefix("module."): v for k, v in state.items()}, settings

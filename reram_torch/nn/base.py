@@ -116,6 +116,7 @@ class CrossbarLayer(SimulatedLayer):
 
         Raises:
             RuntimeError: the layer was never calibrated.
+            RuntimeError: a transform of torch.func is on its way.
             TypeError: `input` is not a floating-point tensor of the weights' type.
             ValueError: `input` has the wrong shape, lies on another device than the weights, or
                 holds NaN or infinity.
@@ -150,6 +151,11 @@ class CrossbarLayer(SimulatedLayer):
 
     def check_input(self, x: torch.Tensor) -> None:
         """Raises TypeError or ValueError unless the layer can take an input."""
+        if any(map(_is_transformed, (x, self.weight))):
+            raise RuntimeError(
+                "torch.func (grad, vmap, jacrev, ...) does not go through crossbar layers: use "
+                "autograd (backward, torch.autograd.grad) on a batch"
+            )
         if not isinstance(x, torch.Tensor) or not x.is_floating_point():
             what = x.dtype if isinstance(x, torch.Tensor) else type(x).__name__
             raise TypeError(f"input must be a floating-point tensor, not {what}")
@@ -204,6 +210,13 @@ class CrossbarLayer(SimulatedLayer):
             f"dac_bits={bar.dac_bits}, encoding={weights.encoding!r}, adc={adc}, "
             f"calibrated={self.input_range is not None}"
         )
+
+
+def _is_transformed(x: object) -> bool:
+    """Whether a transform of torch.func wraps a tensor; compiled code knows none."""
+    if torch.compiler.is_compiling() or not isinstance(x, torch.Tensor):
+        return False
+    return bool(torch._C._functorch.is_functorch_wrapped_tensor(x))
 
 
 def carry_over(source: nn.Module, target: nn.Module) -> None:

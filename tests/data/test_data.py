@@ -79,6 +79,16 @@ def test_a_split_shares_nothing():
         sets.split(range(20), 20)
 
 
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model"])
+def test_weights_inside_a_checkpoint_of_a_training_script_load(lenet, tmp_path, key):
+    state = {f"module.{k}": v for k, v in lenet.state_dict().items()}
+    torch.save({"epoch": 3, "optimizer": {"lr": 0.1}, key: state}, tmp_path / "a.pt")
+    other = zoo.load_weights(zoo.LeNet5(), tmp_path / "a.pt")
+    assert all(
+        torch.equal(a, b) for a, b in zip(other.parameters(), lenet.parameters(), strict=True)
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data are not there")
