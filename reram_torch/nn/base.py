@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import fx, nn
 from torch.nn.utils import parametrize
 
 from reram_torch._support.lasting import lasting
@@ -20,6 +20,7 @@ from reram_torch.nn import state
 from reram_torch.nn.shells import Shell
 from reram_torch.nn.simulation import SimulatedLayer
 from reram_torch.nn.statistics import Statistics
+from reram_torch.nn.tracing import record
 from reram_torch.nn.watchers import WatcherStack
 
 
@@ -121,6 +122,8 @@ class CrossbarLayer(SimulatedLayer):
             ValueError: `input` has the wrong shape, lies on another device than the weights, or
                 holds NaN or infinity.
         """
+        if isinstance(input, fx.Proxy):
+            return record(self, input)
         # A weight that is computed is computed once: spectral norm moves on with every look.
         with parametrize.cached() if parametrize.is_parametrized(self) else nullcontext():
             x, device = input, self.weight.device
