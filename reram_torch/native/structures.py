@@ -11,6 +11,10 @@ from typing import NamedTuple, Protocol
 import torch
 
 ISAS = ("portable", "avx2", "avx512")
+WITHOUT_DATA = (
+    "a tensor without data of its own reached a crossbar: torch.func (grad, vmap, jacrev, ...) "
+    "does not go through crossbar layers; use autograd (backward, torch.autograd.grad) on a batch"
+)
 Counted = tuple[torch.Tensor, torch.Tensor]  # comparisons (I, J), driven (I, R + 1), to add to
 
 
@@ -188,10 +192,14 @@ def addresses(device: str, *tensors: torch.Tensor) -> list[int]:
 
     Raises:
         ValueError: one of them is not on this kind of device, whose memory the library reads.
+        RuntimeError: one of them has no memory.
     """
     for tensor in tensors:
         if not (tensor.is_cpu if device == "cpu" else tensor.device.type == device):
             raise ValueError(
                 f"a tensor on {tensor.device} among tensors on {device}: move all to one device"
             )
-    return [tensor.data_ptr() for tensor in tensors]
+    try:
+        return [tensor.data_ptr() for tensor in tensors]
+    except RuntimeError as error:
+        raise RuntimeError(f"{WITHOUT_DATA} ({error})") from error

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from reram_torch.config.sections import Config
-from reram_torch.nn.base import CrossbarLayer, carry_hooks
+from reram_torch.nn.base import CrossbarLayer
+from reram_torch.nn.carrying import carry_hooks
 from reram_torch.nn.layers import ReRAMLinear
 from reram_torch.nn.masks import merged_mask
 

@@ -17,6 +17,7 @@ from reram_torch.adc.base import AdcDesign
 from reram_torch.config.sections import Config
 from reram_torch.crossbar.quantization import weight_scale
 from reram_torch.nn import state
+from reram_torch.nn.carrying import carry_over
 from reram_torch.nn.shells import Shell
 from reram_torch.nn.simulation import SimulatedLayer
 from reram_torch.nn.statistics import Statistics
@@ -154,11 +155,6 @@ class CrossbarLayer(SimulatedLayer):
 
     def check_input(self, x: torch.Tensor) -> None:
         """Raises TypeError or ValueError unless the layer can take an input."""
-        if any(map(_is_transformed, (x, self.weight))):
-            raise RuntimeError(
-                "torch.func (grad, vmap, jacrev, ...) does not go through crossbar layers: use "
-                "autograd (backward, torch.autograd.grad) on a batch"
-            )
         if not isinstance(x, torch.Tensor) or not x.is_floating_point():
             what = x.dtype if isinstance(x, torch.Tensor) else type(x).__name__
             raise TypeError(f"input must be a floating-point tensor, not {what}")
@@ -213,57 +209,3 @@ class CrossbarLayer(SimulatedLayer):
             f"dac_bits={bar.dac_bits}, encoding={weights.encoding!r}, adc={adc}, "
             f"calibrated={self.input_range is not None}"
         )
-
-
-def _is_transformed(x: object) -> bool:
-    """Whether a transform of torch.func wraps a tensor; compiled code knows none."""
-    if torch.compiler.is_compiling() or not isinstance(x, torch.Tensor):
-        return False
-    return bool(torch._C._functorch.is_functorch_wrapped_tensor(x))
-
-
-def carry_over(source: nn.Module, target: nn.Module) -> None:
-    """Parameters, shared, and what computes them; buffers, hooks and training mode.
-
-    A weight that a parametrization or a hook (of weight norm, spectral norm, pruning) computes goes
-    on being computed by it.
-    """
-    own, made = vars(source), vars(target)
-    steps = {n: p for n, p in made["_parameters"].items() if n in state.STEPS}
-    theirs = {n: p for n, p in own["_parameters"].items() if n not in state.STEPS}
-    made["_parameters"] = {**theirs, **steps}
-    made["_buffers"].update(own["_buffers"])
-    for name in ("weight", "bias"):
-        if name in own:  # a tensor that a hook computes
-            made[name] = own[name]
-    if parametrize.is_parametrized(source):
-        _share_parametrizations(source, target)
-    carry_hooks(source, target)
-
-
-def _share_parametrizations(source: nn.Module, target: nn.Module) -> None:
-    given: Any = source.parametrizations
-    for name in given:
-        if name in state.STEPS:
-            continue
-        target.register_parameter(name, nn.Parameter(torch.empty(0)))
-        # Makes the property; what computes the value is then the same as the source's.
-        parametrize.register_parametrization(target, name, nn.Identity(), unsafe=True)
-        made: Any = target.parametrizations
-        made[name] = given[name]
-
-
-def carry_hooks(source: nn.Module, target: nn.Module) -> None:
-    """Hooks (shared, so that their handles go on working) and training mode."""
-    for name in (
-        "_forward_hooks",
-        "_forward_pre_hooks",
-        "_forward_hooks_with_kwargs",
-        "_forward_pre_hooks_with_kwargs",
-        "_forward_hooks_always_called",
-        "_backward_hooks",
-        "_backward_pre_hooks",
-        "_is_full_backward_hook",
-    ):
-        setattr(target, name, getattr(source, name))
-    target.training = source.training

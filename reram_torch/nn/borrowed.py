@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from reram_torch.nn.base import CrossbarLayer, carry_hooks
+from reram_torch.nn.base import CrossbarLayer
+from reram_torch.nn.carrying import carry_hooks
 from reram_torch.nn.shells import Shell
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from reram_torch.config.sections import Config
-from reram_torch.nn.base import carry_hooks
+from reram_torch.nn.carrying import carry_hooks
 from reram_torch.nn.layers import ReRAMConv2d
 from reram_torch.nn.shells import Shell
 

@@ -20,6 +20,7 @@ from reram_torch.crossbar.quantization import dequantized_input, dequantized_wei
 from reram_torch.crossbar.tables import check_table_shapes
 from reram_torch.crossbar.windows import Window
 from reram_torch.native import cpu
+from reram_torch.native.structures import WITHOUT_DATA
 from reram_torch.ops.arguments import LayerArguments
 from reram_torch.ops.arrays import Results
 from reram_torch.ops.backends import use_native
@@ -89,6 +90,11 @@ def layer_fake(
     a = LayerArguments.rebuild(tensors, integers, floats)
     y = empty_output(x, weight.shape[0], a.window, x.dtype)
     return y, *empty_counts(x, a.geometry)
+
+
+def refuse_vmap(*_: Any) -> None:
+    """Raises RuntimeError: a batch goes through an operator as one."""
+    raise RuntimeError(WITHOUT_DATA)
 
 
 def empty_output(

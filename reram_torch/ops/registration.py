@@ -57,6 +57,7 @@ for _name, (_default, _of_device, _fake) in _KERNELS.items():
     for _device, _kernel in _of_device.items():
         torch.library.impl(_op, _device, _kernel)
     torch.library.register_fake(_op, _fake)
+    torch.library.register_vmap(_op, layers.refuse_vmap)
 torch.library.register_autograd(
     "reram_torch::layer", layers.layer_backward, setup_context=layers.setup_context
 )
