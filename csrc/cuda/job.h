@@ -69,6 +69,7 @@ struct Division {
   int32_t row_groups, column_groups;
   int64_t strips, items, grid;
   bool resident;  // tables, or bins, lie in shared memory
+  bool tallied;   // so do a block's counts of driven word-lines, which it adds up at its end
   Layout at;
 };
 
@@ -105,10 +106,7 @@ inline int64_t transposed_words(const Job& job) {
          kBlock * kChunkWords;
 }
 
-// Whether blocks tally driven word-lines in shared memory, and add them up at their end.
-RERAM_BOTH bool tallied(const Job& job) {
-  return job.out.driven && job.size.height <= kTalliedLines;
-}
+RERAM_BOTH bool tallied(const Job& job) { return job.out.driven && job.split.tallied; }
 
 inline Layout layout(const Job& job, bool resident) {
   const Sizes& size = job.size;
@@ -154,6 +152,7 @@ inline bool divide(Job& job, const Device& device) {
   Division& split = job.split;
   split.column_groups = size.blocks % 4 == 0 ? 4 : size.blocks % 2 == 0 ? 2 : 1;
   split.row_groups = kMaxWarps / split.column_groups;
+  split.tallied = size.height <= kTalliedLines;
   auto smaller = [&] { split.row_groups /= 2, set_items(job); };
   set_items(job);
   while (split.row_groups > 1 && split.items < kLeastItems * device.processors) smaller();
@@ -172,6 +171,7 @@ inline bool divide(Job& job, const Device& device) {
     split.grid *= size.slices;
   }
   split.grid = std::min(split.grid, kMostBlocks);
+  if (layout(job, split.resident).end > device.shared_per_block) split.tallied = false;
   split.at = layout(job, split.resident);
   return split.at.end <= device.shared_per_block;
 }

@@ -21,19 +21,16 @@ def walk(tree, v):
     return tree.level, made
 
 
-def nearest(v, levels):
-    """The nearest level; of two, the upper."""
-    return min(levels, key=lambda level: (abs(v - level), -level))
-
-
 def rounded(v, codes, step):
     """A sum rounded to its code, ties away from zero; decoded to the middle of the code's sums.
 
     The code of zero keeps zero, where sums are of one sign too.
     """
-    size = nearest(abs(v), [abs(code) * step for code in codes if code * v >= 0])
+    near = [code for code in codes if code * v >= 0]
+    code = min(near, key=lambda code: (abs(abs(v) - abs(code) * step), -abs(code)))
+    size = abs(code) * step
     middle = size - 0.5 if step % 2 == 0 and size else size
-    return -middle if v < 0 else middle
+    return -middle if code < 0 else middle
 
 
 domains = st.sampled_from([(0, 128), (0, 7), (0, 300), (-128, 128), (-5, 5)])

@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from problems import Kernels, Problem, assert_same, examples, problems
+from problems import Kernels, Problem, assert_same, examples, lossless_tables, problems
 
 import reram_torch as rt
 from reram_torch.crossbar.cells import program
@@ -122,6 +122,16 @@ def test_both_products_equal_reference(emulation, monkeypatch, product):
         check(p)
 
     run()
+
+
+@pytest.mark.parametrize("rows", [100, 129, 255, 256, 257])
+def test_blocks_without_room_for_tallies(emulation, rows):
+    """Word-lines are counted one by one where a device's memory holds no more."""
+    g = Geometry(rows, 128, 1, 1, 8, 8, 0)
+    u = torch.randint(0, 256, (5, 1, 300), dtype=torch.uint8)
+    codes = torch.randint(-128, 128, (1, 2, 300), dtype=torch.int8)
+    emulation.pretend(12 << 10, 1)
+    check(Problem(g, u, codes, lossless_tables(g)))
 
 
 @pytest.mark.parametrize("encoding", [0, 1, 2])
