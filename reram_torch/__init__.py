@@ -23,6 +23,7 @@ from reram_torch.config.sections import (
     WeightConfig,
 )
 from reram_torch.conversion.converting import MappingReport, convert, revert
+from reram_torch.conversion.states import crossbar_states, load_crossbar_states
 from reram_torch.crossbar.tables import lossless_adc
 from reram_torch.design.bounds import Bound, adc_bound, bound_table
 from reram_torch.design.designing import AdcDesigns, design_adc
@@ -75,9 +76,11 @@ __all__ = [
     "config_names",
     "convert",
     "crossbar_layers",
+    "crossbar_states",
     "describe_adc",
     "design_adc",
     "load_config",
+    "load_crossbar_states",
     "load_technology",
     "lossless_adc",
     "register_adc",

@@ -8,6 +8,7 @@ from torch import nn
 
 from reram_torch._support.processes import broadcast, rank, world
 from reram_torch.nn.networks import crossbar_layers
+from reram_torch.nn.state import layer_state
 
 
 def same_adcs(net: nn.Module) -> None:
@@ -19,12 +20,25 @@ def same_adcs(net: nn.Module) -> None:
 
 
 def crossbar_states(net: nn.Module) -> dict[str, dict[str, Any]]:
-    """Calibration and ADCs of every crossbar layer, as plain values."""
-    return {name: layer.get_extra_state() for name, layer in crossbar_layers(net).items()}
+    """Calibration and ADCs of every crossbar layer, as plain values that JSON can hold.
+
+    They are what `state_dict` keeps as bytes under `_extra_state`; learned scales are parameters.
+
+    Args:
+        net: a converted network.
+
+    Raises:
+        ValueError: there are no crossbar layers.
+    """
+    return {name: layer_state(layer) for name, layer in crossbar_layers(net).items()}
 
 
 def load_crossbar_states(net: nn.Module, states: dict[str, dict[str, Any]]) -> None:
     """The inverse of `crossbar_states`.
+
+    Args:
+        net: a converted network.
+        states: of layers of the same names.
 
     Raises:
         ValueError: the states are of other layers, of another version or of another configuration.

@@ -172,15 +172,16 @@ class CrossbarLayer(SimulatedLayer):
         """Takes note of calibration and ADCs; the result puts them back."""
         return state.snapshot(self)
 
-    def get_extra_state(self) -> dict[str, Any]:
-        """Calibration and ADC designs as plain values, for `state_dict`."""
-        return state.layer_state(self)
+    def get_extra_state(self) -> torch.Tensor:
+        """Calibration and ADC designs for `state_dict`, as bytes; see `crossbar_states`."""
+        return state.packed_state(self)
 
-    def set_extra_state(self, values: dict[str, Any]) -> None:
-        """The inverse of `get_extra_state`.
+    def set_extra_state(self, values: torch.Tensor | dict[str, Any]) -> None:
+        """The inverse of `get_extra_state`; takes plain values too.
 
         Raises:
-            ValueError: the values are of another version or of another configuration.
+            ValueError: the values are of another version or of another configuration, or bytes that
+                changed.
         """
         state.load_layer_state(self, values)
 

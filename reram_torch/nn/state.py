@@ -9,32 +9,52 @@ import torch
 from torch import nn
 
 from reram_torch._support.lasting import lasting
+from reram_torch.nn.packing import pack, unpack
 
 if TYPE_CHECKING:
     from reram_torch.nn.base import CrossbarLayer
 
 STATE_VERSION = 1
 STEPS = "log_input_step", "log_weight_step"
+# Bytes of a packed state: designs and tables of most kinds, and by output a correction.
+_ROOM, _ROOM_BY_OUTPUT = 4096, 12
 _SECTIONS = "crossbar", "weights", "inputs"
 
 
 def layer_state(layer: CrossbarLayer) -> dict[str, Any]:
     """Configuration, calibration and ADCs of a layer."""
     config, span = layer.config.to_dict(), layer.input_range
+    learned = [name for name in STEPS if getattr(layer, name) is not None]
     return {
         "version": STATE_VERSION,
         **{name: config[name] for name in _SECTIONS},
         "input_range": None if span is None else list(span),
         **layer.bank.to_dict(),
+        **({"learned": learned} if learned else {}),
     }
 
 
-def load_layer_state(layer: CrossbarLayer, state: dict[str, Any]) -> None:
-    """The inverse of `layer_state`.
+def packed_state(layer: CrossbarLayer) -> torch.Tensor:
+    """The same as a tensor of bytes on the CPU."""
+    return pack(layer_state(layer), _ROOM + _ROOM_BY_OUTPUT * layer.outputs)
+
+
+def plain_state(state: Any) -> Any:
+    """A saved state as plain values; earlier versions saved those.
+
+    Raises:
+        ValueError: a tensor of other bytes than were saved.
+    """
+    return unpack(state) if isinstance(state, torch.Tensor) else state
+
+
+def load_layer_state(layer: CrossbarLayer, saved: torch.Tensor | dict[str, Any]) -> None:
+    """The inverse of `layer_state` and of `packed_state`.
 
     Raises:
         ValueError: the state is of another version or of another configuration.
     """
+    state: dict[str, Any] = plain_state(saved)
     check_layer_state(layer, state)
     layer.bank.load_dict(state, layer.weight.dtype)
     if state["input_range"] is None:
@@ -64,7 +84,9 @@ def prepare_to_load(
     key = prefix + "_extra_state"
     if key in state_dict:
         try:
-            check_layer_state(layer, state_dict[key])
+            state = plain_state(state_dict[key])
+            check_layer_state(layer, state)
+            _check_steps(state.get("learned", []), state_dict, prefix)
         except ValueError as error:
             errors.append(f"{prefix.removesuffix('.')}: {error}")
             return False
@@ -74,6 +96,15 @@ def prepare_to_load(
                 learned = torch.empty_like(state_dict[prefix + name], device=layer.weight.device)
                 setattr(layer, name, nn.Parameter(learned))
     return True
+
+
+def _check_steps(learned: list[str], state_dict: dict[str, Any], prefix: str) -> None:
+    lost = [name for name in learned if prefix + name not in state_dict]
+    if lost:
+        raise ValueError(
+            f"its scales were learned, but {lost} did not come with it: where what is loaded is "
+            "what the network has, call learn_scales on its layers first"
+        )
 
 
 def forgive_missing(prefix: str, missing: list[str]) -> None:
