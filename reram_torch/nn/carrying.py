@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import torch
@@ -53,6 +54,13 @@ def carry_hooks(source: nn.Module, target: nn.Module) -> None:
         "_backward_hooks",
         "_backward_pre_hooks",
         "_is_full_backward_hook",
+        "_state_dict_hooks",
+        "_state_dict_pre_hooks",
+        "_load_state_dict_pre_hooks",
+        "_load_state_dict_post_hooks",
     ):
         setattr(target, name, getattr(source, name))
+    for hook in vars(target)["_load_state_dict_pre_hooks"].values():
+        if getattr(hook, "with_module", False):  # these know their module
+            hook.module = weakref.ref(target)
     target.training = source.training
