@@ -23,9 +23,9 @@ from reram_torch.conversion.fused_paths import close_fused_paths, reopen_fused_p
 from reram_torch.conversion.kinds import (
     candidates,
     copied_though_shared,
+    is_on_crossbars,
     lends_its_weights,
     maker,
-    on_crossbars,
     owners,
     why_not,
 )
@@ -106,10 +106,11 @@ def convert(
     whose weight a hook computes are left alone, and layers of other kinds stay in float, too.
     Modules used in several places stay shared, tied parameters stay tied. Torch's transformer
     layers call their layers rather than take a fused path. What was done is in
-    `net.mapping_report`, and in the log of `reram_torch`.
+    `net.mapping_report`, and in the log of `reram_torch`. Layers that are on crossbars already stay
+    as they are, so that each call may give some layers arrays of their own.
 
     Args:
-        model: the float network.
+        model: the network.
         config: arrays, codes and ADC; `Config()` if not given.
         inplace: change `model` itself rather than a copy.
         skip: qualified names of layers to leave in float, or a predicate (name, module) -> bool; a
@@ -122,15 +123,15 @@ def convert(
         the network with crossbar layers; run `calibrate` next.
 
     Raises:
-        ValueError: `model` has crossbar layers already, or nothing to convert; `skip` names a
+        ValueError: nothing to convert, or nothing that is not on crossbars yet; `skip` names a
             layer that does not exist; `fold_bn` with a network in training mode or one that
             torch.fx cannot trace.
     """
     if config is not None and not isinstance(config, Config):
         raise TypeError(f"config must be a reram_torch.Config (see load_config), not {config!r}")
-    if any(isinstance(m, CrossbarLayer) for m in model.modules()):
-        raise ValueError("this network has crossbar layers already: revert it, then convert again")
     layers = candidates(model)
+    if not layers and is_on_crossbars(model):
+        raise ValueError("every layer is on crossbars already: revert it, then convert again")
     if not layers:
         raise ValueError("this network has no Conv2d and no Linear layer to convert")
     predicate, held = _skip_predicate(skip, model), owners(model)
@@ -150,8 +151,7 @@ def convert(
             made[id(floats[name])] = _converted(floats[name], config)
     net = _lend(replace_modules(net, made))
     close_fused_paths(net)
-    names = [part for name in wanted for part in on_crossbars(name, floats[name])]
-    report = _report(net, names, skipped, left_alone, fold)
+    report = _report(net, skipped, left_alone, fold)
     keep_note(net, "mapping_report", report)
     _log(report)
     return net
@@ -174,18 +174,20 @@ def _lend(net: nn.Module) -> nn.Module:
 
 
 def _report(
-    net: nn.Module, wanted: list[str], skipped: list[str], left_alone: dict[str, str], fold: Fold
+    net: nn.Module, skipped: list[str], left_alone: dict[str, str], fold: Fold
 ) -> MappingReport:
-    """What was done to a network that is converted now."""
+    """What was done to a network that is converted now, and before."""
+    before: MappingReport | None = getattr(net, "mapping_report", None)
+    folded, stayed = (before.folded, before.not_folded) if before else ({}, {})
     reasons = {**dict.fromkeys(skipped, "skip names it"), **left_alone}
     for name, why in list(reasons.items()):  # attention and what it projects with are one layer
         reasons[f"{name}.out_proj".removeprefix(".")] = why
     return MappingReport(
-        tuple(wanted),
+        tuple(crossbar_layers(net)),
         tuple(skipped),
         left_alone,
-        fold.folded,
-        fold.not_folded,
+        {**folded, **fold.folded},
+        {**stayed, **fold.not_folded},
         float_layers(net, reasons),
         weights_on_crossbars(net),
     )

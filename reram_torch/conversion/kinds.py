@@ -12,6 +12,7 @@ from torch.nn.parameter import is_lazy
 from reram_torch.config.sections import Config
 from reram_torch.conversion.float_layers import is_transposed_linear
 from reram_torch.nn.attention import PROJECTIONS, ReRAMMultiheadAttention
+from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.layers import ReRAMConv2d, ReRAMLinear
 from reram_torch.nn.lines import ReRAMConv1d
 from reram_torch.nn.transposed import TransposedLinear
@@ -45,20 +46,20 @@ def maker(module: nn.Module) -> Callable[[Any, Config | None], nn.Module] | None
 
 
 def candidates(model: nn.Module, *, every_name: bool = False) -> dict[str, nn.Module]:
-    """The layers that look convertible, by name; what attention projects with is part of it."""
+    """The layers that look convertible, by name; what attention projects with is part of it.
+
+    Those that are on crossbars already are none.
+    """
     attentions = (m for m in model.modules() if isinstance(m, nn.MultiheadAttention))
     inner = {id(part) for m in attentions for part in m.out_proj.modules()}
     named = model.named_modules(remove_duplicate=not every_name)
-    return {n: m for n, m in named if maker(m) is not None and id(m) not in inner}
+    found = {n: m for n, m in named if maker(m) is not None and id(m) not in inner}
+    return {n: m for n, m in found.items() if not is_on_crossbars(m)}
 
 
-def on_crossbars(name: str, module: nn.Module) -> list[str]:
-    """Names of the crossbar layers that a layer becomes."""
-    if isinstance(module, nn.Conv1d):
-        return [f"{name}.conv".removeprefix(".")]
-    if not isinstance(module, nn.MultiheadAttention):
-        return [name]
-    return [f"{name}.{part}".removeprefix(".") for part in (*PROJECTIONS, "out_proj")]
+def is_on_crossbars(module: nn.Module) -> bool:
+    """Whether a module is a crossbar layer, or computes with some."""
+    return any(isinstance(part, CrossbarLayer) for part in module.modules())
 
 
 def owners(model: nn.Module) -> Counter[int]:

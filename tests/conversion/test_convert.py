@@ -116,7 +116,7 @@ def test_hooks_mode_and_requires_grad_are_kept(batches):
 
 def test_what_makes_no_sense_says_what_to_do(lenet):
     net = rt.convert(lenet)
-    with pytest.raises(ValueError, match="has crossbar layers already: revert it"):
+    with pytest.raises(ValueError, match="on crossbars already: revert it"):
         rt.convert(net)
     with pytest.raises(ValueError, match="no Conv2d and no Linear"):
         rt.convert(nn.ReLU())
