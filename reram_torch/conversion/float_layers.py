@@ -93,6 +93,8 @@ def float_layers(net: nn.Module, reasons: Mapping[str, str] | None = None) -> di
     found: dict[str, FloatLayer] = {}
     parametrized: set[str] = set()  # what computes a weight that is named with its layer
     for name, module in net.named_modules():
+        if isinstance(module, CrossbarLayer):
+            parametrized.add(f"{name}.parametrizations.weight".removeprefix("."))
         if isinstance(module, (CrossbarLayer, *_NORMS)) or name in parametrized:
             continue
         if multiplies_activations(module):

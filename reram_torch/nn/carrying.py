@@ -17,6 +17,9 @@ def carry_over(source: nn.Module, target: nn.Module) -> None:
 
     A weight that a parametrization or a hook (of weight norm, spectral norm, pruning) computes goes
     on being computed by it.
+
+    Raises:
+        ValueError: a forward was put on the instance, which would be lost.
     """
     own, made = vars(source), vars(target)
     steps = {n: p for n, p in made["_parameters"].items() if n in STEPS}
@@ -45,6 +48,8 @@ def _share_parametrizations(source: nn.Module, target: nn.Module) -> None:
 
 def carry_hooks(source: nn.Module, target: nn.Module) -> None:
     """Hooks (shared, so that their handles go on working) and training mode."""
+    if "forward" in vars(source):  # convert leaves such a layer alone
+        raise ValueError("its forward is replaced on the instance: delete that attribute first")
     for name in (
         "_forward_hooks",
         "_forward_pre_hooks",
