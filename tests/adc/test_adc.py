@@ -1,6 +1,7 @@
 """Search trees and their tables."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -26,8 +27,8 @@ def rounded(v, codes, step):
 
     The code of zero keeps zero, where sums are of one sign too.
     """
-    near = [code for code in codes if code * v >= 0]
-    code = min(near, key=lambda code: (abs(abs(v) - abs(code) * step), -abs(code)))
+    code = math.floor(abs(v) / step + 0.5) * (-1 if v < 0 else 1)
+    code = min(max(code, codes[0]), codes[-1])
     size = abs(code) * step
     middle = size - 0.5 if step % 2 == 0 and size else size
     return -middle if code < 0 else middle
