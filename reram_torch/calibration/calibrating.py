@@ -15,9 +15,11 @@ from reram_torch._support.progress import Bar, progress
 from reram_torch.calibration.batching import are_batched
 from reram_torch.calibration.calls import Call, Forward
 from reram_torch.calibration.clipping import warn_of_clipping
+from reram_torch.calibration.encodings import Spans, choose_encodings, first_items, left_open
 from reram_torch.calibration.held import Batches, collect
 from reram_torch.calibration.histograms import BitLineWatcher
 from reram_torch.calibration.ranges import RangeWatcher
+from reram_torch.config.sections import AUTO, INPUT_ENCODINGS
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.networks import crossbar_layers, unchanged_on_error
 from reram_torch.nn.watchers import Watcher, watching
@@ -85,8 +87,7 @@ def calibrate(
         torch.no_grad(),
         evaluating(net),
         progress(
-            description="calibrate", total=run.images({"keep": 1, "min_max": 2}.get(ranges, 3)),
-            unit="img", show=show,
+            description="calibrate", total=run.images(ranges), unit="img", show=show
         ) as run.bar,
     ):  # fmt: skip
         seen = run.kept_ranges() if ranges == "keep" else run.set_ranges(ranges, percentile)
@@ -139,9 +140,15 @@ class _Run:
         self.net, self.layers, self.calls, self.shared = net, layers, calls, shared
         self.rank, self.world = (processes.rank(), processes.world()) if shared else (0, 1)
 
-    def images(self, sweeps: int) -> int:
-        """Images that this process goes through in so many sweeps."""
-        return sweeps * sum(map(len, self.calls[self.rank :: self.world]))
+    def images(self, ranges: str) -> int:
+        """Images that this process goes through, as often as it does."""
+        sweeps = {"keep": 1, "min_max": 2}.get(ranges, 3)
+        images = sweeps * sum(map(len, self.calls[self.rank :: self.world]))
+        if ranges != "keep" and any(
+            layer.config.inputs.encoding == AUTO for layer in self.layers.values()
+        ):
+            images += len(INPUT_ENCODINGS) * sum(map(len, first_items(self.calls)))
+        return images
 
     def kept_ranges(self) -> list[CrossbarLayer]:
         """The layers, all of which have a range."""
@@ -166,9 +173,24 @@ class _Run:
             self._sweep(calls, watchers)
             for watcher in seen.values() if self.shared else ():
                 watcher.share_bins()
-        for layer, watcher in seen.items():
-            layer.set_input_range(*watcher.range(ranges, percentile, layer.config.inputs.bits))
+        spans: dict[CrossbarLayer, Spans] = {
+            layer: {
+                encoding: watcher.range(ranges, percentile, layer.config.inputs.bits, encoding)
+                for encoding in INPUT_ENCODINGS
+            }
+            for layer, watcher in seen.items()
+        }
+        for layer, span in spans.items():
+            own = layer.config.inputs.encoding
+            layer.set_input_range(*span[own if own in span else INPUT_ENCODINGS[0]])
+        self._choose_encodings(spans)
         return list(seen)
+
+    def _choose_encodings(self, spans: dict[CrossbarLayer, Spans]) -> None:
+        """Gives layers the encoding that their configuration leaves open; alike in each process."""
+        calls = first_items(self.calls)
+        if chosen := {layer: spans[layer] for layer in left_open(spans)}:
+            choose_encodings(chosen, lambda watchers: self._sweep(calls, watchers))
 
     def count_sums(self, seen: list[CrossbarLayer]) -> None:
         """Gives layers their histograms: those of all processes' inputs, where they are shared."""

@@ -6,6 +6,7 @@ import torch
 
 from reram_torch._support import processes
 from reram_torch._support.checks import check_finite
+from reram_torch.config.sections import INPUT_ENCODINGS
 from reram_torch.crossbar.quantization import InputScale
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.watchers import Watcher
@@ -76,13 +77,17 @@ class RangeWatcher(Watcher):
         sizes = self._largest * torch.exp2(-torch.arange(_BINS, dtype=torch.float64) / _PER_OCTAVE)
         return torch.cat([-sizes, torch.zeros(1, dtype=torch.float64), sizes.flip(0)])
 
-    def range(self, kind: str, percentile: float, bits: int) -> tuple[float, float]:
+    def range(
+        self, kind: str, percentile: float, bits: int, encoding: str = INPUT_ENCODINGS[0]
+    ) -> tuple[float, float]:
         """The range that a kind of calibration gives, for codes of so many bits."""
         if kind == "min_max" or self.bins.sum() == 0:
             return self.low, self.high
         if kind == "percentile":
             return self._percentile(1 - percentile / 100)
-        return self._least_error(bits)
+        if encoding == INPUT_ENCODINGS[0] or self.low >= 0:
+            return self._least_error(bits)
+        return self._least_error_signed(bits)
 
     def _percentile(self, tail: float) -> tuple[float, float]:
         """The bounds that leave out a share of the inputs on either side."""
@@ -96,15 +101,33 @@ class RangeWatcher(Watcher):
 
     def _least_error(self, bits: int) -> tuple[float, float]:
         """The bounds, shrunk one after the other, with the least squared error of the codes."""
-        edges, used = self._edges(), self.bins > 0
-        centers, bins = ((edges[1:] + edges[:-1]) / 2)[used], self.bins[used]
+        values, bins = self._centers()
 
         def error(low: float, high: float) -> float:
             scale, zero = InputScale.from_range(low, high, bits)
-            codes = (centers / scale).round().add(zero).clamp(0, 2**bits - 1)
-            return float((bins * ((codes - zero) * scale - centers) ** 2).sum())
+            codes = (values / scale).round().add(zero).clamp(0, 2**bits - 1)
+            return float((bins * ((codes - zero) * scale - values) ** 2).sum())
 
         low, high = self._bounds()
         high = min((high * s for s in _SHARES), key=lambda h: error(low, h))
         low = min((low * s for s in _SHARES), key=lambda b: error(b, high))
         return low, high
+
+    def _least_error_signed(self, bits: int) -> tuple[float, float]:
+        """The same of signed codes, whose bounds are alike but where the inputs end before."""
+        values, bins = self._centers()
+        most = 2 ** (bits - 1) - 1
+
+        def error(bound: float) -> float:
+            scale = InputScale.symmetric(-bound, bound, bits - 1).scale
+            codes = (values / scale).round().clamp(-most, most)
+            return float((bins * (codes * scale - values) ** 2).sum())
+
+        bound = min((self._largest * s for s in _SHARES), key=error)
+        low, high = self._bounds()
+        return max(low, -bound), min(high, bound)
+
+    def _centers(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Where the bins in use lie, and what they hold."""
+        edges, used = self._edges(), self.bins > 0
+        return ((edges[1:] + edges[:-1]) / 2)[used], self.bins[used]

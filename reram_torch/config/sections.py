@@ -15,6 +15,7 @@ from reram_torch.adc import AdcDesign
 from reram_torch.adc.base import DESIGNS, MAX_BITS, design_from_dict, design_to_dict
 
 ENCODINGS = ("offset", "differential", "dual")
+INPUT_ENCODINGS = ("affine", "sign_magnitude")
 
 # What tables can depend on, joined by "+"; `layer`: on none of it.
 GRANULARITIES = ("cycle", "slice", "activity")
@@ -97,13 +98,21 @@ class InputConfig:
     """How activations become word-line pulses.
 
     Args:
-        bits: of the unsigned code, 1 to 8.
+        bits: of a code, its sign included, 1 to 8.
+        encoding: of inputs that can be negative: `affine` (unsigned codes from a zero point on, in
+            one pass), `sign_magnitude` (2 bits at least: positive codes in one pass, negative ones
+            in another, subtracted), or `auto`: for each layer what `calibrate` finds the cheaper.
+            Inputs that are never negative take one pass of unsigned codes from zero on.
     """
 
     bits: int = 8
+    encoding: str = INPUT_ENCODINGS[0]
 
     def __post_init__(self) -> None:
-        check_int("inputs.bits", self.bits, 1, 8)
+        check_choice("inputs.encoding", self.encoding, (*INPUT_ENCODINGS, AUTO))
+        signed = self.encoding != INPUT_ENCODINGS[0]
+        why = "a sign and no magnitude is no code" if signed else ""
+        check_int("inputs.bits", self.bits, 1 + signed, 8, why)
 
 
 @dataclass(frozen=True)

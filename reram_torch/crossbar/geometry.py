@@ -31,7 +31,9 @@ class Geometry:
     """The numbers of a layer that the arithmetic depends on, all whole.
 
     `encoding` is an index into `config.ENCODINGS`. Unlike a config, a geometry may hold 1-bit
-    weights: the arithmetic is defined for every code from -2^(b-1) to 2^(b-1) - 1.
+    weights: the arithmetic is defined for every code from -2^(b-1) to 2^(b-1) - 1. An input is
+    applied in one pass; in two, positive codes and then negative ones, whose results are
+    subtracted, `input_bits` are those of a code's magnitude, without its sign.
     """
 
     rows: int
@@ -41,10 +43,11 @@ class Geometry:
     weight_bits: int
     input_bits: int
     encoding: int
+    passes: int = 1
 
     @classmethod
-    def of(cls, config: Config) -> Geometry:
-        """The geometry of a configuration."""
+    def of(cls, config: Config, *, signed_inputs: bool = False) -> Geometry:
+        """The geometry of a configuration, with affine or with sign-magnitude input codes."""
         bar = config.crossbar
         return cls(
             bar.rows,
@@ -52,15 +55,16 @@ class Geometry:
             bar.cell_bits,
             bar.dac_bits,
             config.weights.bits,
-            config.inputs.bits,
+            config.inputs.bits - signed_inputs,
             ENCODINGS.index(config.weights.encoding),
+            1 + signed_inputs,
         )
 
     def as_list(self) -> list[int]:
         """The fields in order, as operators take them."""
         return [
             self.rows, self.cols, self.cell_bits, self.dac_bits,
-            self.weight_bits, self.input_bits, self.encoding,
+            self.weight_bits, self.input_bits, self.encoding, self.passes,
         ]  # fmt: skip
 
     @property
@@ -85,8 +89,24 @@ class Geometry:
 
     @property
     def cycles(self) -> int:
-        """I, the input cycles."""
+        """I, the input cycles of a pass."""
         return ceil_div(self.input_bits, self.dac_bits)
+
+    @property
+    def signed_inputs(self) -> bool:
+        """Whether input codes have a sign, and are applied in two passes."""
+        return self.passes == 2
+
+    @property
+    def input_span(self) -> tuple[int, int]:
+        """The lowest and the highest input code."""
+        most = 2**self.input_bits - 1
+        return -most if self.signed_inputs else 0, most
+
+    @property
+    def code_bits(self) -> int:
+        """Bits of an input code, its sign included."""
+        return self.input_bits + self.signed_inputs
 
     @property
     def highest(self) -> int:
@@ -126,8 +146,12 @@ class Geometry:
         return ceil_div(depth, self.rows)
 
     def conversions_per_cycle(self, depth: int, positions: int, outputs: int) -> int:
-        """Conversions of a slice in a cycle: M * N * T, twice that with separate conversions."""
-        return positions * outputs * self.tiles(depth) * len(self.signs)
+        """Bit-line sums of a slice in a cycle: M * N * T, by pass and by separate conversion."""
+        return positions * self.passes * outputs * self.tiles(depth) * len(self.signs)
+
+    def sums(self, depth: int, positions: int, outputs: int) -> int:
+        """Bit-line sums of all slices in all cycles."""
+        return self.conversions_per_cycle(depth, positions, outputs) * self.slices * self.cycles
 
     def cells_shape(self, groups: int, outputs: int, depth: int) -> tuple[int, ...]:
         """Shape of the programmed cells, (G, T, B, P, R + 1, 8): see csrc/reram_crossbar.h."""

@@ -9,14 +9,14 @@ import torch
 
 
 class InputScale(NamedTuple):
-    """Affine input quantization: u = clamp(round(x / scale) + zero, 0, 2^b - 1)."""
+    """Input quantization: u = clamp(round(x / scale) + zero, lowest code, highest code)."""
 
     scale: float
     zero: int
 
     @classmethod
     def from_range(cls, low: float, high: float, bits: int) -> InputScale:
-        """The scale that spreads [low, high], widened to hold zero, over the codes.
+        """The scale that spreads [low, high], widened to hold zero, over unsigned codes.
 
         `zero` is 0 if `low` is not negative. A range of nothing but zero gets scale 1.
         """
@@ -26,6 +26,12 @@ class InputScale(NamedTuple):
         if scale == 0.0:  # constant zero, or too small for float32
             return cls(1.0, 0)
         return cls(scale, min(max(round(-low / scale), 0), most))
+
+    @classmethod
+    def symmetric(cls, low: float, high: float, bits: int) -> InputScale:
+        """The scale that spreads [low, high] over signed codes of so many bits of magnitude."""
+        scale = _as_float32(max(-float(low), float(high), 0.0) / (2**bits - 1))
+        return cls(scale if scale else 1.0, 0)
 
 
 def _as_float32(value: float) -> float:
@@ -49,17 +55,32 @@ def _divide(x: torch.Tensor, divisor: float) -> torch.Tensor:
     return x / divisor
 
 
-def input_codes(x: torch.Tensor, scale: float, zero: int, bits: int) -> torch.Tensor:
-    """Codes of activations: uint8, shape of `x`."""
-    return _divide(_computing(x), scale).round_().add_(zero).clamp_(0, 2**bits - 1).to(torch.uint8)
+def input_codes(
+    x: torch.Tensor, scale: float, zero: int, bits: int, *, signed: bool = False
+) -> torch.Tensor:
+    """Codes of activations, shape of `x`: uint8; signed ones int8, with `bits` of magnitude."""
+    low, dtype = (1 - 2**bits, torch.int8) if signed else (0, torch.uint8)
+    return _divide(_computing(x), scale).round_().add_(zero).clamp_(low, 2**bits - 1).to(dtype)
+
+
+def in_passes(codes: torch.Tensor) -> torch.Tensor:
+    """Input codes as word-lines see them, uint8 (passes * B, ...): unsigned ones as they are.
+
+    Of signed ones, int8 (B, ...), the magnitudes of the positive, then those of the negative.
+    """
+    if codes.dtype == torch.uint8:
+        return codes
+    # channels_last stays: windows over codes are read by their strides
+    applied = torch.cat([codes.clamp(min=0), codes.clamp(max=0).neg_()])
+    return applied.view(torch.uint8)
 
 
 def dequantized_input(
-    x: torch.Tensor, scale: float, zero: int, bits: int
+    x: torch.Tensor, scale: float, zero: int, bits: int, *, signed: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The values that the codes of `x` stand for, and where `x` was not clipped (bool)."""
     codes = _divide(_computing(x), scale).round_().add_(zero)
-    clipped = codes.clamp(0, 2**bits - 1)
+    clipped = codes.clamp(1 - 2**bits if signed else 0, 2**bits - 1)
     return (clipped - zero).mul_(scale).to(x.dtype), codes == clipped
 
 

@@ -123,13 +123,16 @@ def check_accumulator(geometry: Geometry, depth: int, tables: AdcTables) -> None
         least += int((torch.minimum(a, b).amin(0) * significance).sum())
         most += int((torch.maximum(a, b).amax(0) * significance).sum())
     tiles = geometry.tiles(depth)
+    if geometry.signed_inputs:  # what the second pass adds up to is subtracted
+        least, most = least - most, most - least
     largest = depth * (2**geometry.input_bits - 1) * 2 ** (geometry.weight_bits - 1)
     offset = tables.unit * largest
     least = least * tiles - (offset if geometry.offset else 0)
-    if least < -(2**31) or most * tiles >= 2**31:
+    most = most * tiles + (offset if geometry.offset and geometry.signed_inputs else 0)
+    if least < -(2**31) or most >= 2**31:
         raise ValueError(
             f"a reduction over {depth} inputs could overflow the 32-bit accumulator "
-            f"({least} to {most * tiles}); split the layer, use fewer bits, or skip it"
+            f"({least} to {most}); split the layer, use fewer bits, or skip it"
         )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
+from reram_torch.calibration.encodings import entropy
 from reram_torch.config.sections import SearchConfig
 from reram_torch.design.layer_designer import LayerDesigner
 from reram_torch.design.loads import layer_loads
@@ -103,8 +104,8 @@ def _layer_bound(name: str, layer: CrossbarLayer, statistics: Statistics) -> Bou
     driven = seen[1:]  # the first bucket is that of no driven word-line
     return Bound(
         name, int(sums), baseline / sums, made / sums, error,
-        _entropy(seen.sum((0, 1, 2))[None]) / sums,
-        _entropy(driven.reshape(-1, seen.shape[-1])) / sums, lossless / sums,
+        entropy(seen.sum((0, 1, 2))[None]) / sums,
+        entropy(driven.reshape(-1, seen.shape[-1])) / sums, lossless / sums,
         _same_error(search, error, sums) / sums,
     )  # fmt: skip
 
@@ -132,13 +133,6 @@ def _in_place(
         comparisons += float(load.counts @ made[index[b, i, j]])
         error += float(load.square @ (levels[index[b, i, j]] - values) ** 2.0)
     return comparisons, error
-
-
-def _entropy(histograms: np.ndarray) -> float:
-    """Bits that it takes to tell all values apart, each row knowing its own distribution."""
-    total = histograms.sum(1, keepdims=True)
-    share = np.divide(histograms, total, out=np.ones_like(histograms), where=histograms > 0)
-    return float(-(histograms * np.log2(share)).sum())
 
 
 def _same_error(search: LayerDesigner, error: float, sums: float) -> float:

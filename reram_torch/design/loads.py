@@ -118,8 +118,9 @@ def layer_loads(layer: CrossbarLayer, granularity: str) -> LayerLoads:
     signal = statistics.square_sum or 1.0
     weight = significance**2 / signal
     # The mean error of a result is its sum over the results, divided by their number. The two
-    # conversions of a pair err alike and are subtracted.
-    lean = significance / np.sqrt(signal * max(statistics.results, 1)) * (len(g.signs) == 1)
+    # conversions of a pair, or passes of an input, err alike and are subtracted.
+    alike = len(g.signs) > 1 or g.passes > 1
+    lean = significance / np.sqrt(signal * max(statistics.results, 1)) * (not alike)
     away = tuple(a for a, name in zip((1, 2), GRANULARITIES, strict=False) if name not in parts)
     counts, likely, square, mean = (
         x.sum(away, keepdims=True) for x in (seen, prior, weight * (seen + prior), lean * seen)

@@ -35,7 +35,7 @@ class _Integers(Watcher):
         encoded = layer.encoded()
         codes = weight_codes(layer.weight, encoded.scale, layer.config.weights.bits).double()
         padded, window = layer.windowed(x)
-        # Codes less the zero point: padding with nothing is then padding with zero.
+        # Signed, or less the zero point: padding with nothing is then padding with zero.
         u = layer.quantizer.codes(padded, layer.log_input_step).double() - zero
         if window is None:
             acc = F.linear(u, codes)

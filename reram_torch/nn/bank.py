@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ class BankState(NamedTuple):
     designs: tuple[AdcDesign, ...]
     tables: AdcTables
     correction: torch.Tensor | None
+    geometry: Geometry
 
 
 class AdcBank:
@@ -35,7 +37,7 @@ class AdcBank:
     """
 
     def __init__(self, geometry: Geometry, depth: int, design: AdcDesign):
-        self._geometry, self._depth = geometry, depth
+        self._geometry, self._depth, self._first = geometry, depth, design
         self._correction: torch.Tensor | None = None
         self.set([design])
 
@@ -75,6 +77,30 @@ class AdcBank:
         self.designs, self._tables = designs, tables
         self.correction = None  # it was that of other ADCs
 
+    def fit(self, geometry: Geometry) -> None:
+        """Goes over to other input codes, which may take other cycles.
+
+        Warns:
+            UserWarning: the designs differ by cycle, and so give way to the first one of all.
+        """
+        if geometry == self._geometry:
+            return
+        index, edges = self._tables.index, self._tables.edges.tolist()
+        alike = bool((index == index[:, :1]).all())
+        if not alike and geometry.cycles != self._geometry.cycles:
+            warnings.warn(
+                f"ADCs by cycle, of {self._geometry.cycles} cycles, do not fit input codes of "
+                f"{geometry.cycles}: {self._first} takes their place",
+                stacklevel=4,
+            )
+            self._geometry = geometry
+            self.set([self._first])
+            return
+        self._geometry = geometry
+        if alike:
+            index = index[:, :1].expand(-1, geometry.cycles, -1)
+        self.set(self.designs, edges, index)
+
     def tables(self, device: torch.device | None = None) -> AdcTables:
         """The look-up tables in use, where they are or on a device."""
         if device is not None and self._tables.levels.device != device:
@@ -106,11 +132,11 @@ class AdcBank:
 
     def snapshot(self) -> BankState:
         """What is in place, for `restore`."""
-        return BankState(self.designs, self._tables, self.correction)
+        return BankState(self.designs, self._tables, self.correction, self._geometry)
 
     def restore(self, state: BankState) -> None:
         """Puts a snapshot back."""
-        self.designs, self._tables, self.correction = state
+        self.designs, self._tables, self.correction, self._geometry = state
 
     def to_dict(self) -> dict[str, Any]:
         """What is in place, as plain values."""

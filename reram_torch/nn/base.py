@@ -79,15 +79,24 @@ class CrossbarLayer(SimulatedLayer):
 
     # --- scales ---
 
-    def set_input_range(self, low: float, high: float) -> None:
+    def set_input_range(self, low: float, high: float, encoding: str | None = None) -> None:
         """Sets the range that input codes cover; it is widened to hold zero.
 
         A learned input scale starts anew from it.
 
+        Args:
+            low: the smallest input.
+            high: the largest.
+            encoding: of inputs that can be negative: `affine` or `sign_magnitude`; by default that
+                of the configuration, or the one in use where that says `auto`.
+
         Raises:
-            ValueError: a bound is NaN or infinite, or `low` exceeds `high`.
+            ValueError: a bound is NaN or infinite, `low` exceeds `high`, or an unknown encoding.
+
+        Warns:
+            UserWarning: ADCs by cycle are dropped, since the codes take other cycles now.
         """
-        if self.quantizer.cover(low, high):
+        if self.cover(low, high, encoding):
             self.statistics = None  # they were of other codes
         if self.log_input_step is not None:
             self.log_input_step.data.fill_(math.log(self.quantizer.calibrated.scale))
@@ -208,5 +217,5 @@ class CrossbarLayer(SimulatedLayer):
         return (
             f"{super().extra_repr()}, rows={bar.rows}, cell_bits={bar.cell_bits}, "
             f"dac_bits={bar.dac_bits}, encoding={weights.encoding!r}, adc={adc}, "
-            f"calibrated={self.input_range is not None}"
+            f"inputs={self.input_encoding!r}, calibrated={self.input_range is not None}"
         )

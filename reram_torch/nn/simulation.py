@@ -9,7 +9,7 @@ import reram_torch.ops.registration  # noqa: F401 - the operators
 from reram_torch.config.sections import Config
 from reram_torch.crossbar.cells import CrossbarWeights
 from reram_torch.crossbar.geometry import Geometry, sizes
-from reram_torch.crossbar.quantization import InputScale
+from reram_torch.crossbar.quantization import InputScale, in_passes
 from reram_torch.crossbar.tables import AdcTables, lossless_tables, plain_adc
 from reram_torch.crossbar.windows import Window
 from reram_torch.nn.bank import AdcBank
@@ -26,7 +26,6 @@ class SimulatedLayer(nn.Module):
 
     Attributes:
         config: what the layer was made with.
-        geometry: its numbers.
         quantizer: of the inputs.
         programmed: the weights on crossbars.
         bank: the ADCs.
@@ -42,13 +41,20 @@ class SimulatedLayer(nn.Module):
     groups = 1
 
     def _set_parts(self, config: Config) -> None:
-        self.config, self.geometry = config, Geometry.of(config)
+        self.config = config
+        kinds = (False, True) if config.inputs.bits > 1 else (False,)
+        self._geometries = tuple(Geometry.of(config, signed_inputs=signed) for signed in kinds)
         for name in ("log_input_step", "log_weight_step"):
             self.register_parameter(name, None)
-        self.quantizer = InputQuantizer(config.inputs.bits)
+        self.quantizer = InputQuantizer(config.inputs)
         self.programmed = ProgrammedWeights(self.geometry, self.groups)
         adc = plain_adc(self.geometry) if config.adc is None else config.adc
         self.bank = AdcBank(self.geometry, self.depth, adc)
+
+    @property
+    def geometry(self) -> Geometry:
+        """The layer's numbers, with the input codes in use."""
+        return self._geometries[self.quantizer.signed]
 
     @property
     def depth(self) -> int:
@@ -69,6 +75,17 @@ class SimulatedLayer(nn.Module):
     def input_range(self) -> tuple[float, float] | None:
         """Calibrated (minimum, maximum) of the input, or None before calibration."""
         return self.quantizer.range
+
+    @property
+    def input_encoding(self) -> str:
+        """Of the input codes in use: `affine` or `sign_magnitude`."""
+        return self.quantizer.encoding
+
+    def cover(self, low: float, high: float, encoding: str | None = None) -> bool:
+        """Sets the input range; whether codes changed by that, for which ADCs are fitted then."""
+        changed = self.quantizer.cover(low, high, encoding)
+        self.bank.fit(self.geometry)
+        return changed
 
     @property
     def input_scale(self) -> InputScale:
@@ -122,9 +139,12 @@ class SimulatedLayer(nn.Module):
         return (y if y.dim() == x.dim() else y.squeeze(0)), comparisons, driven
 
     def codes(self, x: torch.Tensor) -> torch.Tensor:
-        """Input codes as word-lines see them, uint8: (M, G, K), or windows in seven dimensions."""
+        """Input codes as word-lines see them, uint8: (M, G, K), or windows in seven dimensions.
+
+        M are the positions of both passes where codes are signed.
+        """
         padded, window = self.windowed(x)
-        u = self.quantizer.codes(padded, self.log_input_step)
+        u = in_passes(self.quantizer.codes(padded, self.log_input_step))
         if window is None:
             return u.reshape(-1, 1, self.depth)
         if self.outputs // self.groups >= _WIDE_OUTPUTS:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from reram_torch._support.lasting import lasting
+from reram_torch.config.sections import INPUT_ENCODINGS
 from reram_torch.nn.packing import pack, unpack
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def layer_state(layer: CrossbarLayer) -> dict[str, Any]:
         "version": STATE_VERSION,
         **{name: config[name] for name in _SECTIONS},
         "input_range": None if span is None else list(span),
+        "input_encoding": layer.input_encoding,
         **layer.bank.to_dict(),
         **({"learned": learned} if learned else {}),
     }
@@ -56,11 +58,15 @@ def load_layer_state(layer: CrossbarLayer, saved: torch.Tensor | dict[str, Any])
     """
     state: dict[str, Any] = plain_state(saved)
     check_layer_state(layer, state)
-    layer.bank.load_dict(state, layer.weight.dtype)
-    if state["input_range"] is None:
-        layer.quantizer.range = layer.statistics = None
-    elif layer.quantizer.cover(*state["input_range"]):  # a learned scale came with the parameters
+    span = state["input_range"]
+    low, high = span or (0.0, 0.0)
+    # Earlier versions knew affine codes only. A learned scale came with the parameters.
+    changed = layer.cover(low, high, state.get("input_encoding", INPUT_ENCODINGS[0]))
+    if span is None:
+        layer.quantizer.range = None
+    if span is None or changed:
         layer.statistics = None  # they were of other codes
+    layer.bank.load_dict(state, layer.weight.dtype)
 
 
 def check_layer_state(layer: CrossbarLayer, state: Any) -> None:
@@ -68,8 +74,9 @@ def check_layer_state(layer: CrossbarLayer, state: Any) -> None:
     if not isinstance(state, dict) or state.get("version") != STATE_VERSION:
         raise ValueError("this checkpoint's crossbar state is of another version")
     mine = layer.config.to_dict()
+    earlier = {"inputs": {"encoding": INPUT_ENCODINGS[0]}}  # what states of before did not name
     for section in _SECTIONS:
-        for key, value in state[section].items():
+        for key, value in (earlier.get(section, {}) | state[section]).items():
             if mine[section].get(key) != value:
                 raise ValueError(
                     f"a checkpoint of another configuration: {section}.{key} was {value!r} there "

@@ -16,7 +16,12 @@ import torch
 from reram_torch._support.checks import check_finite
 from reram_torch.crossbar.cells import check_cells
 from reram_torch.crossbar.counting import empty_counts, no_counts
-from reram_torch.crossbar.quantization import dequantized_input, dequantized_weight, input_codes
+from reram_torch.crossbar.quantization import (
+    dequantized_input,
+    dequantized_weight,
+    in_passes,
+    input_codes,
+)
 from reram_torch.crossbar.tables import check_table_shapes
 from reram_torch.crossbar.windows import Window
 from reram_torch.native import cpu
@@ -40,7 +45,8 @@ def layer(
     a = LayerArguments.rebuild(tensors, integers, floats)
     check_finite("input", x)
     N, K = weight.shape[0], weight[0].numel()
-    u = input_codes(x, *a.scale, a.geometry.input_bits)
+    signed = a.geometry.signed_inputs
+    u = in_passes(input_codes(x, *a.scale, a.geometry.input_bits, signed=signed))
     if a.window is None:
         u, outputs = u.reshape(-1, 1, K), N
     else:
@@ -49,6 +55,9 @@ def layer(
         u, outputs = a.window.over(u, a.scale.zero), N // a.window.groups
     arrays = a.arrays(outputs).flatten()
     acc, *counts = torch.ops.reram_torch.crossbar(u, *arrays, count)
+    if signed:
+        positive, negative = acc.chunk(2)
+        acc = positive - negative
     out = empty_output(x, N, a.window, a.weights.scale.dtype)
     if a.window is None:
         y = dequantize(acc.view(-1, N), a, K, bias, out.view(-1, N)).view(out.shape)
@@ -66,7 +75,8 @@ def layer_cpu(
     a = LayerArguments.rebuild(tensors, integers, floats)
     N, K = weight.shape[0], weight[0].numel()
     in_float32 = a.weights.scale.dtype == torch.float32
-    if not use_native() or not in_float32 or K * a.tables.unit > WIDE_DEPTH:
+    one_pass = in_float32 and not a.geometry.signed_inputs
+    if not use_native() or not one_pass or K * a.tables.unit > WIDE_DEPTH:
         return layer(x, weight, bias, tensors, integers, floats, count)
     g, window = a.geometry, a.window or Window()
     check_cells(g, a.weights.cells, window.groups, N // window.groups, K)
@@ -148,7 +158,7 @@ def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Results) -> None:
     a = LayerArguments.rebuild(tensors, integers, floats)
     ctx.save_for_backward(x, weight, a.weights.scale)
     ctx.has_bias, ctx.tensors = bias is not None, len(tensors)
-    ctx.input = *a.scale, a.geometry.input_bits
+    ctx.input, ctx.signed = (*a.scale, a.geometry.input_bits), a.geometry.signed_inputs
     ctx.weight_bits, ctx.window = a.geometry.weight_bits, a.window
     ctx.set_materialize_grads(False)
 
@@ -159,7 +169,7 @@ def layer_backward(ctx: Any, grad: torch.Tensor | None, *_: Any) -> tuple[Any, .
     if grad is None:
         return None, None, None, of_tensors, None, None, None
     x, weight, scale = ctx.saved_tensors
-    values, inside = dequantized_input(x.detach(), *ctx.input)
+    values, inside = dequantized_input(x.detach(), *ctx.input, signed=ctx.signed)
     on_crossbars = dequantized_weight(weight.detach(), scale, ctx.weight_bits)
     if torch.is_grad_enabled():  # gradients of gradients: straight through here too
         values = values + (x - x.detach()) * inside

@@ -39,8 +39,12 @@ def baseline_conversions(geometry: Geometry, depth: int, sums: int) -> int:
         depth: K.
         sums: bit-line sums, converted or skipped.
     """
-    own = geometry.cycles * geometry.slices * geometry.conversions_per_cycle(depth, 1, 1)
-    return sums // own * _BASELINE_SLICES_AND_CYCLES * ceil_div(depth, _BASELINE_ROWS)
+    return (
+        sums
+        // geometry.sums(depth, 1, 1)
+        * _BASELINE_SLICES_AND_CYCLES
+        * ceil_div(depth, _BASELINE_ROWS)
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +113,12 @@ class LayerCounts:
     @property
     def positions(self) -> int:
         """M, how often the layer's arrays were used with one input."""
-        return int(self.driven[0].sum()) // (self.groups * self.tiles)
+        return int(self.driven[0].sum()) // (self.groups * self.tiles * self.geometry.passes)
+
+    @property
+    def passes(self) -> int:
+        """How often inputs were applied: each once, or once with either sign."""
+        return self.positions * self.geometry.passes
 
     @property
     def macs(self) -> int:
@@ -149,12 +158,12 @@ class LayerCounts:
     def input_register_bits(self) -> int:
         """What the word-lines' drivers read: dac_bits a word-line, cycle and array across."""
         bits = self.geometry.cycles * self.geometry.dac_bits
-        return self.positions * self.groups * self.depth * self.arrays_across * bits
+        return self.passes * self.groups * self.depth * self.arrays_across * bits
 
     @property
     def output_register_bytes(self) -> int:
         """Partial results written: one for each output and tile after each cycle."""
-        results = self.positions * self.groups * self.outputs * self.tiles
+        results = self.passes * self.groups * self.outputs * self.tiles
         return results * self.geometry.cycles * self._result_bytes
 
     @property
@@ -162,18 +171,18 @@ class LayerCounts:
         """Bytes of a partial result that loses nothing."""
         g = self.geometry
         rows = min(g.rows, self.depth)
-        return ceil_div(g.weight_bits + g.input_bits + (rows - 1).bit_length(), 8)
+        return ceil_div(g.weight_bits + g.code_bits + (rows - 1).bit_length(), 8)
 
     @property
     def edram_bytes(self) -> int:
         """Input codes read once a position, for all arrays on the bus, and result codes written."""
-        code = ceil_div(self.geometry.input_bits, 8)
+        code = ceil_div(self.geometry.code_bits, 8)
         return self.positions * self.groups * (self.depth + self.outputs) * code
 
     @property
     def array_cycles(self) -> int:
         """Cycles of every array of the layer."""
-        return self.positions * self.arrays * self.geometry.cycles
+        return self.passes * self.arrays * self.geometry.cycles
 
     def events(self) -> dict[str, int]:
         """How often each of `EVENTS` happened."""

@@ -49,22 +49,22 @@ def layer_latency(technology: Technology, layer: LayerConversions, inferences: i
         layer: what was converted.
         inferences: that the counts stand for.
     """
-    positions = layer.counts.positions
+    passes = layer.counts.passes
     worst, average = _adc_cycles(technology, layer)
     numbers = (
-        positions * float(worst.sum()), positions * float(average.sum()),
-        positions * _time_ns(technology, worst), positions * _time_ns(technology, average),
+        passes * float(worst.sum()), passes * float(average.sum()),
+        passes * _time_ns(technology, worst), passes * _time_ns(technology, average),
     )  # fmt: skip
     return Latency(*(x / inferences if inferences else float("nan") for x in numbers))
 
 
 def busy_ns(technology: Technology, layer: LayerConversions) -> float:
     """How long a layer's arrays and self-timed ADCs worked for all that was counted, ns."""
-    return layer.counts.positions * _time_ns(technology, _adc_cycles(technology, layer)[1])
+    return layer.counts.passes * _time_ns(technology, _adc_cycles(technology, layer)[1])
 
 
 def _adc_cycles(technology: Technology, layer: LayerConversions) -> tuple[np.ndarray, np.ndarray]:
-    """Comparison periods of an ADC in each cycle of a position: in lock step, and self-timed."""
+    """Comparison periods of an ADC in each cycle of a pass: in lock step, and self-timed."""
     counts, g = layer.counts, layer.counts.geometry
     sums = (counts.conversions + counts.skipped).sum(1)  # (I,)
     if not sums.all():
@@ -76,6 +76,6 @@ def _adc_cycles(technology: Technology, layer: LayerConversions) -> tuple[np.nda
 
 
 def _time_ns(technology: Technology, adc_cycles: np.ndarray) -> float:
-    """Of a position, ns."""
+    """Of a pass, ns."""
     adc_ns = adc_cycles * technology.adc.comparison_ns
     return float(np.maximum(adc_ns, technology.array.cycle_ns).sum())

@@ -317,7 +317,7 @@ class _Call(NamedTuple):
             windows = math.prod(window.output_size(*padded.shape[-2:]))
             image = x.shape[-2] * x.shape[-1]
             positions, share = pixels // image * windows, windows / image
-        sums = g.conversions_per_cycle(layer.depth, positions, outputs) * g.cycles * g.slices
+        sums = g.sums(layer.depth, positions, outputs)
         baseline = baseline_conversions(g, layer.depth, sums) * BASELINE_COMPARISONS
         groups = layer.groups
         scale, weight_scale = layer.input_scale, layer.encoded().scale
@@ -332,14 +332,17 @@ class _Penalty(torch.autograd.Function):
         ctx: Any, x: torch.Tensor, weight: torch.Tensor, lines: _Lines, call: _Call
     ) -> torch.Tensor:
         g = call.geometry
-        u = _rows(input_codes(x, *call.scale, g.input_bits), call.channels)
+        codes = input_codes(x, *call.scale, g.input_bits, signed=g.signed_inputs)
+        u = _rows(codes.abs() if g.signed_inputs else codes, call.channels)  # in either pass
         q = _grouped(weight_codes(weight, call.weight_scale, g.weight_bits), call.groups)
         # float64 is exact here, and autocast lets it be.
         pulses = _totals(u, g.dac_bits, g.cycles).double() * call.share
         cells = _totals(_stored(q, g), g.cell_bits, g.slices).double()
         inside = None
         if ctx.needs_input_grad[0]:
-            inside = dequantized_input(x, *call.scale, g.input_bits)[1]
+            signed = g.signed_inputs
+            inside = dequantized_input(x, *call.scale, g.input_bits, signed=signed)[1]
+            inside = inside * codes.sign() if signed else inside
         ctx.save_for_backward(u, inside, weight, q, pulses, cells, *lines)
         ctx.call, ctx.shape, ctx.dtype = call, x.shape, x.dtype
         return (pulses @ lines.slopes * cells).sum().float()

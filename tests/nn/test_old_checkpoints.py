@@ -13,10 +13,10 @@ import reram_torch as rt
 FILE = Path(__file__).with_name("checkpoint_of_9b09ca7.json")
 
 
-def converted(**crossbar):
+def converted(inputs="affine", **crossbar):
     net = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2))
     bar = rt.CrossbarConfig(**{"rows": 4, **crossbar})
-    return rt.convert(net, rt.Config(bar, rt.WeightConfig(4), rt.InputConfig(3)))
+    return rt.convert(net, rt.Config(bar, rt.WeightConfig(4), rt.InputConfig(3, inputs)))
 
 
 @pytest.fixture
@@ -37,7 +37,15 @@ def test_a_checkpoint_of_the_flat_package_loads(saved):
     again = net.state_dict()
     assert again.keys() == state.keys()
     plain = json.loads(json.dumps(rt.crossbar_states(net)["0"]))
-    assert plain == {**state["0._extra_state"], "learned": plain["learned"]}
+    new = {"learned": plain["learned"], "input_encoding": "affine"}
+    earlier = state["0._extra_state"]
+    assert plain == {**earlier, **new, "inputs": {**earlier["inputs"], "encoding": "affine"}}
+
+
+def test_affine_codes_of_before_are_no_signed_ones(saved):
+    state, *_ = saved
+    with pytest.raises(RuntimeError, match="inputs.encoding was 'affine' there and is 'sign_mag"):
+        converted("sign_magnitude").load_state_dict(state)
 
 
 def test_another_version_is_named(saved):

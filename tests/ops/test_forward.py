@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from problems import Kernels, assert_same, examples, isas, lossless_tables
 
 import reram_torch as rt
+from reram_torch.config.sections import INPUT_ENCODINGS
 from reram_torch.crossbar.cells import program
 from reram_torch.crossbar.geometry import Geometry, sizes
 from reram_torch.crossbar.windows import Window
@@ -26,7 +27,7 @@ def layers(draw):
             dac_bits=draw(st.sampled_from([1, 1, 1, 2])),
         ),
         rt.WeightConfig(encoding=draw(st.sampled_from(["offset", "differential", "dual"]))),
-        rt.InputConfig(draw(st.sampled_from([8, 8, 3]))),
+        rt.InputConfig(draw(st.sampled_from([8, 8, 3])), draw(st.sampled_from(INPUT_ENCODINGS))),
     )
     torch.manual_seed(draw(st.integers(0, 2**32 - 1)))
     bias = draw(st.booleans())

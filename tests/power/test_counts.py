@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from problems import examples
 
 import reram_torch as rt
-from reram_torch.config.sections import ENCODINGS
+from reram_torch.config.sections import ENCODINGS, INPUT_ENCODINGS
 from reram_torch.crossbar.counting import conversions_of
 from reram_torch.power.counts import LayerCounts
 
@@ -32,12 +32,15 @@ def layers(draw):
     )
     assume(bar.largest_sum < 2**15)  # what an ADC of 16 bits converts, signed sums too
     weights = rt.WeightConfig(draw(st.integers(2, 8)), draw(st.sampled_from(ENCODINGS)))
-    config = rt.Config(bar, weights, rt.InputConfig(draw(st.integers(1, 8))))
+    inputs = rt.InputConfig(draw(st.integers(2, 8)), draw(st.sampled_from(INPUT_ENCODINGS)))
+    config = rt.Config(bar, weights, inputs)
     torch.manual_seed(draw(st.integers(0, 2**32 - 1)))
     groups = draw(st.sampled_from([1, 3]))
     layer = rt.ReRAMConv2d(groups * 4, groups * 2, 3, padding=1, groups=groups, config=config)
     layer.set_input_range(*draw(st.sampled_from([(0.0, 1.0), (-0.3, 0.7)])))
-    x = torch.rand(draw(st.integers(0, 2)), layer.in_channels, 4, 5)
+    x = torch.rand(draw(st.integers(0, 2)), layer.in_channels, 4, 5) - draw(
+        st.sampled_from([0, 0.3])
+    )
     return layer, x * (torch.rand(x.shape) < draw(st.sampled_from([0.0, 0.1, 1.0])))
 
 
@@ -65,9 +68,10 @@ def test_positions_and_drives_follow_from_the_driven_word_lines(case):
     layer, x = case
     counts, g = counts_of(layer, x), layer.geometry
     assert counts.positions == len(x) * 4 * 5
-    assert counts.sums == g.cycles * g.slices * g.conversions_per_cycle(
-        layer.depth, counts.positions, layer.outputs
-    )
+    assert counts.sums == g.sums(layer.depth, counts.positions, layer.outputs)
+    tiles = -(-layer.depth // 128)  # the baseline applies 8 bits in one pass, whatever was applied
+    assert counts.baseline_comparisons == counts.positions * layer.outputs * tiles * 64 * 8
+    assert counts.array_cycles == counts.positions * counts.arrays * g.cycles * g.passes
     u = layer.codes(x)
     u = u.reshape(-1, layer.groups, layer.depth).long()
     for i in range(g.cycles):

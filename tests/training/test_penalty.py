@@ -13,18 +13,21 @@ from problems import examples
 from torch import nn
 
 import reram_torch as rt
-from reram_torch.crossbar.quantization import input_codes, weight_codes
+from reram_torch.config.sections import INPUT_ENCODINGS
+from reram_torch.crossbar.quantization import in_passes, input_codes, weight_codes
 from reram_torch.ops import reference
 from reram_torch.training.penalty import ComparisonPenalty
 
 ENCODINGS = ("offset", "differential", "dual")
 
 
-def converted(net, x, encoding="offset", rows=128, cell_bits=1, dac_bits=1, bits=8):
+def converted(
+    net, x, encoding="offset", rows=128, cell_bits=1, dac_bits=1, bits=8, inputs="affine"
+):
     config = rt.Config(
         rt.CrossbarConfig(rows=rows, cell_bits=cell_bits, dac_bits=dac_bits),
         rt.WeightConfig(bits, encoding),
-        rt.InputConfig(bits),
+        rt.InputConfig(bits, inputs),
         rt.UniformSAR(12),
     )
     net = rt.convert(net.eval(), config)
@@ -45,7 +48,8 @@ def with_slopes(net, seed=0, **more):
 
 
 def codes_of(layer, x):
-    u = input_codes(x, *layer.input_scale, layer.geometry.input_bits)
+    g = layer.geometry
+    u = input_codes(x, *layer.input_scale, g.input_bits, signed=g.signed_inputs)
     q = weight_codes(layer.weight, layer.encoded().scale, layer.geometry.weight_bits)
     return u, q.detach()
 
@@ -57,7 +61,7 @@ def brute_force(layer, u, q, slopes):
         total += float(slopes[i, j] * part.abs().sum())
         sums += part.numel()
     g, depth = layer.geometry, u.shape[-1]
-    own = g.cycles * g.slices * len(g.signs) * g.tiles(depth)
+    own = g.passes * g.cycles * g.slices * len(g.signs) * g.tiles(depth)
     return total / (sums / own * 64 * 8 * math.ceil(depth / 128))
 
 
@@ -68,6 +72,7 @@ problems = st.fixed_dictionaries(
         "dac_bits": st.integers(1, 3),
         "rows": st.sampled_from([5, 16, 128]),
         "bits": st.sampled_from([3, 8]),
+        "inputs": st.sampled_from(INPUT_ENCODINGS),
     }
 )
 
@@ -82,7 +87,7 @@ def test_value_of_a_linear_layer(problem, depth, outputs, signed, seed):
     net(x.bfloat16().float())
     [layer], [slopes] = rt.crossbar_layers(net).values(), penalty.state_dict().values()
     u, q = codes_of(layer, x.bfloat16().float())
-    u, q = u.view(-1, 1, depth), q.unsqueeze(0)
+    u, q = in_passes(u.view(-1, 1, depth)), q.unsqueeze(0)
     if layer.geometry.signed:  # both kinds of cells add up
         q = q.abs()
     expected = brute_force(layer, u, q, slopes)
@@ -184,9 +189,14 @@ def naive_gradients(layer, x):
     def each(codes, value):
         return np.stack([value(int(c)) for c in codes.flatten()]).reshape(*codes.shape, -1)
 
+    def by_code(code):
+        size = abs(code)  # applied in the pass of its sign
+        rising = change(pulses, size, max(1, size), 0, 2**g.input_bits - 1)
+        return rising * np.sign(code) if g.signed_inputs else rising
+
     return (
-        each(u, pulses),
-        each(u, lambda c: change(pulses, c, max(1, c), 0, 2**g.input_bits - 1)),
+        each(u, lambda c: pulses(abs(c))),
+        each(u, by_code),
         each(q, cells),
         each(q, lambda c: change(cells, c, max(1, round(most / 16)), -most, most)),
     )
@@ -195,7 +205,8 @@ def naive_gradients(layer, x):
 def kept(layer, x):
     scale, zero = layer.input_scale
     codes = (x.detach() / scale).round() + zero
-    return ((codes >= 0) & (codes < 2**layer.geometry.input_bits)).numpy()
+    low, high = layer.geometry.input_span
+    return ((codes >= low) & (codes <= high)).numpy()
 
 
 def gradients(net, x, penalty):
