@@ -33,6 +33,9 @@ class BitLineWatcher(Watcher):
         acc = (y.movedim(-3, -1) if layer.channels_first else y).double()
         if layer.bias is not None:
             acc = acc - layer.bias
+        _, largest = layer.scaled(x)
+        if largest is not None:
+            acc = acc / largest
         acc = acc / (encoded.scale * scale) + zero * encoded.code_sums.flatten()
         self.statistics.by_activity += bins.cpu()
         self.statistics.square_sum += float(acc.square().sum())

@@ -35,14 +35,15 @@ class RangeWatcher(Watcher):
         """The layer's output in float."""
         if x.numel():
             check_finite(f"the input of layer {self.name!r}", x)
+            coded, _ = layer.scaled(x)
             if self.counting:
                 # Zero is exact on every scale, and in a ReLU network most of the data.
-                values = x.double().flatten()
+                values = coded.double().flatten()
                 others = values[values != 0]
                 self.zeros += len(values) - len(others)
                 self.bins += torch.bincount(self._bin_of(others), minlength=2 * _BINS).cpu()
             else:
-                low, high = torch.aminmax(x)
+                low, high = torch.aminmax(coded)
                 self.low, self.high = min(self.low, low.item()), max(self.high, high.item())
         return layer.float_forward(x)
 

@@ -16,6 +16,7 @@ from reram_torch.adc.base import DESIGNS, MAX_BITS, design_from_dict, design_to_
 
 ENCODINGS = ("offset", "differential", "dual")
 INPUT_ENCODINGS = ("affine", "sign_magnitude")
+INPUT_SCALES = ("tensor", "token")
 
 # What tables can depend on, joined by "+"; `layer`: on none of it.
 GRANULARITIES = ("cycle", "slice", "activity")
@@ -103,13 +104,19 @@ class InputConfig:
             one pass), `sign_magnitude` (2 bits at least: positive codes in one pass, negative ones
             in another, subtracted), or `auto`: for each layer what `calibrate` finds the cheaper.
             Inputs that are never negative take one pass of unsigned codes from zero on.
+        scale: of codes: one for the `tensor`, from calibration, or for linear layers one for each
+            `token`, that is for each position, by its largest input: digital logic finds it,
+            divides inputs by it before the DACs, and multiplies results. The windows of a
+            convolution overlap: it keeps one.
     """
 
     bits: int = 8
     encoding: str = INPUT_ENCODINGS[0]
+    scale: str = INPUT_SCALES[0]
 
     def __post_init__(self) -> None:
         check_choice("inputs.encoding", self.encoding, (*INPUT_ENCODINGS, AUTO))
+        check_choice("inputs.scale", self.scale, INPUT_SCALES)
         signed = self.encoding != INPUT_ENCODINGS[0]
         why = "a sign and no magnitude is no code" if signed else ""
         check_int("inputs.bits", self.bits, 1 + signed, 8, why)

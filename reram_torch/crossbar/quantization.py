@@ -34,6 +34,23 @@ class InputScale(NamedTuple):
         return cls(scale if scale else 1.0, 0)
 
 
+def over_largest(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Each position over its largest input in size, and that, (..., 1): 1 where all are zero.
+
+    The gradient takes the largest for a constant, as it does the scale of codes.
+    """
+    x = _computing(x)
+    largest = x.detach().abs().amax(-1, keepdim=True)
+    largest = torch.where(largest > 0, largest, torch.ones_like(largest))
+    return x / largest, largest
+
+
+def scaled_back(y: torch.Tensor, largest: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """Outputs of positions that `over_largest` divided, (..., N), and a bias."""
+    y = y * largest.to(y.dtype)
+    return y if bias is None else y + bias
+
+
 def _as_float32(value: float) -> float:
     found: float = struct.unpack("f", struct.pack("f", value))[0]
     return found

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from reram_torch.crossbar.quantization import weight_codes
+from reram_torch.crossbar.quantization import scaled_back, weight_codes
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.networks import crossbar_layers
 from reram_torch.nn.watchers import Watcher, watching
@@ -34,7 +34,8 @@ class _Integers(Watcher):
         scale, zero = layer.input_scale
         encoded = layer.encoded()
         codes = weight_codes(layer.weight, encoded.scale, layer.config.weights.bits).double()
-        padded, window = layer.windowed(x)
+        scaled, largest = layer.scaled(x)
+        padded, window = layer.windowed(scaled)
         # Signed, or less the zero point: padding with nothing is then padding with zero.
         u = layer.quantizer.codes(padded, layer.log_input_step).double() - zero
         if window is None:
@@ -43,7 +44,9 @@ class _Integers(Watcher):
             w = window
             acc = F.conv2d(u, codes, None, w.stride, w.padding, w.dilation, w.groups)
         y = acc.to(torch.int64) * (encoded.scale * scale).view(layer.per_channel)
-        if layer.bias is not None:
+        if largest is not None:
+            y = scaled_back(y, largest, layer.bias)
+        elif layer.bias is not None:
             y = y + layer.bias.view(layer.per_channel)
         y = y.to(x.dtype)
         return y if y.dim() == x.dim() else y.squeeze(0)

@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 import reram_torch.ops.registration  # noqa: F401 - the operators
-from reram_torch.config.sections import Config
+from reram_torch.config.sections import INPUT_SCALES, Config
 from reram_torch.crossbar.cells import CrossbarWeights
 from reram_torch.crossbar.geometry import Geometry, sizes
-from reram_torch.crossbar.quantization import InputScale, in_passes
+from reram_torch.crossbar.quantization import InputScale, in_passes, over_largest, scaled_back
 from reram_torch.crossbar.tables import AdcTables, lossless_tables, plain_adc
 from reram_torch.crossbar.windows import Window
 from reram_torch.nn.bank import AdcBank
@@ -17,6 +17,7 @@ from reram_torch.nn.programmed import ProgrammedWeights
 from reram_torch.nn.quantizer import InputQuantizer
 from reram_torch.ops.arguments import LayerArguments
 
+_, TOKEN = INPUT_SCALES
 # From so many outputs in a group the kernels read a position's channels, not a channel's positions.
 _WIDE_OUTPUTS = 40
 
@@ -121,29 +122,40 @@ class SimulatedLayer(nn.Module):
                 "reram_torch.calibrate(net, batches) on a few batches, or load a state_dict "
                 "saved after calibration"
             )
-        held = self.quantizer.on_grid(x, self.log_input_step)
-        y, comparisons, driven = self.simulate(held, self.tables(), count=count)
-        return y.to(x.dtype), comparisons, driven
+        return self.simulate(x, self.tables(), count=count)
 
     def simulate(
         self, x: torch.Tensor, tables: AdcTables, *, count: bool = False, corrected: bool = True
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The same with any tables, and with or without the correction of the ADCs in place."""
         bias = self.bank.corrected(self.bias, self.weight) if corrected else self.bias
-        padded, window = self.windowed(x)
+        scaled, largest = self.scaled(x)
+        held = self.quantizer.on_grid(scaled, self.log_input_step)
+        padded, window = self.windowed(held)
         arguments = LayerArguments(self.encoded(), tables, self.input_scale, self.geometry, window)
-        weight = self.programmed.on_grid(self.weight, self.log_weight_step)
-        y, comparisons, driven = torch.ops.reram_torch.layer(
-            padded, weight, bias, *arguments.flatten(), count
+        weight = self.programmed.on_grid(self.weight, self.log_weight_step).to(held.dtype)
+        y, *counts = torch.ops.reram_torch.layer(
+            padded, weight, bias if largest is None else None, *arguments.flatten(), count
         )
-        return (y if y.dim() == x.dim() else y.squeeze(0)), comparisons, driven
+        if largest is not None:
+            y = scaled_back(y, largest, bias)
+        return (y if y.dim() == x.dim() else y.squeeze(0)).to(x.dtype), *counts
+
+    @property
+    def by_token(self) -> bool:
+        """Whether each position has a scale of its own."""
+        return self.config.inputs.scale == TOKEN and not self.channels_first
+
+    def scaled(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """What is coded of an input: over its positions' largest, with those; or as it is."""
+        return over_largest(x) if self.by_token else (x, None)
 
     def codes(self, x: torch.Tensor) -> torch.Tensor:
         """Input codes as word-lines see them, uint8: (M, G, K), or windows in seven dimensions.
 
         M are the positions of both passes where codes are signed.
         """
-        padded, window = self.windowed(x)
+        padded, window = self.windowed(self.scaled(x)[0])
         u = in_passes(self.quantizer.codes(padded, self.log_input_step))
         if window is None:
             return u.reshape(-1, 1, self.depth)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from reram_torch._support.lasting import lasting
-from reram_torch.config.sections import INPUT_ENCODINGS
+from reram_torch.config.sections import INPUT_ENCODINGS, INPUT_SCALES
 from reram_torch.nn.packing import pack, unpack
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def check_layer_state(layer: CrossbarLayer, state: Any) -> None:
     if not isinstance(state, dict) or state.get("version") != STATE_VERSION:
         raise ValueError("this checkpoint's crossbar state is of another version")
     mine = layer.config.to_dict()
-    earlier = {"inputs": {"encoding": INPUT_ENCODINGS[0]}}  # what states of before did not name
+    # What states of earlier versions did not name.
+    earlier = {"inputs": {"encoding": INPUT_ENCODINGS[0], "scale": INPUT_SCALES[0]}}
     for section in _SECTIONS:
         for key, value in (earlier.get(section, {}) | state[section]).items():
             if mine[section].get(key) != value:

@@ -25,7 +25,12 @@ EVENTS = {
     "output_register_bytes": "partial results written after every cycle, bytes",
     "edram_bytes": "inputs read and results written, bytes",
     "array_cycles": "cycles of every array",
+    "scale_multiplications": "inputs divided and results multiplied by a token's own scale",
 }
+
+
+# Of them, what a configuration asks for beside the arrays; a technology may not know it.
+DIGITAL = ("scale_multiplications",)
 
 
 def baseline_conversions(geometry: Geometry, depth: int, sums: int) -> int:
@@ -62,6 +67,7 @@ class LayerCounts:
             one level for all, (I, J).
         driven: how many tile-cycles drove exactly so many word-lines, in one array of each tile,
             (I, rows + 1).
+        by_token: each position has an input scale of its own.
     """
 
     geometry: Geometry
@@ -72,6 +78,7 @@ class LayerCounts:
     comparisons: np.ndarray
     skipped: np.ndarray
     driven: np.ndarray
+    by_token: bool = False
 
     # --- the mapping ---
 
@@ -184,6 +191,11 @@ class LayerCounts:
         """Cycles of every array of the layer."""
         return self.passes * self.arrays * self.geometry.cycles
 
+    @property
+    def scale_multiplications(self) -> int:
+        """Inputs and results of positions with scales of their own."""
+        return self.positions * self.groups * (self.depth + self.outputs) * self.by_token
+
     def events(self) -> dict[str, int]:
         """How often each of `EVENTS` happened."""
         conversions = int(self.conversions.sum())
@@ -198,6 +210,7 @@ class LayerCounts:
             "output_register_bytes": self.output_register_bytes,
             "edram_bytes": self.edram_bytes,
             "array_cycles": self.array_cycles,
+            "scale_multiplications": self.scale_multiplications,
         }
 
     def by_plain_sar(self, bits: int) -> LayerCounts:

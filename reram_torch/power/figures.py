@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reram_torch.plots.searches import SearchView
+from reram_torch.power.counts import DIGITAL
 from reram_torch.power.float_macs import FloatLayerReport
 from reram_torch.power.records import LayerReport, ratio
 from reram_torch.power.technology import Technology
@@ -111,6 +112,13 @@ class PowerFigures:
         """The part of the weights that lies on crossbars."""
         every = self.weights + sum(layer.weights for layer in self.in_float.values())
         return self.weights / every if every else float("nan")
+
+    @property
+    def unpriced(self) -> dict[str, int]:
+        """Digital events, beside the arrays' own, that no component of the technology is for."""
+        priced = {component.event for component in self.technology.components}
+        happened = {name: self.total.events.get(name, 0) for name in DIGITAL}
+        return {name: count for name, count in happened.items() if count and name not in priced}
 
     @property
     def reduction(self) -> float:

@@ -9,6 +9,7 @@ from reram_torch.plots.searches import draw_search
 from reram_torch.power.figures import PowerFigures
 from reram_torch.power.pictures import draw_layers, draw_share, most_expensive, svg
 from reram_torch.power.records import LayerReport, quantity
+from reram_torch.power.tables import unpriced_lines
 
 _SEARCHES = 6  # pictures of searches at most
 _MODELS = {
@@ -227,7 +228,7 @@ ask for.</p>
 <p>Energy of the ADCs, each price at a low or a high value that the literature allows.</p>
 <h2>Components</h2>{_components(report)}
 <p>Energies of one inference, events of all. A plain SAR ADC converts every sum on the same arrays
-with full resolution.</p>
+with full resolution.{"".join(f" <b>{escape(line)}.</b>" for line in unpriced_lines(report))}</p>
 <h2>Layers</h2>{_layers(report)}
 <p>Counts of all inferences, energy and latency of one.</p>
 {_in_float(report)}

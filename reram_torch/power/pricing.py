@@ -137,7 +137,8 @@ def _weights(seen: dict[str, tuple[CrossbarLayer, Seen]]) -> dict[int, torch.Ten
 def _config(layer: CrossbarLayer) -> dict[str, Any]:
     """Without the search, and the ADC, which `design_adc` or `set_adc` may have replaced."""
     config = layer.config.to_dict()
-    return {name: config[name] for name in ("crossbar", "weights", "inputs")}
+    inputs = config["inputs"] | {"encoding": layer.input_encoding}  # it may have been left open
+    return {"crossbar": config["crossbar"], "weights": config["weights"], "inputs": inputs}
 
 
 def _conversions(layer: CrossbarLayer, seen: Seen) -> LayerConversions:
@@ -146,7 +147,7 @@ def _conversions(layer: CrossbarLayer, seen: Seen) -> LayerConversions:
     conversions, skipped = conversions_of(g, seen.tables, outputs, driven)
     counts = LayerCounts(
         g, groups, outputs, layer.depth,
-        conversions, seen.comparisons.cpu().numpy(), skipped, driven,
+        conversions, seen.comparisons.cpu().numpy(), skipped, driven, layer.by_token,
     )  # fmt: skip
     histogram = None
     if seen.histogram is not None:

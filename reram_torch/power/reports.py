@@ -54,7 +54,8 @@ class PowerReport(PowerFigures):
         rivals; `macs` on crossbars and `float_macs`, of all inferences, and the ratios
         `mac_share_on_crossbars`, `weight_share_on_crossbars`, `comparisons_per_mac` and
         `conversions_per_mac`; `in_float`, by name, with `kind`, `weights` and `macs` (None where
-        they cannot be counted); and `configs` by layer. Numbers that are not finite are None.
+        they cannot be counted); `unpriced` events, which no component of the technology is for; and
+        `configs` by layer. Numbers that are not finite are None.
         """
         numbers = {
             "energy_reduction": self.energy_reduction,
@@ -81,6 +82,7 @@ class PowerReport(PowerFigures):
             "assumptions": [vars(each) for each in self.assumptions],
             "layers": [layer.to_dict() for layer in self.layers],
             "in_float": {name: vars(layer) for name, layer in self.in_float.items()},
+            "unpriced": self.unpriced,
             "configs": self.configs,
         }
 

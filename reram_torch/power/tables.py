@@ -84,6 +84,7 @@ def comparison_table(reports: Mapping[str, PowerFigures], *, plain: bool = False
             row("MACs on crossbars", lambda r, _: r.mac_share()),
         ]
     lines += dict.fromkeys(in_float_line(r) for r in reports.values() if r.in_float)
+    lines += dict.fromkeys(line for r in reports.values() for line in unpriced_lines(r))
     lines += ["", *assumption_lines(columns, wide)]
     return "\n".join(lines)
 
@@ -179,6 +180,15 @@ def assumption_lines(columns: Mapping[str, _Column], wide: int) -> list[str]:
             "* ranks these ADCs otherwise" if changed else "no assumption ranks these otherwise"
         )
     return lines
+
+
+def unpriced_lines(report: PowerFigures) -> list[str]:
+    """What happened and is not in the energy."""
+    return [
+        f"not in the energy: {report.per_inference(count):,.0f} {name.replace('_', ' ')}; no "
+        f"component of {report.technology.name!r} is charged by {name}"
+        for name, count in report.unpriced.items()
+    ]
 
 
 def in_float_line(report: PowerFigures) -> str:

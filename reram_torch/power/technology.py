@@ -55,28 +55,36 @@ class ArrayTiming:
 
 @dataclass(frozen=True)
 class Component:
-    """Everything but the ADCs: a power at full activity, and the events that it is spent on.
+    """Everything but the ADCs: the energy of the events that it is spent on.
 
     Args:
         name: of the component.
-        event: what is counted, one of `reram_torch.counts.EVENTS`.
+        event: what is counted, one of `EVENTS`.
+        source: where the numbers come from.
         tile_power_mw: of a tile at full activity, mW.
         events_per_tile_cycle: events of a tile in a cycle at full activity.
-        source: where the numbers come from.
+        event_pj: of one event, pJ, where that is what is known, in place of the two before; it is
+            then no part of a tile's power.
         tile_area_mm2: mm2, if known.
     """
 
     name: str
     event: str
-    tile_power_mw: float
-    events_per_tile_cycle: float
     source: str
+    tile_power_mw: float | None = None
+    events_per_tile_cycle: float | None = None
+    event_pj: float | None = None
     tile_area_mm2: float | None = None
 
     def __post_init__(self) -> None:
         where = f"component {self.name!r}"
         check_choice(f"{where}: event", self.event, tuple(EVENTS))
         check_numbers(where, self)
+        of_tile = self.tile_power_mw is not None, self.events_per_tile_cycle is not None
+        if of_tile not in ((True, True), (False, False)) or any(of_tile) == bool(self.event_pj):
+            raise ValueError(
+                f"{where} needs tile_power_mw and events_per_tile_cycle, or event_pj in their place"
+            )
         if self.name in ("adc", "total"):
             raise ValueError(f"a component cannot be named {self.name!r}: reports use that name")
 
@@ -108,7 +116,11 @@ class Technology:
 
     def event_pj(self, component: Component) -> float:
         """Energy of one event of a component, pJ: power times cycle (mW ns) over its events."""
-        return component.tile_power_mw * self.array.cycle_ns / component.events_per_tile_cycle
+        power, events = component.tile_power_mw, component.events_per_tile_cycle
+        if power is None or events is None:
+            assert component.event_pj is not None  # one of both forms
+            return component.event_pj
+        return power * self.array.cycle_ns / events
 
     def tile_power_mw(self, comparisons: int = 8) -> dict[str, float]:
         """Power of a tile with every component at full activity, mW, by component.
@@ -119,8 +131,8 @@ class Technology:
         conversions = self.array.arrays_per_tile * self.array.cols
         model = self.adc.bit_cycle
         adc = conversions * (comparisons * model.comparison_pj + model.conversion_pj)
-        energy = {c.name: c.events_per_tile_cycle * self.event_pj(c) for c in self.components}
-        return {k: pj / self.array.cycle_ns for k, pj in {"adc": adc, **energy}.items()}
+        power = {c.name: c.tile_power_mw for c in self.components if c.tile_power_mw is not None}
+        return {"adc": adc / self.array.cycle_ns, **power}
 
     def variants(self, model: str) -> Iterator[tuple[str, Technology]]:
         """The technology with each low and high value of its ADC, and what varies in words.

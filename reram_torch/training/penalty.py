@@ -198,6 +198,7 @@ class ComparisonPenalty:
         layer.check_input(x)
         if not x.numel():
             return
+        x, _ = layer.scaled(x)
         call = _Call.of(layer, x)
         self._parts.append(_Penalty.apply(x, layer.weight, self._lines[name], call))
         self._baseline += call.baseline

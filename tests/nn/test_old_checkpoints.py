@@ -39,7 +39,8 @@ def test_a_checkpoint_of_the_flat_package_loads(saved):
     plain = json.loads(json.dumps(rt.crossbar_states(net)["0"]))
     new = {"learned": plain["learned"], "input_encoding": "affine"}
     earlier = state["0._extra_state"]
-    assert plain == {**earlier, **new, "inputs": {**earlier["inputs"], "encoding": "affine"}}
+    inputs = {**earlier["inputs"], "encoding": "affine", "scale": "tensor"}
+    assert plain == {**earlier, **new, "inputs": inputs}
 
 
 def test_affine_codes_of_before_are_no_signed_ones(saved):
