@@ -15,12 +15,16 @@ from reram_torch.nn.attention import PROJECTIONS, ReRAMMultiheadAttention
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.layers import ReRAMConv2d, ReRAMLinear
 from reram_torch.nn.lines import ReRAMConv1d
+from reram_torch.nn.same_padding import ReRAMConv2dSame
 from reram_torch.nn.transposed import TransposedLinear
 
 # Methods that decide what a layer computes.
 _METHODS = ("forward", "_conv_forward", "_call_impl", "__call__", "__getattr__", "__getattribute__")
-# Subclasses whose forward is their parent's in other words.
-_SAME = {"timm.layers.linear.Linear"}
+# Subclasses with a forward of their own that a crossbar layer computes, and that layer.
+_KNOWN: dict[str, Callable[[Any, Config | None], nn.Module]] = {
+    "timm.layers.linear.Linear": ReRAMLinear.from_float,
+    "timm.layers.conv2d_same.Conv2dSame": ReRAMConv2dSame.from_float,
+}
 _WINDOWED = {
     f"torchvision.models.swin_transformer.ShiftedWindowAttention{version}" for version in ("", "V2")
 }
@@ -32,6 +36,8 @@ def _path(kind: type) -> str:
 
 def maker(module: nn.Module) -> Callable[[Any, Config | None], nn.Module] | None:
     """What makes the crossbar layer of a layer; None of a kind that is not taken."""
+    if _path(type(module)) in _KNOWN:
+        return _KNOWN[_path(type(module))]
     if isinstance(module, nn.Conv2d):
         return ReRAMConv2d.from_float
     if isinstance(module, nn.Linear):
@@ -119,7 +125,7 @@ def _own_ways(module: nn.Module, parent: type[nn.Module]) -> str | None:
     kind = type(module)
     if "forward" in vars(module):
         return "its forward was replaced"
-    if _path(kind) in _SAME:
+    if _path(kind) in _KNOWN:
         return None
     for name in _METHODS:
         if getattr(kind, name, None) is not getattr(parent, name, None):
