@@ -74,11 +74,12 @@ def build(name: str) -> tuple[nn.Module, int]:
         import timm
 
         net = timm.create_model(model)
-        return net.eval(), net.pretrained_cfg["input_size"][-1]
+        return net.eval().requires_grad_(False), net.pretrained_cfg["input_size"][-1]
     from torchvision import models
 
     unasked = {"init_weights": True} if model in ("googlenet", "inception_v3") else {}
-    return models.get_model(model, weights=None, **unasked).eval(), SIZES.get(name, 224)
+    net = models.get_model(model, weights=None, **unasked)
+    return net.eval().requires_grad_(False), SIZES.get(name, 224)
 
 
 def image(size: int) -> torch.Tensor:
@@ -127,10 +128,10 @@ def seconds(nets: dict[str, nn.Module], x: torch.Tensor) -> dict[str, float]:
     times: dict[str, list[float]] = {name: [] for name in nets}
     for round_ in range(ROUNDS + 1):
         for name, net in nets.items():
-            start = time.perf_counter()
+            start = time.process_time()  # one thread: what it would take alone
             net(x)
             if round_:
-                times[name].append(time.perf_counter() - start)
+                times[name].append(time.process_time() - start)
     return {name: statistics.median(values) for name, values in times.items()}
 
 
@@ -145,6 +146,15 @@ def float_macs(net: nn.Module, x: torch.Tensor) -> int:
     return counter.get_total_flops() // 2
 
 
+def never_called(net: nn.Module) -> dict[str, int]:
+    """Weights of the crossbar layers that no input reached, which `calibrate` warns of.
+
+    They serve training alone, or the network reads their weights past them, and computes in float.
+    """
+    layers = rt.crossbar_layers(net).items()
+    return {name: m.weight.numel() for name, m in layers if m.input_range is None}
+
+
 def study(name: str) -> dict[str, Any]:
     """What becomes of an architecture."""
     model, size = build(name)
@@ -154,11 +164,14 @@ def study(name: str) -> dict[str, Any]:
     with rt.PowerMeter(net) as meter:
         net(x)
     report, multiplied = meter.report("isaac"), float_macs(net, x)
+    idle = never_called(net)
+    weights = net.mapping_report.crossbar_weights + net.mapping_report.float_weights
     return {
         "size": size,
         "layers": len(rt.crossbar_layers(net)),
-        "weights": net.mapping_report.crossbar_weights + net.mapping_report.float_weights,
-        "weights_on_crossbars": report.weight_share_on_crossbars,
+        "weights": weights,
+        "weights_on_crossbars": report.weight_share_on_crossbars - sum(idle.values()) / weights,
+        "never_called": idle,
         "macs": report.macs + multiplied,
         "macs_on_crossbars": report.macs / (report.macs + multiplied),
         "uncounted": list(report.uncounted),  # by a report, whose share is then an upper bound
@@ -183,11 +196,16 @@ def in_float(result: dict[str, Any]) -> str:
         kinds.setdefault(kind, []).append(name)
         weights[kind] = weights.get(kind, 0) + layer["weights"]
     parts = []
+    for name, count in result["never_called"].items():
+        kind = f"{name.rpartition('.')[2]}, never called"
+        kinds.setdefault(kind, []).append(name)
+        weights[kind] = weights.get(kind, 0) + count
     for kind, names in kinds.items():
         many = f"{len(names)} x " if len(names) > 1 else ""
         share = weights[kind] / result["weights"]
         shown = f" ({share:.1%})" if share >= 0.0005 else ""
-        code = kind if "of attention" in kind else f"`{kind}`"
+        word, comma, more = kind.partition(",")
+        code = kind if "of attention" in kind else f"`{word}`{comma}{more}"
         parts.append(f"{many}{code}{shown}")
     return ", ".join(parts) or "nothing"
 
