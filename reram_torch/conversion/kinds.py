@@ -13,6 +13,7 @@ from reram_torch.config.sections import Config
 from reram_torch.conversion.float_layers import is_transposed_linear
 from reram_torch.nn.attention import PROJECTIONS, ReRAMMultiheadAttention
 from reram_torch.nn.base import CrossbarLayer
+from reram_torch.nn.borrowed import ReRAMBorrowedAttention, ReRAMShiftedWindowAttention
 from reram_torch.nn.layers import ReRAMConv2d, ReRAMLinear
 from reram_torch.nn.lines import ReRAMConv1d
 from reram_torch.nn.same_padding import ReRAMConv2dSame
@@ -25,8 +26,14 @@ _KNOWN: dict[str, Callable[[Any, Config | None], nn.Module]] = {
     "timm.layers.linear.Linear": ReRAMLinear.from_float,
     "timm.layers.conv2d_same.Conv2dSame": ReRAMConv2dSame.from_float,
 }
-_WINDOWED = {
-    f"torchvision.models.swin_transformer.ShiftedWindowAttention{version}" for version in ("", "V2")
+_TORCHVISIONS = "torchvision.models.swin_transformer.ShiftedWindowAttention"
+# Attentions that multiply by the weights of their layers, past the layers' forward.
+_LENDERS: dict[str, type[ReRAMBorrowedAttention]] = {
+    _TORCHVISIONS: ReRAMShiftedWindowAttention,
+    f"{_TORCHVISIONS}V2": ReRAMShiftedWindowAttention,
+    "timm.models.beit.Attention": ReRAMBorrowedAttention,
+    "timm.models.eva.EvaAttention": ReRAMBorrowedAttention,
+    "timm.models.swin_transformer_v2.WindowAttention": ReRAMBorrowedAttention,
 }
 
 
@@ -152,7 +159,9 @@ def _more_state(module: nn.Module, parameters: set[str], modules: set[str]) -> s
     return f"it has more than weights: {', '.join(sorted(more))}" if more else None
 
 
-def lends_its_weights(module: nn.Module) -> bool:
-    """Whether a module gives its layers' weights to a function, as torchvision's windows do."""
-    kinds: list[Any] = [kind for kind in type(module).__mro__ if _path(kind) in _WINDOWED]
-    return bool(kinds) and type(module).forward is kinds[0].forward
+def borrower(module: nn.Module) -> type[ReRAMBorrowedAttention] | None:
+    """What calls the layers whose weights a module gives to a function; None of other modules."""
+    kinds: list[Any] = [kind for kind in type(module).__mro__ if _path(kind) in _LENDERS]
+    if not kinds or type(module).forward is not kinds[0].forward:
+        return None
+    return _LENDERS[_path(kinds[0])]
