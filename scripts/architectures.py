@@ -55,8 +55,7 @@ TORCHVISION = (
 TIMM = (
     "vit_tiny_patch16_224", "deit_tiny_patch16_224", "beit_base_patch16_224",
     "eva02_tiny_patch14_224", "swin_tiny_patch4_window7_224", "swinv2_tiny_window8_256",
-    "cait_xxs24_224",
-    "xcit_nano_12_p16_224", "coat_tiny", "pvt_v2_b0", "davit_tiny", "levit_128s",
+    "cait_xxs24_224", "xcit_nano_12_p16_224", "coat_tiny", "pvt_v2_b0", "davit_tiny", "levit_128s",
     "efficientformer_l1", "efficientformerv2_s0", "mobilevit_s", "edgenext_small", "fastvit_t8",
     "mixer_s32_224", "gmlp_s16_224", "resmlp_12_224", "poolformer_s12", "convmixer_768_32",
     "mobilenetv4_conv_small", "tf_efficientnet_lite0", "ghostnet_100", "repvgg_a0", "dla34",
