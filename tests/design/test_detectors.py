@@ -114,6 +114,14 @@ def test_layers_weigh_by_their_effect_on_the_head():
     assert not [w for w in caught if "weigh the same" in str(w.message)]
 
 
+def test_a_head_that_is_given_nothing_is_warned_of():
+    net = calibrated("FasterRCNN")
+    net.rpn.score_thresh = 2.0  # no proposals
+    with pytest.warns(UserWarning, match=r"not finite .*holds nothing.* weigh the same"):
+        found = rt.design_adc(net, "uniform", reduction=3.0, **ASK)
+    assert found.error != found.error
+
+
 def test_a_metric_sees_the_detections():
     net = calibrated("SSD")
 
