@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args, get_origin
 
 import torch
 from torch import nn
@@ -100,11 +100,14 @@ class _Parameters(NamedTuple):
         names: all that can be given by name.
         needed: how many have no default, one at least.
         open: it takes any name.
+        listed: the first is a list of images: declared as `list[Tensor]`, or, with no type, they
+            are `images` and `targets`, as detectors call them.
     """
 
     names: frozenset[str]
     needed: int
     open: bool
+    listed: bool
 
 
 def _parameters(net: nn.Module) -> _Parameters:
@@ -114,16 +117,27 @@ def _parameters(net: nn.Module) -> _Parameters:
         if isinstance(inner, nn.Module) and len(list(net.children())) == 1:
             return _parameters(inner)
     try:
-        found = inspect.signature(net.forward).parameters.values()
+        found = list(inspect.signature(net.forward).parameters.values())
     except (TypeError, ValueError):  # a forward in C
-        return _Parameters(frozenset(), 1, False)
+        return _Parameters(frozenset(), 1, False, False)
     named = [p for p in found if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     needed = [p for p in found if p.default is p.empty and p.kind < p.VAR_POSITIONAL]
     return _Parameters(
         frozenset(p.name for p in named),
         max(len(needed), 1),
         any(p.kind == p.VAR_KEYWORD for p in found),
+        _take_a_list(found),
     )
+
+
+def _take_a_list(parameters: list[inspect.Parameter]) -> bool:
+    """Whether the first parameter is a list of tensors; its type may be written as text."""
+    annotation = parameters[0].annotation if parameters else None
+    if annotation is inspect.Parameter.empty:
+        return [p.name for p in parameters] == ["images", "targets"]
+    if isinstance(annotation, str):
+        return annotation.lower().replace("torch.", "") == "list[tensor]"
+    return get_origin(annotation) is list and get_args(annotation) == (torch.Tensor,)
 
 
 def call_of(batch: Any, net: nn.Module, name: str) -> tuple[Call, Any]:
@@ -132,7 +146,9 @@ def call_of(batch: Any, net: nn.Module, name: str) -> tuple[Call, Any]:
     A tensor, a dataclass or a list of more than two items is the only argument. A dict is taken
     apart by name where its keys are parameters of the network's `forward`, else it is the only
     argument; its labels are the targets. A tuple or list is (input, target), or the input alone; of
-    a network whose `forward` needs several arguments it holds those, and perhaps a target.
+    a network whose `forward` needs several arguments it holds those, and perhaps a target; of one
+    whose `forward` takes a list of images, as detectors do, it is that list if it holds tensors
+    alone.
 
     Args:
         batch: as a loader gives it.
@@ -148,7 +164,7 @@ def call_of(batch: Any, net: nn.Module, name: str) -> tuple[Call, Any]:
     if isinstance(batch, Mapping):
         return _call_by_name(batch, parameters, name)
     several = isinstance(batch, tuple | list) and not hasattr(batch, "_fields")
-    if not several:
+    if not several or (parameters.listed and _are_alike(batch)):
         return Call((batch,), {}), None
     needed, given = parameters.needed, len(batch)
     if given == needed or given == 1:
@@ -160,6 +176,11 @@ def call_of(batch: Any, net: nn.Module, name: str) -> tuple[Call, Any]:
         f"{name}: how {type(net).__name__} takes {given} values cannot be guessed, since {what}: "
         "give forward=lambda net, batch: net(...), or put a list of items into a tuple of one"
     )
+
+
+def _are_alike(items: Any) -> bool:
+    """Whether all of them are tensors of as many dimensions, as the images of a list are."""
+    return all(isinstance(x, torch.Tensor) for x in items) and len({x.dim() for x in items}) == 1
 
 
 def _call_by_name(batch: Mapping[Any, Any], p: _Parameters, name: str) -> tuple[Call, Any]:

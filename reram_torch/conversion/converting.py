@@ -21,16 +21,15 @@ from reram_torch.conversion.float_layers import (
 from reram_torch.conversion.folding import Fold, fold_batch_norms
 from reram_torch.conversion.fused_paths import close_fused_paths, reopen_fused_paths
 from reram_torch.conversion.kinds import (
+    borrower,
     candidates,
     copied_though_shared,
     is_on_crossbars,
-    lends_its_weights,
     maker,
     owners,
     why_not,
 )
 from reram_torch.nn.base import CrossbarLayer
-from reram_torch.nn.borrowed import ReRAMShiftedWindowAttention
 from reram_torch.nn.lines import ReRAMConv1d
 from reram_torch.nn.networks import crossbar_layers
 
@@ -166,9 +165,9 @@ def _converted(layer: nn.Module, config: Config | None) -> nn.Module:
 def _lend(net: nn.Module) -> nn.Module:
     """Makes modules call their crossbar layers, where they would hand weights to a function."""
     lenders = {
-        id(m): ReRAMShiftedWindowAttention(m)
+        id(m): make(m)
         for m in net.modules()
-        if lends_its_weights(m) and any(isinstance(x, CrossbarLayer) for x in m.children())
+        if (make := borrower(m)) and any(isinstance(x, CrossbarLayer) for x in m.children())
     }
     return replace_modules(net, dict(lenders))
 

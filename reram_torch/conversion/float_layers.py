@@ -11,7 +11,7 @@ from torch.nn.parameter import is_lazy
 
 from reram_torch.nn.attention import ReRAMMultiheadAttention
 from reram_torch.nn.base import CrossbarLayer
-from reram_torch.nn.borrowed import ReRAMShiftedWindowAttention
+from reram_torch.nn.borrowed import ReRAMBorrowedAttention
 
 # Layers that are named as a whole; of others, each parameter is.
 LAYER_KINDS = (
@@ -24,7 +24,7 @@ _NORMS = nn.LayerNorm, nn.RMSNorm
 _OTHER_KIND = "convert takes Conv1d, Conv2d, Linear, MultiheadAttention, transformers' Conv1D"
 _PRODUCTS = "products of two activations: queries by keys, scores by values"
 # Modules whose projections are on crossbars, and which multiply what these give.
-ATTENTIONS = ReRAMMultiheadAttention, ReRAMShiftedWindowAttention
+ATTENTIONS = ReRAMMultiheadAttention, ReRAMBorrowedAttention
 # What networks call the number of heads in an attention of their own.
 _HEADS = "num_heads", "num_attention_heads", "n_heads", "n_head"
 

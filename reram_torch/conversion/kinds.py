@@ -13,16 +13,27 @@ from reram_torch.config.sections import Config
 from reram_torch.conversion.float_layers import is_transposed_linear
 from reram_torch.nn.attention import PROJECTIONS, ReRAMMultiheadAttention
 from reram_torch.nn.base import CrossbarLayer
+from reram_torch.nn.borrowed import ReRAMBorrowedAttention, ReRAMShiftedWindowAttention
 from reram_torch.nn.layers import ReRAMConv2d, ReRAMLinear
 from reram_torch.nn.lines import ReRAMConv1d
+from reram_torch.nn.same_padding import ReRAMConv2dSame
 from reram_torch.nn.transposed import TransposedLinear
 
 # Methods that decide what a layer computes.
 _METHODS = ("forward", "_conv_forward", "_call_impl", "__call__", "__getattr__", "__getattribute__")
-# Subclasses whose forward is their parent's in other words.
-_SAME = {"timm.layers.linear.Linear"}
-_WINDOWED = {
-    f"torchvision.models.swin_transformer.ShiftedWindowAttention{version}" for version in ("", "V2")
+# Subclasses with a forward of their own that a crossbar layer computes, and that layer.
+_KNOWN: dict[str, Callable[[Any, Config | None], nn.Module]] = {
+    "timm.layers.linear.Linear": ReRAMLinear.from_float,
+    "timm.layers.conv2d_same.Conv2dSame": ReRAMConv2dSame.from_float,
+}
+_TORCHVISIONS = "torchvision.models.swin_transformer.ShiftedWindowAttention"
+# Attentions that multiply by the weights of their layers, past the layers' forward.
+_LENDERS: dict[str, type[ReRAMBorrowedAttention]] = {
+    _TORCHVISIONS: ReRAMShiftedWindowAttention,
+    f"{_TORCHVISIONS}V2": ReRAMShiftedWindowAttention,
+    "timm.models.beit.Attention": ReRAMBorrowedAttention,
+    "timm.models.eva.EvaAttention": ReRAMBorrowedAttention,
+    "timm.models.swin_transformer_v2.WindowAttention": ReRAMBorrowedAttention,
 }
 
 
@@ -32,6 +43,8 @@ def _path(kind: type) -> str:
 
 def maker(module: nn.Module) -> Callable[[Any, Config | None], nn.Module] | None:
     """What makes the crossbar layer of a layer; None of a kind that is not taken."""
+    if _path(type(module)) in _KNOWN:
+        return _KNOWN[_path(type(module))]
     if isinstance(module, nn.Conv2d):
         return ReRAMConv2d.from_float
     if isinstance(module, nn.Linear):
@@ -119,7 +132,7 @@ def _own_ways(module: nn.Module, parent: type[nn.Module]) -> str | None:
     kind = type(module)
     if "forward" in vars(module):
         return "its forward was replaced"
-    if _path(kind) in _SAME:
+    if _path(kind) in _KNOWN:
         return None
     for name in _METHODS:
         if getattr(kind, name, None) is not getattr(parent, name, None):
@@ -146,7 +159,9 @@ def _more_state(module: nn.Module, parameters: set[str], modules: set[str]) -> s
     return f"it has more than weights: {', '.join(sorted(more))}" if more else None
 
 
-def lends_its_weights(module: nn.Module) -> bool:
-    """Whether a module gives its layers' weights to a function, as torchvision's windows do."""
-    kinds: list[Any] = [kind for kind in type(module).__mro__ if _path(kind) in _WINDOWED]
-    return bool(kinds) and type(module).forward is kinds[0].forward
+def borrower(module: nn.Module) -> type[ReRAMBorrowedAttention] | None:
+    """What calls the layers whose weights a module gives to a function; None of other modules."""
+    kinds: list[Any] = [kind for kind in type(module).__mro__ if _path(kind) in _LENDERS]
+    if not kinds or type(module).forward is not kinds[0].forward:
+        return None
+    return _LENDERS[_path(kinds[0])]

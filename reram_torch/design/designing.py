@@ -40,7 +40,8 @@ class AdcDesigns:
         measured_reduction: the same on held-back images, which the histograms are not of; NaN
             without images.
         error: squared change of the network's output against lossless crossbars, over its square,
-            on the same images; NaN without images, or where the output is no tensor.
+            on the same images; NaN without images, or where the output is no tensor. Of a detector
+            it is that of its head, before boxes are selected.
         drop: top-1 lost there against lossless crossbars; without targets, the share of
             predictions that changed; with a metric, by how much it fell; None where the output is
             no class scores and there is no metric.
@@ -51,6 +52,7 @@ class AdcDesigns:
             back, and calibration saw them.
         designs: the ADCs of each layer, by qualified name.
         judged_by: what `drop` is of: `top-1`, or `metric`.
+        error_at: the module whose results `error` is of; empty: the network.
     """
 
     design: str
@@ -66,6 +68,7 @@ class AdcDesigns:
     held_back: bool
     designs: dict[str, tuple[AdcDesign, ...]]
     judged_by: str = "top-1"
+    error_at: str = ""
 
     @property
     def measured_on(self) -> str:
@@ -78,8 +81,9 @@ class AdcDesigns:
             return f"{head} on the calibration histograms; not measured, without images"
         drop = "" if self.drop is None else f", {self.judged_by} lost {self.drop:.4f}"
         drop += "" if self.drop_error is None else f" +- {self.drop_error:.4f}"
+        where = f"error of {self.error_at}" if self.error_at else "output error"
         return (
-            f"{head}, {self.measured_reduction:.2f}x on {self.measured_on}{drop}, output error "
+            f"{head}, {self.measured_reduction:.2f}x on {self.measured_on}{drop}, {where} "
             f"{self.error:.2e}, ADCs {self.adc_energy_pj:.4g} pJ an inference, tables up to "
             f"{self.table_bytes} B"
         )
@@ -210,7 +214,8 @@ def _check_judged(reference: Reference | None) -> None:
         raise RuntimeError("max_drop needs data: run reram_torch.calibrate, or give batches=")
     if reference.judged is None:
         raise ValueError(
-            "max_drop needs a network that returns class scores (B, classes), or metric="
+            "max_drop needs a network that returns class scores (B, classes), or metric= to judge "
+            f"its outputs, which are {reference.form}"
         )
 
 
@@ -242,6 +247,7 @@ def _result(
         held_back,
         problem.designs(),
         "top-1" if metric is None else "metric",
+        "" if measured is None else measured.error_at,
     )
 
 

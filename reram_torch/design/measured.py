@@ -16,6 +16,7 @@ from reram_torch.calibration.held import Calibration
 from reram_torch.crossbar.tables import lossless_adc
 from reram_torch.design import outputs
 from reram_torch.design.drop import counted_drop, expected_drop, margins, mean_loss, paired_error
+from reram_torch.design.heads import Outlet
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.power.meter import PowerMeter
 from reram_torch.power.reports import PowerReport
@@ -33,6 +34,7 @@ class Measured:
     Attributes:
         report: what its ADCs did there.
         error: squared change of the output against lossless crossbars, over its square.
+        error_at: the module at whose results it was measured; empty: the network.
         drop: of the metric, or of top-1, against lossless crossbars; None where the output is no
             class scores and there is no metric.
         drop_error: its standard error: of the counted drop, or of the expected one if that is
@@ -41,6 +43,7 @@ class Measured:
 
     report: PowerReport
     error: float
+    error_at: str
     drop: float | None
     drop_error: float | None
 
@@ -88,6 +91,7 @@ class Reference:
         judged: how good the outputs are; None where the output is no class scores and there is no
             metric.
         further: margins of other data (`also`), or None.
+        form: of an output, in words.
     """
 
     def __init__(
@@ -98,46 +102,51 @@ class Reference:
         bar: Bar,
         metric: Metric | None = None,
     ):
-        self.net, self.data, self.metric = net, data, metric
+        self.net, self.data, self.metric, self._outlet = net, data, metric, Outlet(net)
         for layer in layers.values():
             layer.set_adc([lossless_adc(layer.geometry)])
-        self._outputs = self._run(data, bar)
-        self._labels = None if metric else _labels(self._outputs, data)
-        self.judged = self._judge(self._outputs)
+        made, self._compared = self._run(data, bar)
+        self._labels = None if metric else _labels(made, data)
+        self.judged = self._judge(made)
+        self.form = outputs.in_words(made[0])
         self.further: torch.Tensor | None = None
 
     def also(self, data: Calibration, bar: Bar) -> None:
         """Keeps the margins of further data: how many images are in the balance is known better."""
         if self._labels is not None:
-            made = self._run(data, bar)
+            made, _ = self._run(data, bar)
             labels, scores = _labels(made, data), _scores(made)
             if labels is not None and scores is not None:
                 self.further = margins(torch.cat(scores), labels)
 
     def judge(self, bar: Bar) -> Judged | None:
         """How good the outputs are with what is in place now."""
-        return self._judge(self._run(self.data, bar))
+        return self._judge(self._run(self.data, bar)[0])
 
     def measure(self, technology: Technology, bar: Bar) -> Measured:
         """What the ADCs in place do."""
         with PowerMeter(self.net) as meter:
-            made = self._run(self.data, bar)
+            made, compared = self._run(self.data, bar)
         report = meter.report(technology, inferences=len(self.data))
-        errors = [outputs.error(a, b) for a, b in zip(self._outputs, made, strict=True)]
+        errors = [outputs.error(a, b) for a, b in zip(self._compared, compared, strict=True)]
         sizes = [len(call) for call in self.data.calls]
         error = sum(e * n for e, n in zip(errors, sizes, strict=True)) / sum(sizes)
-        judged = self._judge(made)
+        judged, at = self._judge(made), self._outlet.name or ""
         if self.judged is None or judged is None:
-            return Measured(report, error, None, None)
-        return Measured(report, error, *self.judged.drop_to(judged))
+            return Measured(report, error, at, None, None)
+        return Measured(report, error, at, *self.judged.drop_to(judged))
 
-    def _run(self, data: Calibration, bar: Bar) -> list[Any]:
-        found = []
+    def _run(self, data: Calibration, bar: Bar) -> tuple[list[Any], list[Any]]:
+        """The outputs of each batch, and what errors are measured on."""
+        found, compared = [], []
         with torch.no_grad(), evaluating(self.net):
             for call in data.calls:
-                found.append(outputs.on_cpu(call.run(self.net)))
+                made = self._outlet.run(call)
+                found.append(outputs.on_cpu(made.output))
+                whole = made.compared is made.output
+                compared.append(found[-1] if whole else outputs.on_cpu(made.compared))
                 bar.update(len(call))
-        return found
+        return found, compared
 
     def _judge(self, made: list[Any]) -> Judged | None:
         if self.metric is not None:

@@ -39,6 +39,18 @@ def class_scores(output: Any) -> torch.Tensor | None:
     return output if scores and output.dim() == 2 and output.shape[1] > 1 else None
 
 
+def in_words(output: Any) -> str:
+    """The form of an output, on a line: the shapes of the tensors in it, by the name of each."""
+    if isinstance(output, torch.Tensor):
+        return str(tuple(output.shape))
+    if isinstance(output, Mapping):
+        return f"{{{', '.join(f'{name}: {in_words(each)}' for name, each in output.items())}}}"
+    if isinstance(output, list | tuple):
+        more = f", ... ({len(output)})" if len(output) > 3 else ""
+        return f"[{', '.join(map(in_words, output[:3]))}{more}]"
+    return type(output).__name__
+
+
 def error(clean: Any, noisy: Any) -> float:
     """The squared change of an output over its square, the mean over its float tensors.
 

@@ -75,7 +75,7 @@ class Calibrated:
                 warnings.warn(
                     f"the layers' effect on the network's output is {what} on the calibration data "
                     "(a blank batch, a classifier of zeros, scores of -inf, an output that is no "
-                    "tensor?): all layers weigh the same",
+                    "tensor, or that holds nothing?): all layers weigh the same",
                     stacklevel=3,
                 )
         return cls(net, used, data, technology, weights)

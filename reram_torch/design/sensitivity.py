@@ -14,6 +14,7 @@ from reram_torch._support.modules import evaluating
 from reram_torch.calibration.calls import Call
 from reram_torch.calibration.held import Calibration
 from reram_torch.crossbar.tables import AdcTables
+from reram_torch.design.heads import Outlet
 from reram_torch.design.outputs import change
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.watchers import Watcher, watching
@@ -91,21 +92,21 @@ class Change:
     """
 
     def __init__(self, net: nn.Module, layers: dict[str, CrossbarLayer]):
-        self._net, self._layers = net, layers
+        self._net, self._layers, self._outlet = net, layers, Outlet(net)
         self._lossless: dict[int, list[Any]] = {}
 
     def of(self, data: Calibration) -> float:
         """The change on the first images of some data, as `layer_sensitivities` measures it."""
-        calls = _first(data)
+        calls, outlet = _first(data), self._outlet
 
         def lossless(layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
             return _uncorrected(layer, x, layer.lossless_tables())
 
         with torch.no_grad(), evaluating(self._net):
-            made = [call.run(self._net) for call in calls]
+            made = [outlet.run(call).compared for call in calls]
             if id(data) not in self._lossless:
                 with _observed(self._layers, lossless):
-                    self._lossless[id(data)] = [call.run(self._net) for call in calls]
+                    self._lossless[id(data)] = [outlet.run(call).compared for call in calls]
         pairs = zip(self._lossless[id(data)], made, strict=True)
         return sum(change(a, b) for a, b in pairs) / len(calls)
 
@@ -114,7 +115,7 @@ def _effects(
     net: nn.Module, layers: dict[str, CrossbarLayer], data: Calibration, disturbance: Disturbance
 ) -> dict[str, float]:
     """The change of the output as a disturbance is added to the results of one layer at a time."""
-    calls = _first(data)
+    calls, outlet = _first(data), Outlet(net)
     disturbed: CrossbarLayer | None = None
 
     def compute(layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
@@ -123,10 +124,11 @@ def _effects(
 
     found = {}
     with torch.no_grad(), evaluating(net), _observed(layers, compute):
-        clean = [call.run(net) for call in calls]
+        clean = [outlet.run(call).compared for call in calls]
         for name, layer in layers.items():
             disturbed = layer
-            effect = [change(a, call.run(net)) for a, call in zip(clean, calls, strict=True)]
+            pairs = zip(clean, calls, strict=True)
+            effect = [change(a, outlet.run(call).compared) for a, call in pairs]
             found[name] = sum(effect) / len(effect)
     return found
 

@@ -48,13 +48,18 @@ class _Layer:
     """A layer as the function's caller sees it."""
 
     def __init__(self, layer: CrossbarLayer):
+        self._layer = layer
         self.weight, self.bias = _Stand(layer), layer.bias
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self._layer(x)
+        return y
 
 
 class _View:
     """A module whose layers' weights call the layers."""
 
-    def __init__(self, module: ReRAMShiftedWindowAttention):
+    def __init__(self, module: ReRAMBorrowedAttention):
         self._module = module
 
     def __getattr__(self, name: str) -> Any:
@@ -66,20 +71,18 @@ class _View:
         return _Layer(value) if name in LENT and isinstance(value, CrossbarLayer) else value
 
 
-# Layers of torchvision's windowed attention that a function multiplies by.
+# Layers of these attentions that a function multiplies by.
 LENT = "qkv", "proj"
 
 
-class ReRAMShiftedWindowAttention(nn.Module):
-    """torchvision's `ShiftedWindowAttention`, of either version, with its layers on crossbars.
+class ReRAMBorrowedAttention(nn.Module):
+    """An attention of another library that multiplies by its layers' weights, on crossbars.
 
     The original's own forward runs, and calls the layers where it would multiply by their weights.
     Scores, and their product with the values, stay in float.
 
-    Shapes: input and output (B, H, W, C).
+    Shapes: input and output as the original's.
     """
-
-    window_size: list[int]
 
     def __init__(self, attention: nn.Module):
         super().__init__()
@@ -92,9 +95,9 @@ class ReRAMShiftedWindowAttention(nn.Module):
         """The original's class."""
         return self.shell.kind
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """What the original gives, its projections computed by the crossbar layers."""
-        y: torch.Tensor = self.kind.forward(_View(self), x)
+        y: torch.Tensor = self.kind.forward(_View(self), *args, **kwargs)
         return y
 
     def to_float(self) -> nn.Module:
@@ -102,6 +105,15 @@ class ReRAMShiftedWindowAttention(nn.Module):
         made = self.shell.filled(self)
         _move(self, made)
         return made
+
+
+class ReRAMShiftedWindowAttention(ReRAMBorrowedAttention):
+    """torchvision's `ShiftedWindowAttention`, of either version, with its layers on crossbars.
+
+    Shapes: input and output (B, H, W, C).
+    """
+
+    window_size: list[int]
 
 
 def _move(source: nn.Module, target: nn.Module) -> None:

@@ -119,7 +119,7 @@ class ReRAMConv2d(CrossbarLayer, nn.Conv2d):
                 f"input must have shape (B, {self.in_channels}, H, W) or "
                 f"({self.in_channels}, H, W), not {tuple(x.shape)}"
             )
-        left, right, above, below = self._reversed_padding_repeated_twice
+        left, right, above, below = self._pads(x)
         size = x.shape[-2] + above + below, x.shape[-1] + left + right
         reach = self._window((0, 0)).reach
         if size[0] < reach[0] or size[1] < reach[1]:
@@ -128,13 +128,17 @@ class ReRAMConv2d(CrossbarLayer, nn.Conv2d):
                 f"is smaller than the dilated kernel of {reach[0]} x {reach[1]}"
             )
 
+    def _pads(self, x: torch.Tensor) -> list[int]:
+        """Pixels to the left, to the right, above and below that an input is padded with."""
+        return self._reversed_padding_repeated_twice
+
     def _window(self, padding: tuple[int, int]) -> Window:
         return Window(self.kernel_size, self.stride, padding, self.dilation, self.groups)
 
     def windowed(self, x: torch.Tensor) -> tuple[torch.Tensor, Window | None]:
         """A batch with such padding as the operator cannot do itself, and windows with the rest."""
         x = x if x.dim() == 4 else x.unsqueeze(0)
-        pads = self._reversed_padding_repeated_twice
+        pads = self._pads(x)
         if self.padding_mode != "zeros":
             return F.pad(x, pads, mode=self.padding_mode), self._window((0, 0))
         if pads[0] == pads[1] and pads[2] == pads[3]:

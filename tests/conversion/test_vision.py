@@ -22,6 +22,10 @@ TIMM = {
     "deit_tiny_patch16_224": {"img_size": 32, "depth": 2, "embed_dim": 12},
     "swin_tiny_patch4_window7_224": {"img_size": 32, "window_size": 2, **SWIN},
     "mobilenetv4_conv_small": {},
+    # Their attention multiplies by its layers' weights itself.
+    "beit_base_patch16_224": {"img_size": 32, "depth": 2, "embed_dim": 12, "num_heads": 2},
+    "eva02_tiny_patch14_224": {"img_size": 28, "depth": 2, "embed_dim": 12, "num_heads": 3},
+    "swinv2_tiny_window8_256": {"img_size": 32, "window_size": 2, **SWIN},
 }
 
 
@@ -61,7 +65,7 @@ def test_torchvisions(name):
 def test_timms(name):
     timm = pytest.importorskip("timm")
     model = timm.create_model(name, **TIMM[name], num_classes=4)
-    report = check(model, torch.randn(2, 3, 32, 32))
+    report = check(model, torch.randn(2, 3, *[TIMM[name].get("img_size", 32)] * 2))
     assert (report.weights_on_crossbars == 1.0) == (name == "mobilenetv4_conv_small")
 
 

@@ -98,6 +98,32 @@ def test_without_a_metric_there_is_the_error_of_all_float_tensors():
         rt.design_adc(net, "uniform", max_drop=0.1, **ASK)
 
 
+def pixel_accuracy(outputs, inputs, targets):
+    pairs = zip(outputs, targets, strict=True)
+    return torch.cat([(y["out"].argmax(1) == t).double().mean((1, 2)) for y, t in pairs])
+
+
+def test_labels_of_pixels_need_a_metric():
+    """They are held back with their images, and are never taken for labels of images."""
+    net, x = mapped(), torch.rand(16, 1, 8, 8)
+    with torch.no_grad():
+        labels = net(x)["out"].argmax(1)
+    rt.calibrate(net, [(x, labels)], show_progress=False)
+    held = net.calibration.held_back
+    assert torch.equal(torch.cat(held.targets), labels[3::4])
+    found = rt.design_adc(net, "uniform", max_drop=0.05, metric=pixel_accuracy, **ASK)
+    with torch.no_grad():
+        made = pixel_accuracy([net(held.inputs[0])], held.inputs, held.targets)
+        for layer in rt.crossbar_layers(net).values():
+            layer.set_adc([rt.UniformSAR(6 + layer.geometry.signed, 1)])
+        ideal = pixel_accuracy([net(held.inputs[0])], held.inputs, held.targets)
+    assert found.drop == pytest.approx(float((ideal - made).mean()), abs=1e-9)
+    assert found.drop <= 0.05
+    form = r"\{out: \(4, 2, 8, 8\), kinds: \(4, 8, 8\), aux: \[\(4, 2\)\]\}"
+    with pytest.raises(ValueError, match=f"class scores .*metric= to judge its outputs.* {form}"):
+        rt.design_adc(net, "uniform", max_drop=0.05, **ASK)
+
+
 # --- labels ---
 
 
