@@ -135,7 +135,6 @@ class SearchConfig:
         max_drop: top-1 that may be lost on data that the search did not see, 0 to 1; of another
             metric, in its units.
         lossless: no error at all, at the least cost.
-            Exactly one of `reduction`, `max_drop` and `lossless` is given.
         leaves: of a search tree at most.
         depth: comparisons of a conversion by a search tree at most.
         grid: thresholds of a search tree, or of segments, are multiples of this.
@@ -143,6 +142,9 @@ class SearchConfig:
         objective: what is minimised: `energy` of the ADCs, or `comparisons`.
         technology: whose prices: a name or the path of a TOML file.
         table_bytes: of a layer's tables at most.
+        max_error: squared change of the output that may be, over its square, on data that the
+            search did not see. Exactly one of `reduction`, `max_drop`, `max_error` and `lossless`
+            is given.
     """
 
     design: str
@@ -157,6 +159,7 @@ class SearchConfig:
     objective: str = OBJECTIVES[0]
     technology: str = "isaac"
     table_bytes: int | None = None
+    max_error: float | None = None
 
     def __post_init__(self) -> None:
         most = {"leaves": 1 << MAX_BITS, "depth": 255, "grid": 1 << MAX_BITS}
@@ -178,15 +181,17 @@ class SearchConfig:
                 raise ValueError(f"{name} must be true or false, not {getattr(self, name)!r}")
         if not isinstance(self.technology, str):
             raise ValueError(f"technology must be a name or a path, not {self.technology!r}")
-        if (self.reduction is not None) + (self.max_drop is not None) + self.lossless != 1:
+        budgets = self.reduction, self.max_drop, self.max_error
+        if sum(budget is not None for budget in budgets) + self.lossless != 1:
             raise ValueError(
-                "give exactly one of reduction=, max_drop= and lossless=True, not "
+                "give exactly one of reduction=, max_drop=, max_error= and lossless=True, not "
                 f"reduction={self.reduction!r}, max_drop={self.max_drop!r}, "
-                f"lossless={self.lossless!r}"
+                f"max_error={self.max_error!r}, lossless={self.lossless!r}"
             )
         spans: tuple[tuple[str, Callable[[float], bool], str], ...] = (
             ("reduction", lambda v: 0 < v < float("inf"), "a finite number above 0"),
             ("max_drop", lambda v: 0 <= v < float("inf"), "a finite number of at least 0"),
+            ("max_error", lambda v: 0 <= v < float("inf"), "a finite number of at least 0"),
         )
         for name, valid, wanted in spans:
             value = getattr(self, name)

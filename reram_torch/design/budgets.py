@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 from reram_torch._support.progress import Bar, progress
 from reram_torch.config.sections import SearchConfig
@@ -12,7 +13,7 @@ from reram_torch.design.measured import Reference
 from reram_torch.design.problem import Problem
 
 _ROUNDS = 3  # of designs for a reduction
-_TRIALS = 12  # of prices for max_drop, twice
+_TRIALS = 12  # of prices for max_drop and max_error, twice
 _WIDTH = 0.03  # of prices, log2
 
 
@@ -24,7 +25,7 @@ def meet(
     Args:
         problem: the network's searches.
         search: says which budget.
-        reference: tells what `max_drop` limits.
+        reference: tells what `max_drop` or `max_error` limits.
         show: draw a progress bar.
         start: the price to begin with.
 
@@ -33,11 +34,11 @@ def meet(
     """
     if search.reduction is not None:
         return _meet_reduction(problem, search.reduction, start, show)
-    if search.max_drop is None:
+    limit = _limit(search, reference)
+    if limit is None:
         problem.apply(-math.inf)  # no mean error is left to make up for
         return -math.inf
-    assert reference is not None  # `design_adc` has looked
-    return _Drop(problem, reference, search.max_drop).meet(start, show)
+    return _Cheapest(problem, limit).meet(start, show)
 
 
 def _meet_reduction(problem: Problem, reduction: float, price: float, show: bool) -> float:
@@ -61,23 +62,57 @@ def _meet_reduction(problem: Problem, reduction: float, price: float, show: bool
     return price
 
 
-class _Drop:
-    """The cheapest design that loses no more top-1 than it may.
+class _Limit(NamedTuple):
+    """What a design may lose at most.
+
+    Attributes:
+        name: of the budget.
+        most: the largest loss.
+        loss: what is lost with the ADCs in place, by a run on all items under a bar.
+        items: how many there are.
+    """
+
+    name: str
+    most: float
+    loss: Callable[[Bar], float]
+    items: int
+
+
+def _limit(search: SearchConfig, reference: Reference | None) -> _Limit | None:
+    """What `max_drop` or `max_error` limits; None of another budget."""
+    if reference is None:
+        return None  # `design_adc` has looked: neither of the two
+    if search.max_error is not None:
+        return _Limit("max_error", search.max_error, reference.error, len(reference.data))
+    if search.max_drop is None:
+        return None
+    ideal = reference.judged
+    assert ideal is not None  # `design_adc` has looked
+
+    def worst(bar: Bar) -> float:
+        made = reference.judge(bar)
+        assert made is not None
+        return ideal.worst_drop_to(made, reference.further)
+
+    return _Limit("max_drop", search.max_drop, worst, len(reference.data))
+
+
+class _Cheapest:
+    """The cheapest design that loses no more than it may.
 
     Args:
         problem: the network's searches.
-        reference: tells the drop.
-        most: the largest drop.
+        limit: what it may lose.
     """
 
-    def __init__(self, problem: Problem, reference: Reference, most: float):
-        self.problem, self.reference, self.most = problem, reference, most
+    def __init__(self, problem: Problem, limit: _Limit):
+        self.problem, self.limit = problem, limit
         self.best: tuple[float, float, Callable[[], None]] | None = None  # energy, price
 
     def meet(self, start: float, show: bool) -> float:
         """Looks for the price, weighs the layers anew there, and looks again."""
         problem, seen = self.problem, self.problem.given.data
-        total = (2 * _TRIALS + 2) * len(self.reference.data)
+        total = (2 * _TRIALS + 2) * self.limit.items
         with progress(description="design_adc", total=total, unit="img", show=show) as bar:
 
             def excess(price: float) -> float:
@@ -88,7 +123,8 @@ class _Drop:
                 return -1.0 if fits else 1.0
 
             if excess(problem.careful) > 0:
-                raise ValueError(f"max_drop={self.most} is out of reach of the most careful design")
+                budget = f"{self.limit.name}={self.limit.most}"
+                raise ValueError(f"{budget} is out of reach of the most careful design")
             price, _ = prices.crossing(excess, start, trials=_TRIALS, width=_WIDTH)
             if seen is not None and price is not None:
                 problem.apply(price)
@@ -104,10 +140,7 @@ class _Drop:
 
     def _fits(self, bar: Bar) -> bool:
         """Whether what is in place loses no more than it may."""
-        reference = self.reference
-        ideal, made = reference.judged, reference.judge(bar)
-        assert ideal is not None  # `design_adc` has looked
-        assert made is not None
-        worse = ideal.worst_drop_to(made, reference.further)
-        bar.set_postfix_str(f"reduction {self.problem.reduction:.2f}, drop {worse:.4f}")
-        return worse <= self.most
+        lost = self.limit.loss(bar)
+        what = self.limit.name.removeprefix("max_")
+        bar.set_postfix_str(f"reduction {self.problem.reduction:.2f}, {what} {lost:.4f}")
+        return lost <= self.limit.most

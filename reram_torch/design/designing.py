@@ -95,6 +95,7 @@ def design_adc(
     *,
     reduction: float | None = None,
     max_drop: float | None = None,
+    max_error: float | None = None,
     lossless: bool = False,
     granularity: str = AUTO,
     leaves: int | None = None,
@@ -118,10 +119,10 @@ def design_adc(
     plus a price for their energy: comparisons, conversions that start at all, clocks of the
     controller, words of the tables that are loaded and kept. The price is the one that meets the
     budget. Of the designs made on the way the one that changes the output least stays (for
-    `max_drop`, the one of least energy). What is left of each channel's mean error is folded into
-    the layer's bias (`CrossbarLayer.correction`), unless that makes held-back images worse.
-    Whatever is chosen is measured on the images that `calibrate` held back. Deterministic, given
-    the calibration data and `seed`.
+    `max_drop` and `max_error`, the one of least energy). What is left of each channel's mean error
+    is folded into the layer's bias (`CrossbarLayer.correction`), unless that makes held-back images
+    worse. Whatever is chosen is measured on the images that `calibrate` held back. Deterministic,
+    given the calibration data and `seed`.
 
     Args:
         net: a converted and calibrated network.
@@ -132,6 +133,7 @@ def design_adc(
             the images that `calibrate` held back, both as counted there and as expected on more
             images (`drop.expected_drop`, plus its standard error). Without targets, at most this
             share of predictions changes.
+        max_error: the least energy with at most this `AdcDesigns.error`, on the same images.
         lossless: no error at all, and the least energy without one.
         granularity: what an ADC's tables depend on: `slice`, `cycle` and `activity` (the number of
             driven word-lines, in buckets; with none nothing is converted), joined by `+`, `layer`
@@ -144,7 +146,7 @@ def design_adc(
         objective: `energy`, or `comparisons`, which are then all that counts.
         technology: whose prices: a name, the path of a TOML file, or a `Technology`.
         table_bytes: of a layer's tables at most.
-        batches: what to measure `max_drop` and the result on instead, as `calibrate` takes them.
+        batches: what to measure budgets and the result on instead, as `calibrate` takes them.
         metric: judges the network for `max_drop` instead of top-1, in units of its own. Called with
             the outputs, the inputs and the targets of all batches (three lists; targets are None
             where there are none), it gives a number, or a tensor with one for each item, of which
@@ -155,7 +157,8 @@ def design_adc(
     Raises:
         ValueError: not exactly one of the budgets, or one out of reach; an unknown design; no
             crossbar layers; labels that are none of the network's classes; `max_drop` of a network
-            that returns no class scores, without a metric.
+            that returns no class scores, without a metric; `max_error` of one that returns no
+            numbers.
         RuntimeError: the network was not calibrated in this session, or its weights changed since.
 
     Warns:
@@ -165,7 +168,7 @@ def design_adc(
     prices = load_technology(technology)
     search = SearchConfig(
         design, granularity, reduction, max_drop, lossless, leaves, depth, grid, aligned,
-        objective, prices.name, table_bytes,
+        objective, prices.name, table_bytes, max_error,
     )  # fmt: skip
     if max_drop is not None and max_drop > 1 and metric is None:
         raise ValueError(f"max_drop must be a number from 0 to 1, not {max_drop!r}")
@@ -176,8 +179,7 @@ def design_adc(
         forward = None if seen is None else seen.calls[0].forward
         other = None if batches is None else collect(batches, net, forward)
         reference = _reference(net, layers, seen, other, metric, show_progress)
-        if max_drop is not None:
-            _check_judged(reference)
+        _check_judged(reference, search)
         given = Calibrated.of(net, layers, seen, prices, seed, weigh=not lossless)
         choice = choose(given, search, reference, show=show_progress)
         measured = _measured(choice, reference, show_progress)
@@ -208,11 +210,19 @@ def _reference(
     return reference
 
 
-def _check_judged(reference: Reference | None) -> None:
-    """Raises an error unless it can be told what `max_drop` limits."""
+def _check_judged(reference: Reference | None, search: SearchConfig) -> None:
+    """Raises an error unless it can be told what `max_drop` or `max_error` limits."""
+    if search.max_drop is None and search.max_error is None:
+        return
+    name = "max_error" if search.max_drop is None else "max_drop"
     if reference is None:
-        raise RuntimeError("max_drop needs data: run reram_torch.calibrate, or give batches=")
-    if reference.judged is None:
+        raise RuntimeError(f"{name} needs data: run reram_torch.calibrate, or give batches=")
+    if search.max_error is not None and not reference.has_error:
+        raise ValueError(
+            "max_error needs a network that returns numbers, not all zero: its outputs are "
+            f"{reference.form}"
+        )
+    if search.max_drop is not None and reference.judged is None:
         raise ValueError(
             "max_drop needs a network that returns class scores (B, classes), or metric= to judge "
             f"its outputs, which are {reference.form}"
@@ -268,7 +278,8 @@ def _warn(found: AdcDesigns, search: SearchConfig) -> None:
     most = _SEVERE_DROP if search.max_drop is None else search.max_drop
     if found.judged_by == "metric" and search.max_drop is None:
         drop = None  # in units that nobody knows here
-    severe = drop is None and search.max_drop is None and found.error > _SEVERE_ERROR
+    unbudgeted = search.max_drop is None and search.max_error is None
+    severe = drop is None and unbudgeted and found.error > _SEVERE_ERROR
     if severe or (drop is not None and drop - spread > most):
         what = found.judged_by
         lost = f"an error of {found.error:.2g}" if drop is None else f"{drop:.4f} of {what}"

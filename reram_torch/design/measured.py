@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -123,14 +124,26 @@ class Reference:
         """How good the outputs are with what is in place now."""
         return self._judge(self._run(self.data, bar)[0])
 
+    def error(self, bar: Bar) -> float:
+        """`Measured.error` with what is in place now."""
+        return self._error(self._run(self.data, bar)[1])
+
+    def _error(self, compared: list[Any]) -> float:
+        errors = [outputs.error(a, b) for a, b in zip(self._compared, compared, strict=True)]
+        sizes = [len(call) for call in self.data.calls]
+        return sum(e * n for e, n in zip(errors, sizes, strict=True)) / sum(sizes)
+
+    @property
+    def has_error(self) -> bool:
+        """Whether an error can be told: there are numbers in what is compared."""
+        return math.isfinite(self._error(self._compared))
+
     def measure(self, technology: Technology, bar: Bar) -> Measured:
         """What the ADCs in place do."""
         with PowerMeter(self.net) as meter:
             made, compared = self._run(self.data, bar)
         report = meter.report(technology, inferences=len(self.data))
-        errors = [outputs.error(a, b) for a, b in zip(self._compared, compared, strict=True)]
-        sizes = [len(call) for call in self.data.calls]
-        error = sum(e * n for e, n in zip(errors, sizes, strict=True)) / sum(sizes)
+        error = self._error(compared)
         judged, at = self._judge(made), self._outlet.name or ""
         if self.judged is None or judged is None:
             return Measured(report, error, at, None, None)

@@ -168,6 +168,14 @@ def test_a_head_that_is_called_several_times_counts_whole():
     assert rt.design_adc(net, "uniform", reduction=3.0, **ASK).error > 0
 
 
+def test_a_budget_of_error_is_kept_at_the_head():
+    net = rt.convert(Selecting().eval())
+    rt.calibrate(net, torch.rand(8, 7, 4), show_progress=False)
+    found = rt.design_adc(net, "uniform", max_error=0.02, **ASK)
+    assert found.error_at == "head"
+    assert 0 < found.error <= 0.02
+
+
 def test_a_network_around_a_detector_is_looked_into():
     net = nn.DataParallel(found_nothing(calibrated("FCOS")))
     outlet, (call, _) = Outlet(net), call_of(images(), net, "batch")
