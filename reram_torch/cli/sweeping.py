@@ -68,7 +68,7 @@ class Sweep:
         """Finds the rows that are not there yet."""
         if not self.rows.done("float", "", "", ""):
             result = evaluate(self.float_net, self.test, description="float")
-            self._keep(config="float", top1=f"{result.top1:.6f}", images=result.images)
+            self._keep(config="float", top1=f"{result.score:.6f}", images=result.items)
         for name, config in self._cases():
             for budget in [*(["lossless"] if self.args.lossless else []), *self.args.reductions]:
                 self._measure(name, config, budget)
@@ -124,8 +124,8 @@ class Sweep:
             granularity=search.granularity, encoding=encoding, budget=budget,
             reduction_on_calibration=f"{found.reduction:.4f}",
             reduction_on_held_back=f"{found.measured_reduction:.4f}",
-            design_seconds=f"{seconds:.1f}", top1=f"{result.top1:.6f}",
-            top1_error=f"{result.top1_error:.6f}", images=result.images, **figures(total),
+            design_seconds=f"{seconds:.1f}", top1=f"{result.score:.6f}",
+            top1_error=f"{result.score_error:.6f}", images=result.items, **figures(total),
         )  # fmt: skip
 
     def _bound(self, config: rt.Config) -> None:

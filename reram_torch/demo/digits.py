@@ -23,7 +23,8 @@ import reram_torch as rt
 from reram_torch._support.progress import progress
 from reram_torch.data import sets
 from reram_torch.demo import pictures
-from reram_torch.evaluation.scoring import Evaluation, evaluate
+from reram_torch.evaluation.outcomes import Outcome
+from reram_torch.evaluation.scoring import evaluate
 from reram_torch.models.zoo import LeNet5
 from reram_torch.training.loop import Trainer
 from reram_torch.training.recipe import Recipe
@@ -60,7 +61,7 @@ class Rows:
         floating: what the float network found there.
     """
 
-    def __init__(self, folder: Path, test: DataLoader[Any], floating: Evaluation):
+    def __init__(self, folder: Path, test: DataLoader[Any], floating: Outcome):
         self.folder, self.test, self.floating = folder, test, floating
         self.start = time.perf_counter()
         self.found: list[dict[str, Any]] = []
@@ -73,7 +74,7 @@ class Rows:
         lost, error = result.lost_against(self.floating)
         total = report.total
         self.found.append({
-            "network": name, "top1": result.top1, "lost_to_float": lost,
+            "network": name, "top1": result.score, "lost_to_float": lost,
             "lost_to_float_error": error,
             "comparisons_per_mac": report.comparisons_per_mac,
             "conversions_per_mac": report.conversions_per_mac,
@@ -89,7 +90,7 @@ class Rows:
 
     def _write(self) -> None:
         report = {
-            "float_top1": self.floating.top1,
+            "float_top1": self.floating.score,
             "seconds": time.perf_counter() - self.start,
             "backend": rt.backend(),
             "results": self.found,
@@ -105,7 +106,7 @@ class Rows:
             f"{'ADC energy':>11} {'times less than':>16}",
             f"{'network':{wide}} {'top-1':>6} {'lost to float':>17} {'a MAC':>14} "
             f"{'ISAAC':>8} {'activity':>9} {'an image':>11} {'plain':>7} {'activity':>8}",
-            f"{'float':{wide}} {self.floating.top1:6.4f}",
+            f"{'float':{wide}} {self.floating.score:6.4f}",
         ]
         lines += [
             f"{r['network']:{wide}} {r['top1']:6.4f} {r['lost_to_float']:+7.4f} +- "
@@ -154,7 +155,7 @@ def run(folder: Path, epochs: int, fine_epochs: int) -> list[dict[str, Any]]:
     power.to_html(folder / "power.html")
 
     part = next(part for part in power.converted if part.layer == "conv2")
-    pictures.plot_demo(folder / "report.png", part, rows.found, rows.floating.top1)
+    pictures.plot_demo(folder / "report.png", part, rows.found, rows.floating.score)
     print("\n" + rows.table())
     print(
         f"{rt.backend()}, {torch.get_num_threads()} threads, "

@@ -17,7 +17,9 @@ from reram_torch._support import processes
 from reram_torch._support.files import replacing, write_atomically
 from reram_torch._support.resuming import check_same_settings, difference
 from reram_torch.conversion.states import crossbar_states, load_crossbar_states
-from reram_torch.evaluation.scoring import Evaluation, Kept, score
+from reram_torch.evaluation.outcomes import Outcome
+from reram_torch.evaluation.scoring import Kept, score
+from reram_torch.evaluation.tasks import IMAGES, Task
 from reram_torch.power.meter import PowerMeter
 from reram_torch.power.reports import PowerReport
 from reram_torch.power.technology import Technology, load_technology
@@ -29,17 +31,18 @@ class Results:
 
     With a path, what each network did so far lies in a folder beside it, written every minute and
     on Ctrl-C or SIGTERM, until `finish`: a run that resumes measures nothing twice. With several
-    processes each does its part of the images, and the first one writes.
+    processes each does its part of the items, and the first one writes.
 
     Attributes:
         path: JSON file of the rows, rewritten after each network; or None.
         settings: plain values that tell one run from another, written with the rows.
-        images: pairs of input and label.
-        batch_size: images of a batch, in each process.
+        data: the items of the task: for images, pairs of input and label.
+        batch_size: items of a batch, in each process.
         workers: processes that load data.
         bf16: autocast in the float layers.
         technology: what prices the counts.
         adc_model: likewise.
+        task: what networks are to do.
         resume: go on from what a stopped run left; a ValueError if it had other settings.
         note: what must be said of all rows; written with them and below the table.
         rows: what was found, a dict for each network.
@@ -48,12 +51,13 @@ class Results:
 
     path: Path | None
     settings: dict[str, Any]
-    images: Dataset[Any]
+    data: Dataset[Any]
     batch_size: int
     workers: int = 0
     bf16: bool = False
     technology: str | Technology = "isaac"
     adc_model: str = "bit_cycle"
+    task: Task = IMAGES
     resume: bool = False
     note: str = ""
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -84,10 +88,10 @@ class Results:
         net: nn.Module,
         *,
         metered: bool = True,
-        exact: Evaluation | None = None,
-        floating: Evaluation | None = None,
-    ) -> Evaluation:
-        """Runs a network over the images and adds its row.
+        exact: Outcome | None = None,
+        floating: Outcome | None = None,
+    ) -> Outcome:
+        """Runs a network over the data and adds its row.
 
         Args:
             name: of the row.
@@ -102,24 +106,20 @@ class Results:
                 result = self._score(name, net, meter)
             report = meter.report(self.technology, adc_model=self.adc_model)
             self.reports[name] = report
-            row |= _figures(report)
+            row |= _figures(report, self.task.unit)
         else:
             result = self._score(name, net, None)
-        row |= {
-            "top1": result.top1,
-            "top1_error": result.top1_error,
-            "top5": result.top5,
-            "images": result.images,
+        row |= result.figures() | {
             "unreadable": result.unreadable,
             "seconds": result.seconds,
-            "seconds_per_100_images": result.seconds_per_100,
+            f"seconds_per_100_{self.task.unit}s": result.seconds_per_100,
         }
         for against, other in (("float", floating), ("lossless", exact)):
             if other is not None:
-                lost, error = result.lost_against(other)
-                row |= {f"lost_to_{against}": lost, f"lost_to_{against}_error": error}
-        if exact is not None:
-            row["answers_changed"] = int((result.answers != exact.answers).sum())
+                row |= result.compared(other, against)
+        changed = None if exact is None else result.changed(exact)
+        if changed is not None:
+            row["answers_changed"] = changed
         self.add(row)
         return result
 
@@ -140,14 +140,14 @@ class Results:
         rows = {row["network"]: row for row in self.rows}
         self.add({**rows[of], "network": name})
 
-    def _score(self, name: str, net: nn.Module, meter: PowerMeter | None) -> Evaluation:
+    def _score(self, name: str, net: nn.Module, meter: PowerMeter | None) -> Outcome:
         kept = None
         if self._parts is not None:
             file = self._parts / f"{name.replace(' ', '_')}.{processes.rank()}.pt"
             kept = Kept(file, self._key(), meter)
         return score(
-            net, self.images, batch_size=self.batch_size, workers=self.workers, description=name,
-            bf16=self.bf16, meter=meter, kept=kept,
+            net, self.data, task=self.task, batch_size=self.batch_size, workers=self.workers,
+            description=name, bf16=self.bf16, meter=meter, kept=kept,
         )  # fmt: skip
 
     def _key(self) -> dict[str, Any]:
@@ -180,20 +180,21 @@ class Results:
 
     def table(self) -> str:
         """All networks, a line each."""
-        wide = max(24, *(len(row["network"]) for row in self.rows))
-        head = f"{'network':{wide}} {'top-1':>15} " + "".join(
-            f"{name:>{width}} " for name, (width, _) in _COLUMNS.items()
-        )
-        lines = [head.rstrip()]
+        key = self.task.key
+        names, scores = ["network"], [self.task.measure]
         for row in self.rows:
-            line = f"{row['network']:{wide}} {row['top1']:.4f} +- {row['top1_error']:.4f} "
-            cells = (f"{show(row):>{width}} " for width, show in _COLUMNS.values())
-            lines.append((line + "".join(cells)).rstrip())
-        unreadable = self.rows[-1]["unreadable"]
+            names.append(row["network"])
+            scores.append(f"{row[key]:.4f} +- {row[f'{key}_error']:.4f}")
+        wide, broad = max(24, *map(len, names)), max(map(len, scores))
+        lines = [
+            f"{name:{wide}} {score:>{broad}} " for name, score in zip(names, scores, strict=True)
+        ]
+        for title, (width, show) in _columns(self.task).items():
+            cells = [title, *map(show, self.rows)]
+            lines = [f"{line}{cell:>{width}} " for line, cell in zip(lines, cells, strict=True)]
+        lines = [line.rstrip() for line in lines]
         lines.append(
-            f"{self.rows[-1]['images']} images"
-            + (f", {unreadable} more could not be read" if unreadable else "")
-            + "; lost: top-1 against float and against lossless crossbars, paired standard errors; "
+            f"{self.task.legend(self.rows[-1])}; "
             "/ISAAC: times fewer A/D operations than ISAAC's 8 on 128 rows; /plain, /activ.: than "
             "a plain and an activity SAR on the same arrays, comparisons and ADC energy"
         )
@@ -202,7 +203,7 @@ class Results:
         return "\n".join(lines)
 
 
-def _figures(report: PowerReport) -> dict[str, Any]:
+def _figures(report: PowerReport, unit: str) -> dict[str, Any]:
     """What a row says of a report."""
     total = report.total
     return {
@@ -215,7 +216,7 @@ def _figures(report: PowerReport) -> dict[str, Any]:
         "reduction_over_activity_sar": total.times_less("comparisons", "activity_sar"),
         "adc_energy_over_plain_sar": total.times_less("adc_energy_pj", "plain_sar"),
         "adc_energy_over_activity_sar": total.times_less("adc_energy_pj", "activity_sar"),
-        "adc_energy_uj_per_image": report.per_inference(report.adc_energy_pj) / 1e6,
+        f"adc_energy_uj_per_{unit}": report.per_inference(report.adc_energy_pj) / 1e6,
     }
 
 
@@ -231,17 +232,21 @@ def _lost(against: str) -> _Cell:
     return lambda row: f"{row[key]:+.4f} +- {row[f'{key}_error']:.4f}" if key in row else ""
 
 
-_COLUMNS: dict[str, tuple[int, _Cell]] = {
-    "lost to float": (17, _lost("float")),
-    "lost to lossless": (17, _lost("lossless")),
-    "comp./MAC": (9, _number("comparisons_per_mac", ".3f")),
-    "conv./MAC": (9, _number("conversions_per_mac", ".3f")),
-    "/ISAAC": (7, _number("reduction", ".2f", "x")),
-    "/plain": (7, _number("reduction_over_plain_sar", ".2f", "x")),
-    "/activ.": (7, _number("reduction_over_activity_sar", ".2f", "x")),
-    "ADC uJ/image": (12, _number("adc_energy_uj_per_image", ".4g")),
-    "energy /plain": (13, _number("adc_energy_over_plain_sar", ".2f", "x")),
-    "energy /activ.": (14, _number("adc_energy_over_activity_sar", ".2f", "x")),
-    "changed": (7, _number("answers_changed", "d")),
-    "s/100 images": (12, _number("seconds_per_100_images", ".2f")),
-}
+def _columns(task: Task) -> dict[str, tuple[int, _Cell]]:
+    """Titles, widths and contents of a table's columns after the score."""
+    unit, own = task.unit, task.columns.items()
+    return {
+        "lost to float": (17, _lost("float")),
+        "lost to lossless": (17, _lost("lossless")),
+        **{title: (len(title), _number(key, ".4f")) for title, key in own},
+        "comp./MAC": (9, _number("comparisons_per_mac", ".3f")),
+        "conv./MAC": (9, _number("conversions_per_mac", ".3f")),
+        "/ISAAC": (7, _number("reduction", ".2f", "x")),
+        "/plain": (7, _number("reduction_over_plain_sar", ".2f", "x")),
+        "/activ.": (7, _number("reduction_over_activity_sar", ".2f", "x")),
+        f"ADC uJ/{unit}": (7 + len(unit), _number(f"adc_energy_uj_per_{unit}", ".4g")),
+        "energy /plain": (13, _number("adc_energy_over_plain_sar", ".2f", "x")),
+        "energy /activ.": (14, _number("adc_energy_over_activity_sar", ".2f", "x")),
+        "changed": (7, _number("answers_changed", "d")),
+        f"s/100 {unit}s": (7 + len(unit), _number(f"seconds_per_100_{unit}s", ".2f")),
+    }

@@ -1,17 +1,13 @@
-"""Top-1, counts and time of a network on a data set; and the plain integer network to check it."""
+"""A network on a data set: its score, counts and time."""
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import itertools
-import math
 import time
 from collections.abc import Iterable
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, TypedDict
+from typing import Any, TypedDict
 
 import torch
 from torch import nn
@@ -21,91 +17,12 @@ from reram_torch._support import processes
 from reram_torch._support.datasets import length
 from reram_torch._support.files import replacing
 from reram_torch._support.interrupts import Interruptible
-from reram_torch._support.labels import labels_of
 from reram_torch._support.modules import evaluating
 from reram_torch._support.progress import progress
 from reram_torch._support.resuming import difference
-from reram_torch.data.sets import loader
+from reram_torch.evaluation.outcomes import Outcome
+from reram_torch.evaluation.tasks import IMAGES, Part, Task
 from reram_torch.power.meter import PowerMeter
-
-_BEST = 5  # classes kept of each image
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What a network did on a data set.
-
-    Attributes:
-        labels: of the images, (images,).
-        ranked: classes with the highest scores, best first, (images, 5 or fewer).
-        digests: a hash of each image's scores, (images,): equal where all outputs are.
-        seconds: spent in the network.
-        unreadable: images that could not be read, and do not count.
-    """
-
-    labels: torch.Tensor
-    ranked: torch.Tensor
-    digests: torch.Tensor
-    seconds: float
-    unreadable: int = 0
-
-    @property
-    def images(self) -> int:
-        """How many images there were."""
-        return len(self.labels)
-
-    @property
-    def answers(self) -> torch.Tensor:
-        """The class with the highest score of each image."""
-        return self.ranked[:, 0]
-
-    @property
-    def top1(self) -> float:
-        """Share of images whose highest score is that of their label."""
-        return float((self.answers == self.labels).double().mean())
-
-    @property
-    def top1_error(self) -> float:
-        """Standard error of `top1`, over images."""
-        return _mean(self.answers == self.labels)[1]
-
-    def lost_against(self, other: Evaluation) -> tuple[float, float]:
-        """Top-1 lost against another network on the same images, and its standard error.
-
-        Paired: that of the mean of what each image loses or wins, which is far less than that of
-        two independent samples.
-
-        Raises:
-            ValueError: the images differ.
-        """
-        if not torch.equal(self.labels, other.labels):
-            raise ValueError("networks compare on the same images only")
-        return _mean((other.answers == other.labels).int() - (self.answers == self.labels).int())
-
-    @property
-    def top5(self) -> float:
-        """Share of images whose label has one of the five highest scores."""
-        return float((self.ranked == self.labels[:, None]).any(1).double().mean())
-
-    @property
-    def seconds_per_100(self) -> float:
-        """Seconds for 100 images."""
-        return 100 * self.seconds / self.images
-
-    def gathered(self) -> Evaluation:
-        """The images of all processes, and the time of the slowest."""
-        parts = processes.gather(dataclasses.asdict(self))
-        seconds = max(p["seconds"] for p in parts)
-        return _whole(parts, seconds, sum(p["unreadable"] for p in parts))
-
-
-def _mean(values: torch.Tensor) -> tuple[float, float]:
-    """The mean of whole numbers and its standard error, to the last bit whatever their order."""
-    n, total, squares = len(values), int(values.sum()), int(values.int().square().sum())
-    return total / n, math.sqrt(n * squares - total**2) / n / math.sqrt(n)
-
-
-_Part: TypeAlias = dict[str, torch.Tensor]  # labels, ranked and digests, as in an Evaluation
 
 
 class Progress(TypedDict):
@@ -113,14 +30,7 @@ class Progress(TypedDict):
 
     batches: int
     seconds: float
-    parts: list[_Part]
-
-
-def _whole(parts: list[_Part], seconds: float, unreadable: int) -> Evaluation:
-    labels, ranked, digests = (
-        torch.cat([p[key] for p in parts]) for key in ("labels", "ranked", "digests")
-    )
-    return Evaluation(labels, ranked, digests, seconds, unreadable)
+    parts: list[Part]
 
 
 class Kept:
@@ -172,21 +82,23 @@ class Kept:
         self.path.unlink(missing_ok=True)
 
 
-@torch.no_grad()
 def evaluate(
     net: nn.Module,
     batches: Iterable[Any],
     *,
+    task: Task = IMAGES,
     description: str = "evaluate",
     show_progress: bool = True,
     bf16: bool = False,
     kept: Kept | None = None,
-) -> Evaluation:
-    """Runs a network in eval mode over (input, label) batches, on the network's device.
+) -> Outcome:
+    """Runs a network in eval mode over the batches of a task, on the network's device.
 
     Args:
         net: what to evaluate.
-        batches: pairs of inputs and labels; a None is a batch of which nothing could be read.
+        batches: as the task has them: pairs of inputs and labels; a None is a batch of which
+            nothing could be read.
+        task: what the network is to do; if not given, to tell what images show.
         description: of the progress bar.
         show_progress: draw a tqdm bar if tqdm is installed.
         bf16: autocast to bfloat16 in the float layers.
@@ -196,31 +108,45 @@ def evaluate(
         ValueError: there are no batches, or labels are none of the network's classes.
         KeyboardInterrupt: after what was found is written.
     """
+    found, unreadable = _run(net, batches, task, description, show_progress, bf16, kept)
+    return _outcome(task, [found], unreadable)
+
+
+@torch.no_grad()
+def _run(
+    net: nn.Module, batches: Iterable[Any], task: Task, description: str, show: bool, bf16: bool,
+    kept: Kept | None,
+) -> tuple[Progress, int]:  # fmt: skip
+    """What `evaluate` finds of all batches, and how many items could not be read."""
     device = next((p.device for p in net.parameters()), torch.device("cpu"))
     nothing: Progress = {"batches": 0, "seconds": 0.0, "parts": []}
     found = (kept and kept.load()) or nothing
-    parts, expected = found["parts"], _images(batches)
-    seen = sum(len(p["labels"]) for p in parts)
-    right = sum(int((p["ranked"][:, 0] == p["labels"]).sum()) for p in parts)
+    parts, expected = found["parts"], _items(batches)
+    seen = sum(len(p["digests"]) for p in parts)
+    total, weight = (sum(sums) for sums in zip((0.0, 0.0), *map(task.tally, parts), strict=True))
     batches = _after(batches, found["batches"])
+    unit = "img" if task.unit == "image" else task.unit
     with (
         evaluating(net),
         progress(
-            description=description, total=expected, unit="img", show=show_progress, done=seen
+            description=description, total=expected, unit=unit, show=show, done=seen
         ) as bar,
         Interruptible() if kept else nullcontext() as stop,
         torch.autocast(device.type, torch.bfloat16, enabled=bf16),
-    ):
+    ):  # fmt: skip
         for batch in batches:
             found["batches"] += 1
             if batch is not None:
-                part, seconds = _answers(net, batch, device)
+                part, seconds = task.part(net, batch, device)
                 parts.append(part)
                 found["seconds"] += seconds
-                seen += len(part["labels"])
-                right += int((part["ranked"][:, 0] == part["labels"]).sum())
-                bar.update(len(part["labels"]))
-                bar.set_postfix_str(f"top-1 {right / seen:.4f}")
+                seen += len(part["digests"])
+                bar.update(len(part["digests"]))
+                total, weight = (
+                    a + b for a, b in zip((total, weight), task.tally(part), strict=True)
+                )
+                if weight:
+                    bar.set_postfix_str(task.running(total / weight))
             if kept and stop:
                 kept.save(found, now=stop.asked)
                 if stop.asked:
@@ -229,64 +155,53 @@ def evaluate(
         raise ValueError("no batches to evaluate on")
     if kept:
         kept.save(found, now=True)
-    return _whole(parts, found["seconds"], 0 if expected is None else expected - seen)
+    return found, 0 if expected is None else expected - seen
+
+
+def _outcome(task: Task, found: list[Progress], unreadable: int) -> Outcome:
+    """What processes found, put together; the time is that of the slowest."""
+    parts = [part for each in found for part in each["parts"]]
+    whole = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+    return task.outcome(whole, max(each["seconds"] for each in found), unreadable)
 
 
 def score(
     net: nn.Module,
-    images: Dataset[Any],
+    data: Dataset[Any],
     *,
+    task: Task = IMAGES,
     batch_size: int,
     workers: int = 0,
     description: str = "evaluate",
     bf16: bool = False,
     meter: PowerMeter | None = None,
     kept: Kept | None = None,
-) -> Evaluation:
+) -> Outcome:
     """A network on a data set, each process doing its part; every process gets the whole.
 
     Args:
         net: what to evaluate.
-        images: pairs of input and label.
-        batch_size: images of a batch, in each process.
+        data: the items of the task: for images, pairs of input and label.
+        task: what the network is to do.
+        batch_size: items of a batch, in each process.
         workers: processes that load data.
         description: as for `evaluate`; `bf16` and `kept` likewise.
         bf16: see there.
         meter: counting on the network; it gets the counts of all processes.
         kept: see there.
     """
-    batches = loader(processes.share(images), batch_size, workers=workers)
+    batches = task.batches(processes.share(data), batch_size, workers)
     shown = processes.rank() == 0
-    found = evaluate(
-        net, batches, description=description, show_progress=shown, bf16=bf16, kept=kept
-    ).gathered()
+    found, unreadable = zip(
+        *processes.gather(_run(net, batches, task, description, shown, bf16, kept)), strict=True
+    )
     if meter is not None:
         meter.add_up()
-    return found
+    return _outcome(task, list(found), sum(unreadable))
 
 
-def _answers(
-    net: nn.Module, batch: tuple[torch.Tensor, torch.Tensor], device: torch.device
-) -> tuple[_Part, float]:
-    x, labels = batch
-    start = time.perf_counter()
-    scores = net(x.to(device, non_blocking=True)).float().cpu()
-    seconds = time.perf_counter() - start
-    labels = labels_of(labels, scores)
-    ranked = scores.topk(min(_BEST, scores.shape[1])).indices.int()
-    ranked[:, 0] = scores.argmax(1)  # topk breaks ties otherwise
-    return {"labels": labels, "ranked": ranked, "digests": _digests(scores)}, seconds
-
-
-def _digests(scores: torch.Tensor) -> torch.Tensor:
-    """A 64-bit hash of each row."""
-    rows = (scores + 0.0).contiguous().numpy()  # -0 equals 0
-    found = [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in rows]
-    return torch.frombuffer(bytearray(b"".join(found)), dtype=torch.int64)
-
-
-def _images(batches: Iterable[Any]) -> int | None:
-    """How many images there are, where that is known."""
+def _items(batches: Iterable[Any]) -> int | None:
+    """How many items there are, where that is known."""
     return length(batches.dataset) if hasattr(batches, "dataset") else None
 
 

@@ -87,7 +87,7 @@ def _validated(
         bf16=recipe.bf16,
     )  # fmt: skip
     unreadable = {"unreadable_validation_images": found.unreadable} if found.unreadable else {}
-    return {"validation_top1": found.top1, **unreadable}
+    return {"validation_top1": found.score, **unreadable}
 
 
 def _seed_step(recipe: Recipe, number: int) -> None:

@@ -63,7 +63,7 @@ def test_evaluate(lenet, batches):
     result = evaluate(lenet, batches, show_progress=False)
     assert lenet.training
     assert not lenet.conv1.training
-    assert result.images == 12
+    assert result.items == 12
     x, y = (torch.cat(part) for part in zip(*batches, strict=True))
     assert result.top1 == float((lenet.eval()(x).argmax(1) == y).double().mean())
     assert result.seconds_per_100 == pytest.approx(result.seconds / 0.12)

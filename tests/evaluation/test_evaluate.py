@@ -14,8 +14,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import reram_torch as rt
 from reram_torch.data import sets
+from reram_torch.evaluation.outcomes import Evaluation
 from reram_torch.evaluation.results import Results
-from reram_torch.evaluation.scoring import Evaluation, Kept, evaluate, score
+from reram_torch.evaluation.scoring import Kept, evaluate, score
 
 
 @pytest.fixture
@@ -53,12 +54,13 @@ def test_what_is_found(lenet, images):
     best = scores.topk(5).indices
     assert found.top5 == float((best == labels[:, None]).any(1).double().mean())
     assert found.unreadable == 0
+    assert (found.score, found.score_error) == (found.top1, found.top1_error)
 
 
 def answering(labels, answers):
     """An evaluation that found these answers."""
     labels, answers = torch.tensor(labels), torch.tensor(answers).int()
-    return Evaluation(labels, answers[:, None], torch.zeros(len(labels)), 1.0)
+    return Evaluation(torch.zeros(len(labels)), 1.0, 0, labels, answers[:, None])
 
 
 def test_paired_errors_by_hand():
@@ -147,7 +149,7 @@ def test_images_that_cannot_be_read_do_not_count(lenet, images):
             return None if k in (1, 10, 11, 12, 13, 14) else images[k]
 
     found = evaluate(lenet, sets.loader(Damaged(), 5))  # one batch is lost whole
-    assert (found.images, found.unreadable) == (16, 6)
+    assert (found.items, found.unreadable) == (16, 6)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
