@@ -352,13 +352,19 @@ def subset(data: Dataset[Any], count: int | None, seed: int = 0) -> Dataset[Any]
     Raises:
         ValueError: `count` is not from 1 to the size of the data set.
     """
-    if count is None:
-        return data
-    most = length(data)
+    return data if count is None else Subset(data, drawn(length(data), count, seed))
+
+
+def drawn(most: int, count: int, seed: int = 0) -> list[int]:
+    """The places of `count` of so many items, drawn without replacement.
+
+    Raises:
+        ValueError: `count` is not from 1 to `most`.
+    """
     if not 1 <= count <= most:
         raise ValueError(f"cannot take {count} of {most} items")
     order = torch.randperm(most, generator=torch.Generator().manual_seed(seed))
-    return Subset(data, order[:count].tolist())
+    return order[:count].tolist()
 
 
 def loader(

@@ -298,7 +298,11 @@ def _warn(found: AdcDesigns, search: SearchConfig) -> None:
 
 
 def design_together(
-    net: nn.Module, search: SearchConfig, *, show_progress: bool = True
+    net: nn.Module,
+    search: SearchConfig,
+    *,
+    metric: Metric | None = None,
+    show_progress: bool = True,
 ) -> AdcDesigns:
     """`design_adc` as a configuration has it, by the first process of torch.distributed for all.
 
@@ -306,7 +310,9 @@ def design_together(
     """
     found = None
     if processes.rank() == 0:
-        found = design_adc(net, **dataclasses.asdict(search), show_progress=show_progress)
+        found = design_adc(
+            net, **dataclasses.asdict(search), metric=metric, show_progress=show_progress
+        )
     states.same_adcs(net)
     together: AdcDesigns = processes.broadcast(found)
     return together
