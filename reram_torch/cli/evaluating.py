@@ -1,7 +1,7 @@
-"""Evaluates a checkpoint on simulated crossbars: top-1, A/D operations, energy, latency, time.
+"""Evaluates a checkpoint on simulated crossbars: score, A/D operations, energy, latency, time.
 
 Several configurations are set side by side. A checkpoint of `finetune` brings its own. With several
-processes, as `torchrun` starts them, each evaluates its part of the images.
+processes, as `torchrun` starts them, each evaluates its part of the data.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import torch
 
 import reram_torch as rt
 from reram_torch._support import processes
-from reram_torch.cli import experiments, images, options
+from reram_torch.cli import experiments, images, options, sources, texts
 from reram_torch.conversion.states import crossbar_states, load_crossbar_states
 from reram_torch.design.designing import design_together
 from reram_torch.evaluation.integers import plain_integer
+from reram_torch.evaluation.outcomes import Outcome
 from reram_torch.evaluation.results import Results
-from reram_torch.evaluation.scoring import Evaluation
+from reram_torch.evaluation.tasks import Task
 from reram_torch.power.adc_energy import ADC_MODELS
 
 ABOUT = (
@@ -31,6 +32,8 @@ ABOUT = (
 def parser(program: str | None = None) -> options.Parser:
     """The options of an evaluation."""
     made = options.Parser(ABOUT, program)
+    texts.add_arguments(made)
+    made.set_defaults(batch_size=None, calibration_images=None)  # as the task has them
     add = made.add_argument
     add("--config", nargs="+", help=f"of {rt.config_names()}, or TOML files; default: isaac, or "
         "that of the checkpoint")  # fmt: skip
@@ -53,7 +56,9 @@ def parse(arguments: list[str] | None, program: str | None) -> argparse.Namespac
     """Parses a command line, and ends the program if its options contradict each other."""
     made = parser(program)
     args = made.parse_args(arguments)
-    options.check_arguments(made, args)
+    texts.check_arguments(made, args)
+    if args.task == "images":
+        options.check_arguments(made, args)
     if sum((args.reduction is not None, args.max_drop is not None, args.lossless)) > 1:
         made.error("give one of --reduction, --max-drop and --lossless")
     if args.resume and args.json is None:
@@ -81,8 +86,8 @@ def say(text: str) -> None:
 
 
 def verify(
-    results: Results, net: torch.nn.Module, label: str, floating: Evaluation | None = None
-) -> Evaluation:
+    results: Results, net: torch.nn.Module, label: str, floating: Outcome | None = None
+) -> Outcome:
     """What the lossless crossbar finds, which must be what the plain integer network does."""
     own = crossbar_states(net)
     for layer in rt.crossbar_layers(net).values():
@@ -92,22 +97,28 @@ def verify(
         integer = results.measure(f"plain integer{label}", net, metered=False)
     if not torch.equal(lossless.digests, integer.digests):
         raise SystemExit("the lossless crossbar differs from the plain integer network")
-    say("lossless crossbar == plain integer network: every output of every image is equal")
+    unit = results.task.unit
+    say(f"lossless crossbar == plain integer network: every output of every {unit} is equal")
     load_crossbar_states(net, own)
     return lossless
 
 
 def design(
-    args: argparse.Namespace, net: torch.nn.Module, config: rt.Config, calibration: list[Any]
+    args: argparse.Namespace,
+    net: torch.nn.Module,
+    config: rt.Config,
+    calibration: list[Any],
+    task: Task,
+    float_net: torch.nn.Module,
 ) -> dict[str, Any]:
     """Calibrates a network and designs the ADCs that its configuration wants."""
-    rt.calibrate(net, calibration, ranges=args.ranges, shared=True)
+    rt.calibrate(net, calibration, ranges=args.ranges, shared=True, forward=task.forward)
     if config.search is None:
         return {}
     search = experiments.with_budget(
         config.search, args.reduction, args.max_drop, lossless=args.lossless
     )
-    found = design_together(net, search)
+    found = design_together(net, search, metric=task.metric(float_net, calibration))
     return {"designed_reduction": found.reduction, "drop": found.drop, "found": str(found)}
 
 
@@ -116,18 +127,19 @@ def compare(
     results: Results,
     configs: dict[str, rt.Config],
     device: torch.device,
+    source: sources.Source,
 ) -> None:
     """Every configuration on the float network."""
-    calibration = images.load_calibration(args, results.images, device)
-    float_net = experiments.load_network(args, results.images).to(device)
+    calibration = source.calibration(device)
+    float_net = source.network().to(device)
     floating = results.measure("float", float_net, metered=False)
-    verified: dict[rt.Config, Evaluation] = {}
+    verified: dict[rt.Config, Outcome] = {}
     for name, config in configs.items():
         start = experiments.before_search(config)
         net = rt.convert(float_net, start, skip=args.skip, fold_bn=args.fold_bn)
         found = results.restore(name, net)
         if found is None:
-            found = design(args, net, config, calibration)
+            found = design(args, net, config, calibration, source.task, float_net)
             results.keep(name, net, found)
         if found:
             say(f"{name}: {found['found']}")
@@ -139,7 +151,8 @@ def compare(
         if exact is not None and args.lossless and config.search is not None:
             if not torch.equal(made.digests, exact.digests):
                 raise SystemExit("the lossless search differs from the lossless crossbar")
-            say("lossless search == lossless crossbar: every output of every image is equal")
+            unit = results.task.unit
+            say(f"lossless search == lossless crossbar: every output of every {unit} is equal")
 
 
 @experiments.interruptible()
@@ -153,20 +166,20 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> None
     if budget and not any(config.search for config in configs.values()):
         raise SystemExit(f"no [search] section in any of {args.config} to give a budget to")
     with processes.processes(args.device) as device:
-        test = images.load_test(args)
+        source = sources.source_of(args)
         settings = experiments.settings_of_evaluation(args, configs)
         results = experiments.results_in(
-            args, args.json, settings, test, technology=technology, adc_model=args.adc_model,
-            resume=args.resume,
+            args, args.json, settings, source.test, technology=technology,
+            adc_model=args.adc_model, resume=args.resume, task=source.task, note=source.note,
         )  # fmt: skip
         given = None if args.config is None else configs[Path(args.config[0]).stem]
-        tuned = experiments.load_converted(args, test, given)
+        tuned = experiments.load_converted(args, source.test, given)
         if tuned is None:
-            compare(args, results, configs, device)
+            compare(args, results, configs, device, source)
         elif budget or len(configs) > 1:
             raise SystemExit(f"{args.weights} brings its own ADCs: no budget, and one --config")
         else:
-            images.check_training(args, test)
+            images.check_training(args, source.test)
             exact = None if args.no_verify else verify(results, tuned.to(device), "")
             results.measure(Path(args.weights).stem, tuned.to(device), exact=exact)
         if processes.rank() == 0:

@@ -136,7 +136,9 @@ def settings_of_finetuning(
 
 def settings_of_evaluation(args: argparse.Namespace, configs: dict[str, Config]) -> dict[str, Any]:
     """What an evaluation must share with the one that it resumes, as plain values."""
-    free = "resume", "workers", "threads", "report", "layers", "json", "power"
+    free = ["resume", "workers", "threads", "report", "layers", "json", "power"]
+    if args.task == "images":  # files of versions that knew no other task go on
+        free += ["task", "context", "stride"]
     options = {k: str(v) for k, v in vars(args).items() if k not in free}
     return {**options, "configs": {k: c.to_dict() for k, c in configs.items()}}
 
@@ -167,13 +169,12 @@ def results_in(
     args: argparse.Namespace,
     path: Path | None,
     settings: dict[str, Any],
-    images: Dataset[Any],
+    data: Dataset[Any],
     **more: Any,
 ) -> Results:
     """Results on a data set with the options' batches, in a file; `more` as `Results` takes it."""
-    return Results(
-        path, settings, images, args.batch_size, args.workers, args.bf16, note=note_of(args), **more
-    )
+    more = {"note": note_of(args), **more}
+    return Results(path, settings, data, args.batch_size, args.workers, args.bf16, **more)
 
 
 def results_of_run(

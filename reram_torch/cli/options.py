@@ -20,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--model",
         required=True,
-        help="zoo or torchvision name, or module:function, such as "
-        "reram_torch.models:efficientnet_lite0",
+        help="zoo or torchvision name, module:function, such as "
+        "reram_torch.models:efficientnet_lite0, or, with --task, hf:<folder or hub name>",
     )
     add(
         "--weights",
@@ -51,14 +51,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--fold-bn", action="store_true", help="fold batch norms into convolutions first")
     ranges = [kind for kind in RANGES if kind != "keep"]  # a float network has none yet
     add("--ranges", default="min_max", choices=ranges, help="input ranges")
-    add("--calibration-images", type=int, default=256)
+    add("--calibration-images", "--calibration-items", type=int, default=256, help="256")
     add("--classes", type=int, help="of the network; default: those of the data")
     add("--size", type=int, help="crop images to a square of this; default: as they are")
     add("--resize", type=int, help="short side before the crop; default: --size")
     add("--mean", type=float, nargs="+", help="of each channel; default: ImageNet's, or MNIST's")
     add("--std", type=float, nargs="+", help="likewise")
     add("--limit", type=int, help="evaluate on this many images only")
-    add("--batch-size", type=int, default=64)
+    add("--batch-size", type=int, default=64, help="64; of windows of a text 8")
     add("--workers", type=int, default=0)
     add("--threads", type=int, help="of torch and of the kernel")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -74,7 +74,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Ends the program where test images would calibrate the network."""
+    """Ends the program where test images would calibrate, or where the model is of another task."""
+    if args.model.startswith("hf:"):
+        parser.error(f"--model {args.model}: language models are for `evaluate --task ...`")
     if args.calibration_data is None and args.data not in sets.SPLIT:
         parser.error("--calibration-data is needed: test images must not calibrate the network")
 
