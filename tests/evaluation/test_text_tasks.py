@@ -1,6 +1,8 @@
 """What is made of a language model's outputs: perplexity, retrieval, their errors."""
 
 import math
+import os
+import signal
 
 import pytest
 import tiny
@@ -8,7 +10,7 @@ import torch
 
 from reram_torch.data.texts import Items, window_items
 from reram_torch.evaluation.outcomes import Perplexity, Retrieval
-from reram_torch.evaluation.scoring import score
+from reram_torch.evaluation.scoring import Kept, score
 from reram_torch.evaluation.texts import Embedding, LanguageModel
 
 
@@ -66,6 +68,28 @@ def test_the_order_in_which_processes_find_windows_does_not_matter(tmp_path):
     assert torch.equal(whole.tokens, turned.tokens)
     assert torch.allclose(whole.losses, turned.losses)
     assert turned.lost_against(whole) == (pytest.approx(0, abs=1e-3), pytest.approx(0, abs=1e-3))
+
+
+def test_a_stopped_evaluation_of_windows_goes_on(tmp_path):
+    net, tokenizer = tiny.gpt(tmp_path)
+    items = Items(window_items(tokenizer(" ".join(tiny.LINES)).input_ids, 12, 5))
+    task, calls = LanguageModel(12, 5), []
+
+    def stop(*_):
+        calls.append(None)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    wanted = score(net, items, task=task, batch_size=4)
+    handle = net.register_forward_hook(stop)
+    kept = Kept(tmp_path / "kept.pt", {})
+    with pytest.raises(KeyboardInterrupt):
+        score(net, items, task=task, batch_size=4, kept=kept)
+    found = score(net, items, task=task, batch_size=4, kept=kept)
+    handle.remove()
+    assert len(calls) == len(list(task.batches(items, 4, 0)))  # no batch twice
+    assert torch.equal(found.digests, wanted.digests)
+    assert found.score == wanted.score
 
 
 def test_design_judges_a_window_by_its_mean_log_likelihood(tmp_path):
