@@ -39,6 +39,7 @@ def parser(program: str | None = None) -> options.Parser:
         "that of the checkpoint")  # fmt: skip
     add("--reduction", type=float, help="overrides the budget of the configs' search")
     add("--max-drop", type=float, help="overrides the budget of the configs' search")
+    add("--max-error", type=float, help="overrides the budget of the configs' search")
     add("--lossless", action="store_true", help="the cheapest search without an error instead")
     add("--no-verify", action="store_true", help="skip the lossless and plain integer networks")
     add("--json", type=Path, help="write the results here, after each network")
@@ -59,8 +60,8 @@ def parse(arguments: list[str] | None, program: str | None) -> argparse.Namespac
     texts.check_arguments(made, args)
     if args.task == "images":
         options.check_arguments(made, args)
-    if sum((args.reduction is not None, args.max_drop is not None, args.lossless)) > 1:
-        made.error("give one of --reduction, --max-drop and --lossless")
+    if len(experiments.budgets_of(args)) > 1:
+        made.error("give one of --reduction, --max-drop, --max-error and --lossless")
     if args.resume and args.json is None:
         made.error("--resume needs the --json of the run that was stopped")
     return args
@@ -115,9 +116,7 @@ def design(
     rt.calibrate(net, calibration, ranges=args.ranges, shared=True, forward=task.forward)
     if config.search is None:
         return {}
-    search = experiments.with_budget(
-        config.search, args.reduction, args.max_drop, lossless=args.lossless
-    )
+    search = experiments.with_budget(config.search, experiments.budgets_of(args))
     found = design_together(net, search, metric=task.metric(float_net, calibration))
     return {"designed_reduction": found.reduction, "drop": found.drop, "found": str(found)}
 
@@ -162,7 +161,7 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> None
     experiments.set_up(args)
     configs = experiments.load_configs(args.config or ["isaac"])
     technology = experiments.load_technology(args.power or "isaac")
-    budget = args.reduction is not None or args.max_drop is not None or args.lossless
+    budget = bool(experiments.budgets_of(args))
     if budget and not any(config.search for config in configs.values()):
         raise SystemExit(f"no [search] section in any of {args.config} to give a budget to")
     with processes.processes(args.device) as device:

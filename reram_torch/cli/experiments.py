@@ -30,10 +30,11 @@ from reram_torch.training.redesign import Redesign
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_BUDGETS = {"reduction": None, "max_drop": None, "max_error": None, "lossless": False}  # none
 # What tells rows of a sweep apart, or is replaced in it.
 _APART = {
     "weights": ("encoding",),
-    "search": ("granularity", "reduction", "max_drop", "lossless"),
+    "search": ("granularity", *_BUDGETS),
 }
 
 
@@ -296,13 +297,19 @@ def search_of(config: Config, args: argparse.Namespace, name: str) -> SearchConf
     """
     if config.search is None:
         raise SystemExit(f"config {name!r} has no [search] section")
-    return with_budget(config.search, args.reduction, None)
+    return with_budget(config.search, {"reduction": args.reduction})
 
 
-def with_budget(
-    search: SearchConfig, reduction: float | None, max_drop: float | None, lossless: bool = False
-) -> SearchConfig:
+def budgets_of(args: argparse.Namespace) -> dict[str, Any]:
+    """The budgets among the options, by name: none, or one."""
+    given = {name: getattr(args, name) for name in _BUDGETS}
+    return {
+        name: value for name, value in given.items() if value is not None and value is not False
+    }
+
+
+def with_budget(search: SearchConfig, budget: dict[str, Any]) -> SearchConfig:
     """A search with another budget, if one is given."""
-    if reduction is None and max_drop is None and not lossless:
+    if all(value is None for value in budget.values()):
         return search
-    return dataclasses.replace(search, reduction=reduction, max_drop=max_drop, lossless=lossless)
+    return dataclasses.replace(search, **{**_BUDGETS, **budget})

@@ -109,7 +109,9 @@ class Sweep:
             return
         net, start = self._network(config), time.perf_counter()
         reduction = None if isinstance(budget, str) else budget
-        wanted = experiments.with_budget(search, reduction, None, lossless=reduction is None)
+        wanted = experiments.with_budget(
+            search, {"lossless": True} if reduction is None else {"reduction": reduction}
+        )
         try:
             found = rt.design_adc(net, **dataclasses.asdict(wanted), show_progress=False)
         except ValueError as error:

@@ -83,7 +83,20 @@ def test_a_lossless_search_is_checked_image_by_image():
         "--model", "lenet5", "--data", "digits", "--lossless", "--reduction", 2,
         "--config", "search_tree",
     )  # fmt: skip
-    assert "one of --reduction, --max-drop and --lossless" in result.stderr
+    assert "one of --reduction, --max-drop, --max-error and --lossless" in result.stderr
+
+
+@pytest.mark.slow
+def test_a_budget_of_error_replaces_that_of_the_configuration(tmp_path):
+    pytest.importorskip("sklearn")
+    result = run_command(
+        "evaluate", "--model", "lenet5", "--data", "digits", "--limit", 20, "--no-verify",
+        "--calibration-images", 32, "--config", "uniform", "--max-error", 0.02,
+        "--json", tmp_path / "r.json",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    [error] = re.findall(r"output error (\S+),", result.stdout)
+    assert 0.001 < float(error) <= 0.02
 
 
 @pytest.mark.slow
