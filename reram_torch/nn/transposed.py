@@ -17,8 +17,11 @@ class TransposedLinear(ReRAMLinear):
     """Hugging Face's Conv1D on simulated crossbars: y = x W + b.
 
     The weight is a copy, (outputs, inputs) as that of any `ReRAMLinear`; a float checkpoint, which
-    knows no crossbars, is transposed as it is loaded.
+    knows no crossbars, is transposed as it is loaded. One is told by its metadata's version, where
+    it lacks this layer's state, or by having neither.
     """
+
+    _version = 2  # of a float layer: 1
 
     @classmethod
     def from_float(cls, layer: nn.Module, config: Config | None = None) -> TransposedLinear:
@@ -42,11 +45,14 @@ class TransposedLinear(ReRAMLinear):
         carry_hooks(self, made)
         return made
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, metadata: dict[str, Any], *rest: Any
+    ) -> None:
         weight = state_dict.get(prefix + "weight")
-        if weight is not None and prefix + "_extra_state" not in state_dict and weight.dim() == 2:
+        own = prefix + "_extra_state" in state_dict or metadata.get("version") == self._version
+        if weight is not None and not own and weight.dim() == 2:
             state_dict[prefix + "weight"] = weight.t()
-        super()._load_from_state_dict(state_dict, prefix, *rest)
+        super()._load_from_state_dict(state_dict, prefix, metadata, *rest)
 
 
 def _turned(weight: torch.Tensor) -> nn.Parameter:

@@ -144,6 +144,21 @@ def test_conv1d_of_transformers():
     assert "extra" in rt.convert(model).mapping_report.left_alone["0"]
 
 
+def test_a_square_weight_of_a_converted_network_is_not_turned():
+    """Where the state of its crossbars was left out, as people do who want weights alone."""
+    kind = pytest.importorskip("transformers.pytorch_utils").Conv1D
+    net = rt.convert(nn.Sequential(kind(6, 6)))
+    state = net.state_dict()
+    del state["0._extra_state"]
+    other = rt.convert(nn.Sequential(kind(6, 6)))
+    other.load_state_dict(state)
+    assert torch.equal(other[0].weight, net[0].weight)
+    plain = rt.revert(net).state_dict()
+    for given in (plain, dict(plain)):  # with torch's metadata, and as other libraries keep it
+        other.load_state_dict(given)
+        assert torch.equal(other[0].weight, given["0.weight"].t())
+
+
 def test_shared_conv1d_weights_are_left_alone():
     kind = pytest.importorskip("transformers.pytorch_utils").Conv1D
     model = nn.Sequential(kind(4, 4), kind(4, 4), nn.Linear(4, 4))
