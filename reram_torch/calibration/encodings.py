@@ -9,6 +9,7 @@ import numpy as np
 from reram_torch.calibration.calls import Call
 from reram_torch.calibration.histograms import BitLineWatcher
 from reram_torch.config.sections import AUTO, INPUT_ENCODINGS
+from reram_torch.crossbar.tables import lossless_adc
 from reram_torch.nn.base import CrossbarLayer
 
 ITEMS = 32  # of the calibration data, which are enough to tell encodings apart
@@ -53,6 +54,9 @@ def choose_encodings(
         spans: of the layers whose encoding is open, the ranges by encoding.
         sweep: runs the network under watchers.
     """
+    designed = {layer: layer.bank.snapshot() for layer in spans}
+    for layer in spans:
+        layer.set_adc([lossless_adc(layer.geometry)])  # what is designed may not fit other cycles
     found: dict[str, dict[CrossbarLayer, float]] = {}
     steps: dict[str, dict[CrossbarLayer, float]] = {}
     for encoding in INPUT_ENCODINGS:
@@ -67,6 +71,10 @@ def choose_encodings(
         fine = steps[signed][layer] <= COARSER * steps[affine][layer]
         fewer = found[signed][layer] < found[affine][layer]
         chosen = signed if fine and fewer else affine
+        before = designed[layer]
+        encoding = signed if before.geometry.signed_inputs else affine
+        layer.set_input_range(*span[encoding], encoding)
+        layer.bank.restore(before)
         layer.set_input_range(*span[chosen], chosen)
 
 

@@ -124,6 +124,25 @@ def test_adcs_follow_the_codes():
         net[0].set_input_range(-1.0, 2.0, "affine")
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_designs_by_cycle_stay_with_their_codes(kept):
+    """What is tried on the way drops nothing: only other codes in the end do, and aloud."""
+    net = calibrated(network("auto"), sparse())
+    options = {"granularity": "cycle+slice", "objective": "comparisons", "show_progress": False}
+    rt.design_adc(net, "search_tree", lossless=True, **options)
+    before = [layer.adc for layer in rt.crossbar_layers(net).values()]
+    assert net[0].input_encoding == "sign_magnitude"
+    if kept:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            calibrated(net, sparse())
+        assert [layer.adc for layer in rt.crossbar_layers(net).values()] == before
+    else:
+        with pytest.warns(UserWarning, match="ADCs by cycle, of 7 cycles, do not fit"):
+            calibrated(net, sparse().abs() - 0.01)
+        assert net[0].adc == (rt.lossless_adc(net[0].geometry),)
+
+
 def test_an_error_leaves_encodings_as_they_were():
     net = calibrated(network("auto"), sparse())
     before = encodings(net), net[0].input_range, net[0].tables().index.shape
