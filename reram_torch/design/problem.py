@@ -22,6 +22,7 @@ from reram_torch.design.sensitivity import (
     layer_sensitivities,
 )
 from reram_torch.nn.base import CrossbarLayer
+from reram_torch.nn.networks import histograms_of
 from reram_torch.power.counts import BASELINE_COMPARISONS, baseline_conversions
 from reram_torch.power.search_prices import COMPARISONS, PLAIN, SearchPrices, search_prices
 from reram_torch.power.technology import Technology
@@ -97,14 +98,8 @@ def what_was_calibrated(
         RuntimeError: it was not calibrated, or as a part of another module; or its weights changed
             since.
     """
-    used = {n: m for n, m in layers.items() if m.input_range is not None}
-    seen = {n: m.statistics for n, m in used.items() if m.statistics is not None}
-    missing = [n for n in used if n not in seen]
-    if missing or not used:
-        raise RuntimeError(
-            "design_adc needs bit-line histograms: run reram_torch.calibrate(net, batches) "
-            f"first (missing for {missing or list(layers)})"
-        )
+    seen = histograms_of(layers, "design_adc")
+    used = {n: layers[n] for n in seen}
     changed = [n for n, m in used.items() if seen[n].fingerprint != m.fingerprint()]
     if changed:
         raise RuntimeError(

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from torch import nn
 
 from reram_torch.nn.base import CrossbarLayer
+from reram_torch.nn.statistics import Statistics
 
 
 def crossbar_layers(net: nn.Module) -> dict[str, CrossbarLayer]:
@@ -32,3 +33,24 @@ def unchanged_on_error(layers: Iterable[CrossbarLayer]) -> Iterator[None]:
         for put_back in back:
             put_back()
         raise
+
+
+def histograms_of(layers: dict[str, CrossbarLayer], what: str) -> dict[str, Statistics]:
+    """What calibration saw of the layers that have an input range, by name.
+
+    Args:
+        layers: of a network.
+        what: needs them, in the error.
+
+    Raises:
+        RuntimeError: one of these layers has no histogram, or there is none of them.
+    """
+    used = {name: layer for name, layer in layers.items() if layer.input_range is not None}
+    seen = {n: layer.statistics for n, layer in used.items() if layer.statistics is not None}
+    missing = [name for name in used if name not in seen]
+    if missing or not used:
+        raise RuntimeError(
+            f"{what} needs bit-line histograms: run reram_torch.calibrate(net, batches) "
+            f"first (missing for {missing or list(layers)})"
+        )
+    return seen

@@ -37,7 +37,7 @@ from reram_torch.crossbar.quantization import (
     weight_codes,
 )
 from reram_torch.nn.base import CrossbarLayer
-from reram_torch.nn.networks import crossbar_layers
+from reram_torch.nn.networks import crossbar_layers, histograms_of
 from reram_torch.nn.statistics import Statistics
 from reram_torch.power.counts import BASELINE_COMPARISONS, baseline_conversions
 
@@ -105,15 +105,8 @@ class ComparisonPenalty:
             RuntimeError: a layer has no histogram.
             ValueError: a layer's ADCs go by other activity buckets than its histogram.
         """
-        layers = {n: x for n, x in self._layers.items() if x.input_range is not None}
-        seen = {n: x.statistics for n, x in layers.items() if x.statistics is not None}
-        missing = [name for name in layers if name not in seen]
-        if missing or not layers:
-            raise RuntimeError(
-                "a penalty needs bit-line histograms: run reram_torch.calibrate(net, batches) "
-                f"first (missing for {missing or list(self._layers)})"
-            )
-        self._set({name: _slopes(name, layer, seen[name]) for name, layer in layers.items()})
+        seen = histograms_of(self._layers, "a penalty")
+        self._set({name: _slopes(name, self._layers[name], x) for name, x in seen.items()})
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """The slopes by layer, float64 (I, J)."""
