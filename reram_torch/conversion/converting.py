@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import fnmatch
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -96,6 +97,7 @@ def convert(
     inplace: bool = False,
     skip: Skip = (),
     fold_bn: bool = False,
+    layers: Mapping[str, Config] | None = None,
 ) -> nn.Module:
     """Swaps the Conv2d and Linear layers of a network for crossbar layers.
 
@@ -117,43 +119,63 @@ def convert(
         fold_bn: fold batch norms into the convolutions that they directly follow. The network must
             be in eval mode and traceable by torch.fx. Where the graph makes folding wrong the
             batch norm stays, and `net.mapping_report.not_folded` says why.
+        layers: configurations of layers of their own, by patterns of qualified names as the shell
+            has them (`layer1.*`); the first that matches counts.
 
     Returns:
         the network with crossbar layers; run `calibrate` next.
 
     Raises:
         ValueError: nothing to convert, or nothing that is not on crossbars yet; `skip` names a
-            layer that does not exist; `fold_bn` with a network in training mode or one that
-            torch.fx cannot trace.
+            layer that does not exist, or `layers` has a pattern of none; `fold_bn` with a network
+            in training mode or one that torch.fx cannot trace.
     """
     if config is not None and not isinstance(config, Config):
         raise TypeError(f"config must be a reram_torch.Config (see load_config), not {config!r}")
-    layers = candidates(model)
-    if not layers and is_on_crossbars(model):
+    found = candidates(model)
+    if not found and is_on_crossbars(model):
         raise ValueError("every layer is on crossbars already: revert it, then convert again")
-    if not layers:
+    if not found:
         raise ValueError("this network has no Conv2d and no Linear layer to convert")
     predicate, held = _skip_predicate(skip, model), owners(model)
-    left_alone = {n: why for n, m in layers.items() if (why := why_not(m, held))}
-    skipped = [n for n, m in layers.items() if n not in left_alone and predicate(n, m)]
-    wanted = [n for n in layers if n not in left_alone and n not in skipped]
+    left_alone = {n: why for n, m in found.items() if (why := why_not(m, held))}
+    skipped = [n for n, m in found.items() if n not in left_alone and predicate(n, m)]
+    wanted = [n for n in found if n not in left_alone and n not in skipped]
     if not wanted:
         raise ValueError(f"nothing left to convert: skipped {skipped}, left alone {left_alone}")
 
     net = model if inplace else copy.deepcopy(model)
+    own = _own_configs(net, layers or {})
     floats = {name: net.get_submodule(name) for name in wanted}
-    made = _make(floats, lambda layer: _converted(layer, config))
+    made = _make(floats, lambda layer: _converted(layer, own.get(id(layer), config)))
     fold = Fold({}, {})
     if fold_bn:  # only now that every layer is known to fit: folding changes the network
         fold = fold_batch_norms(net, wanted)
         for name in fold.folded:
-            made[id(floats[name])] = _converted(floats[name], config)
+            layer = floats[name]
+            made[id(layer)] = _converted(layer, own.get(id(layer), config))
     net = _lend(replace_modules(net, made))
     close_fused_paths(net)
     report = _report(net, skipped, left_alone, fold)
     keep_note(net, "mapping_report", report)
     _log(report)
     return net
+
+
+def _own_configs(model: nn.Module, layers: Mapping[str, Config]) -> dict[int, Config]:
+    """The configurations of layers of their own, by identity."""
+    every = candidates(model, every_name=True)
+    found: dict[int, Config] = {}
+    for pattern, config in reversed(list(layers.items())):  # the first one counts
+        if not isinstance(config, Config):
+            raise TypeError(f"layers[{pattern!r}] must be a reram_torch.Config, not {config!r}")
+        named = fnmatch.filter(every, pattern)
+        if not named:
+            raise ValueError(
+                f"layers: no layer to convert is named {pattern!r}; there are {sorted(every)}"
+            )
+        found.update({id(every[name]): config for name in named})
+    return found
 
 
 def _converted(layer: nn.Module, config: Config | None) -> nn.Module:
