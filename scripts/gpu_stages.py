@@ -129,7 +129,9 @@ def random_geometry(pick: Callable[..., Any]) -> Geometry:
         several = pick(False, False, True)
         cell, dac = (pick(1, 2, 3, 4) if several else 1 for _ in range(2))
         rows = pick(1, 5, 64, 127, 128, 128, 128, 129, 300, 1024)
-        g = Geometry(rows, 128, cell, dac, pick(8, 8, 1, 5), pick(8, 8, 1, 3), pick(0, 1, 2))
+        weight_bits, input_bits = pick(8, 8, 1, 5), pick(8, 8, 1, 3)
+        widths = (cell,) * -(-weight_bits // cell), (dac,) * -(-input_bits // dac)
+        g = Geometry(rows, 128, *widths, weight_bits, input_bits, pick(0, 1, 2))
         if g.values <= MOST_VALUES:
             return g
 

@@ -9,14 +9,16 @@ from reram_torch.native import cpu, structures
 GOOD = {
     "positions": (1, 2, 1), "groups": 1, "depth": (5, 1, 1), "outputs": 3,
     "u_stride_position": (10, 5, 5), "u_stride_group": 5, "u_stride_depth": (1, 1, 1),
-    "rows": 4, "cell_bits": 1, "dac_bits": 1, "weight_bits": 8, "input_bits": 8,
+    "rows": 4, "weight_bits": 8, "input_bits": 8, "slices": 8, "cycles": 8,
+    "cell_bits": (1,) * 8, "dac_bits": (1,) * 8,
     "encoding": 0, "tables": 1, "buckets": 1, "unit": 1, "isa": 0, "threads": 1,
 }  # fmt: skip
 BAD = {
     "positions": ((-1, 1, 1), (2**62, 1, 1), (2**20, 2**20, 1), (2**31, 2**31, 2**31), (1, 1, -1)),
     "depth": ((0, 1, 1), (5, -1, 1), (2**40, 1, 1), (2**22, 2, 1), (2**21, 2**21, 2**21)),
     "groups": (0, -1, 2**40), "outputs": (0, -1, 2**40), "rows": (0, -1, 5000),
-    "cell_bits": (0, 5), "dac_bits": (0, 5), "weight_bits": (0, 9), "input_bits": (0, 9),
+    "cell_bits": ((0,) * 8, (5,) * 8, (2,) * 8), "dac_bits": ((0,) * 8, (5,) * 8, (4,) * 8),
+    "slices": (0, 9), "cycles": (0, -1, 9), "weight_bits": (0, 9), "input_bits": (0, 9),
     "encoding": (-1, 3), "tables": (0, -1, 2**20), "buckets": (0, -1, 256),
     "unit": (0, -1, 3),
     "threads": (0, -1, 2**30),
@@ -41,7 +43,7 @@ def call_cpu(values, missing=None, edges=(0, 3), index=0, layer=None, x=1.0):
     buffers = {
         "u": torch.full((64,), 7, dtype=torch.uint8),
         "x": torch.full((64,), x),
-        "codes": torch.full((64,), 7, dtype=torch.int8),
+        "codes": torch.full((64,), 7, dtype=torch.int16),
         "cells": torch.full((512,), 7, dtype=torch.int64),
         "levels": torch.zeros(64, dtype=torch.int32),
         "comparisons": torch.zeros(64, dtype=torch.uint8),

@@ -32,6 +32,13 @@ def lossless_tables(g: Geometry) -> AdcTables:
     return tables._replace(comparisons=torch.full_like(tables.comparisons, 8))
 
 
+def uniform(rows, cell_bits, dac_bits, weight_bits=8, input_bits=8, encoding=0, cols=128):
+    """A geometry of cells and of cycles that are all of one width."""
+    cells, pulses = -(-weight_bits // cell_bits), -(-input_bits // dac_bits)
+    widths = (cell_bits,) * cells, (dac_bits,) * pulses
+    return Geometry(rows, cols, *widths, weight_bits, input_bits, encoding)
+
+
 class Kernels:
     """The functions of a native library, each making what it writes to."""
 
@@ -135,8 +142,20 @@ def _tables(kind, count, geometry, unit, generator):
 
 
 @st.composite
-def _choices_of_tables(draw, count, geometry, buckets):
-    """Edges of activity buckets, and which table serves each bucket, cycle and slice."""
+def widths(draw, bits):
+    """How so many bits are shared out, the least significant first; the last may have too many."""
+    if draw(st.booleans()):
+        width = draw(st.integers(1, 4))
+        return (width,) * -(-bits // width)
+    found = []
+    while sum(found) < bits:
+        found.append(draw(st.integers(1, 4)))
+    return tuple(found)
+
+
+@st.composite
+def _choices_of_tables(draw, count, geometry, buckets, whole):
+    """Edges of activity buckets, and which table serves each bucket, cycle and slice, if any."""
     later = []
     if buckets == "many":
         later = [1, 3, 5, 9, 13, 17, 25, 33, 49, 65, 97]
@@ -152,6 +171,8 @@ def _choices_of_tables(draw, count, geometry, buckets):
     if 1 in later:  # nothing driven, nothing converted, in some cycles and slices
         skipped = torch.rand(shape[1:], generator=generator) < 0.5
         index[0][skipped] = -1
+    if not whole and draw(st.integers(0, 4)) == 0:  # of slices that do not exist
+        index[:, :, torch.rand(shape[2], generator=generator) < 0.4] = -1
     return edges, index
 
 
@@ -168,14 +189,15 @@ def problems(
     """Sizes M, K and N up to `most`, or M from 65 and N to `outputs`; mostly one-bit cells and
     DACs; activity buckets: none, any, or the `many` of practice; levels whole or in halves."""
     one_bit = draw(st.integers(0, 3)) > 0 if one_bit is None else one_bit
-    bits = st.just(1) if one_bit else st.integers(1, 4)
+    weight_bits = draw(st.sampled_from([8, 8, 8, 1, 2, 5]))
+    input_bits = draw(st.sampled_from([8, 8, 8, 1, 3, 4]))
     geometry = Geometry(
         rows=draw(st.sampled_from([1, 5, 63, 64, 65, 127, 128, 128, 128, 129, 200])),
         cols=128,
-        cell_bits=draw(bits),
-        dac_bits=draw(bits),
-        weight_bits=draw(st.sampled_from([8, 8, 8, 1, 2, 5])),
-        input_bits=draw(st.sampled_from([8, 8, 8, 1, 3, 4])),
+        cell_widths=(1,) * weight_bits if one_bit else draw(widths(weight_bits)),
+        dac_widths=(1,) * input_bits if one_bit else draw(widths(input_bits)),
+        weight_bits=weight_bits,
+        input_bits=input_bits,
         encoding=draw(st.sampled_from(encodings)),
     )
     size = st.integers(1, most)
@@ -196,6 +218,8 @@ def problems(
         codes.fill_(draw(st.sampled_from([-half, half - 1, 0])))
     count = draw(st.sampled_from([1, geometry.slices, 5]))
     unit = draw(st.sampled_from([1, 2]))
-    levels, made = _tables(draw(st.sampled_from(tables)), count, geometry, unit, generator)
-    table = AdcTables(levels, made, *draw(_choices_of_tables(count, geometry, buckets)), unit)
+    kind = draw(st.sampled_from(tables))
+    levels, made = _tables(kind, count, geometry, unit, generator)
+    choices = draw(_choices_of_tables(count, geometry, buckets, kind == "lossless"))
+    table = AdcTables(levels, made, *choices, unit)
     return Problem(geometry, u, codes, table)

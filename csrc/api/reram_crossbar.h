@@ -8,20 +8,20 @@
  * each the product of three sizes, so that the windows of a convolution need no copy (no im2col):
  *
  *   u       uint8  [M, G, K]                 input codes, any strides (u_stride_*), may overlap
- *   codes   int8   [G, N, K]                 signed weight codes, contiguous
+ *   codes   int16  [G, N, K]                 signed weight codes, less their centers, contiguous
  *   cells   uint64 [G, T, B, P, R + 1, 8]    programmed cells (reram_program), B = ceil(N / 64)
  *                                            blocks of 64 bit-lines. Word-line r of slice j is word
  *                                            [r, j], bit n for bit-line n; word-line R is empty,
- *                                            R = min(rows, K). P planes: the bits of a cell, and
- *                                            those of the negative cells (differential, dual)
+ *                                            R = min(rows, K). P planes: the bits of the widest
+ *                                            cell, and those of the negative cells (differential,
+ *                                            dual). A narrower cell leaves the upper ones empty
  *   levels  int32  [tables, V]               decoded level of each bit-line sum, from `lowest`, in
  *                                            units of 1 / unit: 1, or 2 where levels are halves
  *   comparisons uint8 [tables, V]            A/D operations of each bit-line sum
  *   edges   int32  [buckets]                 fewest driven word-lines of each activity bucket,
  *                                            rising from 0
  *   index   int32  [buckets, I, J]           which table converts, by activity, cycle and slice;
- *                                            -1, in a bucket of no driven word-line only: nothing
- *                                            is converted, the level is 0
+ *                                            -1: nothing is converted, the level is 0
  *   acc     int32  [M, G, N]                 shift-add result, the encoding's offset subtracted, in
  *                                            units of 1 / unit
  *   made    int64 [I, J]                     comparisons made, by cycle and slice, or NULL: no
@@ -39,7 +39,7 @@
 extern "C" {
 #endif
 
-#define RERAM_ABI_VERSION 8
+#define RERAM_ABI_VERSION 10
 
 #if defined(_WIN32)
 #define RERAM_API __declspec(dllexport)
@@ -64,8 +64,11 @@ typedef struct reram_problem {
   int64_t depth[3]; /* K: channels of a group, rows and columns of the kernel; or K, 1, 1 */
   int64_t outputs;
   int64_t u_stride_position[3], u_stride_group, u_stride_depth[3];
-  int32_t rows, cell_bits, dac_bits, weight_bits, input_bits;
-  int32_t encoding; /* enum reram_encoding */
+  int32_t rows, weight_bits, input_bits;
+  int32_t slices, cycles;            /* J and I */
+  int32_t cell_bits[8], dac_bits[8]; /* of each slice's cells and of each cycle's inputs, the least
+                                        significant first */
+  int32_t encoding;                  /* enum reram_encoding */
   int32_t tables, buckets;
   int32_t unit;    /* of levels and acc: 1, or 2 for halves */
   int32_t isa;     /* enum reram_isa */
@@ -114,7 +117,8 @@ RERAM_API int32_t reram_histogram(const reram_problem* problem, const uint8_t* u
                                   const uint64_t* cells, const int32_t* edges, int64_t* histogram);
 
 /* Encodes weight codes into the bit planes of their cells. */
-RERAM_API int32_t reram_program(const reram_problem* problem, const int8_t* codes, uint64_t* cells);
+RERAM_API int32_t reram_program(const reram_problem* problem, const int16_t* codes,
+                                uint64_t* cells);
 
 /* A 64-bit hash of `bytes` bytes; equal content gives equal hashes on one machine. */
 RERAM_API uint64_t reram_fingerprint(const void* data, int64_t bytes);

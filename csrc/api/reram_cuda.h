@@ -58,7 +58,7 @@ RERAM_API int32_t reram_cuda_histogram(const reram_problem* problem, int32_t pro
                                        void* stream);
 
 /* Encodes weight codes into the bit planes of their cells. */
-RERAM_API int32_t reram_cuda_program(const reram_problem* problem, const int8_t* codes,
+RERAM_API int32_t reram_cuda_program(const reram_problem* problem, const int16_t* codes,
                                      uint64_t* cells, void* stream);
 
 #ifdef __cplusplus

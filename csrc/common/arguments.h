@@ -25,13 +25,22 @@ inline bool product_within(const int64_t (&sizes)[3], int64_t low, int64_t high)
   return two <= high && within(two * sizes[2], low, high);
 }
 
+// Whether there are so many widths, each in range, and all but the last within the bits of a code.
+inline bool widths_within(const int32_t (&widths)[kMostCodeBits], int64_t count) {
+  if (!within(count, 1, kMostCodeBits)) return false;
+  int64_t bits = 0;
+  for (int64_t k = 0; k < count; bits += widths[k++])
+    if (!within(widths[k], 1, kMostBits) || bits >= kMostCodeBits) return false;
+  return true;
+}
+
 // Whether sizes and geometry are in range; strides may be anything. `isa` and `threads` are the
 // CPU's own, and checked there.
 inline bool valid(const reram_problem& p) {
   return product_within(p.positions, 0, kMostPositions) && within(p.groups, 1, kMostGroups) &&
          product_within(p.depth, 1, kMostDepth) && within(p.outputs, 1, kMostOutputs) &&
-         within(p.rows, 1, kMostRows) && within(p.cell_bits, 1, kMostBits) &&
-         within(p.dac_bits, 1, kMostBits) && within(p.weight_bits, 1, kMostCodeBits) &&
+         within(p.rows, 1, kMostRows) && widths_within(p.cell_bits, p.slices) &&
+         widths_within(p.dac_bits, p.cycles) && within(p.weight_bits, 1, kMostCodeBits) &&
          within(p.input_bits, 1, kMostCodeBits) && within(p.encoding, RERAM_OFFSET, RERAM_DUAL) &&
          within(p.tables, 1, kMostTables) && within(p.buckets, 1, kMostBuckets) &&
          within(p.unit, 1, kMostUnit);

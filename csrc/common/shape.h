@@ -17,14 +17,17 @@ struct Shape {
         tiles(up(depth, p.rows)),
         blocks(up(p.outputs, kColumns)),
         height(depth < p.rows ? depth : p.rows),
-        slices(int(up(p.weight_bits, p.cell_bits))),
-        cycles(int(up(p.input_bits, p.dac_bits))),
+        slices(p.slices),
+        cycles(p.cycles),
         signs(p.encoding == RERAM_OFFSET ? 1 : 2),
-        sheets(signs * p.cell_bits),
+        cell_bits(place(p.cell_bits, slices, cell_shift)),
+        dac_bits(place(p.dac_bits, cycles, dac_shift)),
+        sheets(signs * cell_bits),
         words(int(up(height, 64))),
-        highest(p.rows * ((1 << p.cell_bits) - 1) * ((1 << p.dac_bits) - 1)),
+        highest(p.rows * ((1 << cell_bits) - 1) * ((1 << dac_bits) - 1)),
         lowest(p.encoding == RERAM_DIFFERENTIAL ? -highest : 0) {}
 
+  RERAM_ALWAYS bool is_one_bit() const { return cell_bits == 1 && dac_bits == 1; }
   RERAM_ALWAYS int64_t values() const { return int64_t(highest) - lowest + 1; }
   // One bit of all cells of one sign of a block: [R + 1, 8], the last word-line empty.
   RERAM_ALWAYS int64_t sheet_words() const { return (height + 1) * kSlices; }
@@ -33,8 +36,22 @@ struct Shape {
 
   int64_t positions, depth;       // M and K
   int64_t tiles, blocks, height;  // height: word-lines of the tallest tile
-  int slices, cycles, signs, sheets, words;
+  int slices, cycles, signs;
+  int cell_shift[kSlices], dac_shift[kCycles];  // bits below those of a slice and of a cycle
+  int cell_bits, dac_bits;                      // of the widest
+  int sheets, words;
   int32_t highest, lowest;  // of the bit-line sum
+
+ private:
+  // The bits below each of `count` groups of bits; returns the widest.
+  static int place(const int32_t* widths, int count, int* shift) {
+    int below = 0, widest = 0;
+    for (int k = 0; k < count; below += widths[k++]) {
+      shift[k] = below;
+      widest = widths[k] > widest ? widths[k] : widest;
+    }
+    return widest;
+  }
 };
 
 }  // namespace reram

@@ -26,6 +26,25 @@ struct Compress {
 constexpr Compress kCompress;
 
 struct Avx2 : InOrder {
+  using Bytes __attribute__((vector_size(32))) = int8_t;
+
+  static void spread(uint64_t bits, int8_t* out) {
+    const __m256i of_byte =
+        _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+    const __m256i bit = _mm256_set1_epi64x(int64_t(0x8040201008040201));
+    for (int half = 0; half < 2; ++half) {
+      const __m256i all = _mm256_set1_epi32(int32_t(bits >> (32 * half)));
+      const __m256i own = _mm256_and_si256(_mm256_shuffle_epi8(all, of_byte), bit);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 32 * half), _mm256_cmpeq_epi8(own, bit));
+    }
+  }
+
+  static void gather(const int32_t* table, const int32_t* at, int32_t* out) {
+    for (int n = 0; n < kColumns; n += 8)
+      _mm256_store_si256(reinterpret_cast<__m256i*>(out + n),
+                         _mm256_i32gather_epi32(table, load(at + n), 4));
+  }
+
   static int popcount(uint64_t v) { return int(_mm_popcnt_u64(v)); }
 
   static __m256i load(const void* from) {

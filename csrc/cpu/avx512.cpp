@@ -11,6 +11,17 @@ namespace reram::cpu::RERAM_ISA {
 namespace {
 
 struct Avx512 : Avx512Order {
+  using Bytes __attribute__((vector_size(64))) = int8_t;
+
+  static void spread(uint64_t bits, int8_t* out) {
+    _mm512_storeu_si512(out, _mm512_movm_epi8(_cvtu64_mask64(bits)));
+  }
+
+  static void gather(const int32_t* table, const int32_t* at, int32_t* out) {
+    for (int n = 0; n < kColumns; n += 16)
+      _mm512_store_si512(out + n, _mm512_i32gather_epi32(_mm512_load_si512(at + n), table, 4));
+  }
+
   static int popcount(uint64_t v) { return int(_mm_popcnt_u64(v)); }
 
   static void transpose(const uint8_t* bytes, uint64_t* out) {

@@ -18,7 +18,7 @@ Job::Job(const reram_problem& problem, const uint8_t* u, const uint64_t* program
   vector.most7 = both ? 63 : 127;
   vector.most = both ? 127 : 255;
   for (int j = 0; j < shape.slices; ++j)
-    vector.weights[j / 2] |= uint16_t(1 << (j * p.cell_bits + j % 2 * 8));
+    vector.weights[j / 2] |= uint16_t(1 << (shape.cell_shift[j] + j % 2 * 8));
 }
 
 const Kernels* kernels_of(int isa) {
@@ -85,7 +85,7 @@ int32_t reram_crossbar(const reram_problem* problem, const uint8_t* u, const uin
   try {
     Job job(*problem, u, cells);
     if (job.shape.positions && (!u || !acc)) return RERAM_BAD_ARGUMENT;
-    if (!valid_edges(*problem, edges) || !valid_index(*problem, job.shape, edges, index))
+    if (!valid_edges(*problem, edges) || !valid_index(*problem, job.shape, index))
       return RERAM_BAD_ARGUMENT;
     Tables tables(job, edges);
     if (!tables.set(levels, comparisons, edges, index)) return RERAM_OVERFLOW;
@@ -121,7 +121,7 @@ int32_t reram_histogram(const reram_problem* problem, const uint8_t* u, const ui
   return RERAM_OK;
 }
 
-int32_t reram_program(const reram_problem* problem, const int8_t* codes, uint64_t* cells) {
+int32_t reram_program(const reram_problem* problem, const int16_t* codes, uint64_t* cells) {
   if (!valid_call(problem) || !codes || !cells) return RERAM_BAD_ARGUMENT;
   program(*problem, codes, cells);
   return RERAM_OK;

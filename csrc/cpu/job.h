@@ -98,6 +98,16 @@ struct VectorTables {
   int addends = 1;  // so many conversions' comparisons add up to a byte at most
 };
 
+// What converts a slice of digits in one cycle and bucket.
+struct DigitTable {
+  const int32_t* entries;  // 256 * level + comparisons, of the sums from `first` on
+  int64_t table;           // where the sum 0 lies in the tables as given, for all others
+  int32_t first;
+  uint32_t size;  // 0: all sums that can be decode to `level` after `made` comparisons
+  int32_t level, made;
+  uint32_t sign;  // of the level in the shift-add
+};
+
 // For few bit-lines and many positions the roles change: 64 positions are the bits of a word, a
 // word-line has a word for each cycle, and a slice of a bit-line is a unit.
 struct NarrowTables {
@@ -120,6 +130,8 @@ struct Job {
     const int32_t table = tables.index[set * shape.slices + slice];
     return table < 0 ? -1 : table * shape.values() - shape.lowest;
   }
+  // Whether sums take more than a byte.
+  RERAM_ALWAYS bool has_digits() const { return !shape.is_one_bit() || shape.height > 255; }
   RERAM_ALWAYS bool is_narrow() const { return narrow.tables[0] || narrow.bands; }
 
   const reram_problem& p;
@@ -131,7 +143,8 @@ struct Job {
   GivenTables tables;
   VectorTables vector;
   NarrowTables narrow;
-  const Finish* finish = nullptr;  // null: integers are wanted
+  const DigitTable* digits[kMaxPasses] = {};  // [sets][J] of each pass
+  const Finish* finish = nullptr;             // null: integers are wanted
 };
 
 // A part of the work: positions [m0, m1) and blocks [b0, b1) of one group.
@@ -165,6 +178,7 @@ struct Scratch {
   Unit* units;            // [kPaths, C * I] of one tile, by path
   uint16_t* lines;        // [C * I * D * (R + 4) + 128] their driven word-lines
   uint64_t* cells;        // of one block in the order of Vec::arrange; or `inputs`
+  int8_t* digits;         // [R + 1, J, 64] of one block and pass, or null
   uint32_t* constant;     // [C] what is added to every output of a position
   uint32_t* sums;         // [blocks of a task, C, 64] accumulators, in the order of Vec::column
   // Null without counting.
@@ -178,7 +192,7 @@ struct Scratch {
   int64_t* bins;       // [sets, 256, 8] by set, low byte of the sum, and slice, or null
 };
 
-void program(const reram_problem& p, const int8_t* codes, uint64_t* cells);
+void program(const reram_problem& p, const int16_t* codes, uint64_t* cells);
 uint64_t fingerprint(const unsigned char* data, int64_t bytes);
 
 struct Kernels {

@@ -8,6 +8,7 @@
 // form counts a word-line into 512 bit-line sums at once.
 #pragma once
 
+#include "cpu/digits.h"
 #include "cpu/pack.h"
 #include "cpu/wide.h"
 
@@ -82,7 +83,7 @@ inline void each_path(const Job& job, const Task& task, const Scratch& s, const 
                       const Pass& pass, const uint64_t* programmed, const uint64_t* block,
                       int columns, uint32_t* sums, const Work& work) {
   const int64_t room = (task.m1 - task.m0) * job.shape.cycles;
-  const int64_t sign_words = job.p.cell_bits * job.shape.sheet_words();
+  const int64_t sign_words = job.shape.cell_bits * job.shape.sheet_words();
   for (int path = kWide; path < kPaths; ++path) {
     const uint64_t* cells = path == kWide ? programmed : block;
     for (int i = 0; i < job.shape.cycles; ++i) {
@@ -91,8 +92,8 @@ inline void each_path(const Job& job, const Task& task, const Scratch& s, const 
       Sweep w = {cells + pass.plus * sign_words,
                  pass.minus < 0 ? nullptr : cells + pass.minus * sign_words,
                  job.shape.sheet_words(),
-                 job.p.cell_bits,
-                 job.p.dac_bits,
+                 job.shape.cell_bits,
+                 job.shape.dac_bits,
                  s.units + path * room + first,
                  count,
                  job.vector.weights,
@@ -170,52 +171,75 @@ void finish_block(const Job& job, const Task& task, const Scratch& s, int64_t b,
   }
 }
 
+// Comparisons of the bit-lines of a block in cycles without a driven word-line.
+inline void count_empty(const Job& job, const Scratch& s, const Tile& tile, int columns) {
+  for (int i = 0; i < job.shape.cycles && s.counts; ++i) {
+    const int64_t empty = tile.empty[i] * columns * job.pass_count;
+    for (int j = 0; j < job.shape.slices; ++j) {
+      const int64_t table = job.table(job.set(0, i), j);
+      if (table >= 0)
+        s.counts[(i * kSlices + j) * kCountLanes] += empty * job.tables.comparisons[table];
+    }
+  }
+}
+
+// One block of a tile: adds to the accumulators of its bit-lines.
+template <class Vec>
+void convert_block(const Job& job, const Task& task, const Scratch& s, const Tile& tile,
+                   const uint64_t* programmed, int columns, uint32_t* sums) {
+  if (job.has_digits()) {
+    each_digit_pass<Vec>(job, s, programmed, [&](auto byte, const Pass& pass) {
+      convert_digit_units<Vec, decltype(byte)>(job, task, s, tile, pass, columns, sums);
+    });
+    return;
+  }
+  const uint64_t* block = Vec::arrange(programmed, job.shape.block_words(), s.cells);
+  for (int q = 0; q < job.pass_count; ++q) {
+    const Pass& pass = job.passes[q];
+    each_path(job, task, s, tile, pass, programmed, block, columns, sums,
+              [&](int path, const Sweep& w) {
+                if (path == kWide)
+                  convert_wide<Vec>(job, pass, columns, w);
+                else if (w.minus)
+                  w.counts ? convert_path<Vec, true, true>(path, w)
+                           : convert_path<Vec, true, false>(path, w);
+                else
+                  w.counts ? convert_path<Vec, false, true>(path, w)
+                           : convert_path<Vec, false, false>(path, w);
+              });
+  }
+}
+
+// The results of a task from its accumulators, in the order of Order::column.
+template <class Order>
+void finish_task(const Job& job, const Task& task, const Scratch& s, int32_t* acc) {
+  const int64_t count = task.m1 - task.m0;
+  for (int64_t b = task.b0; b < task.b1; ++b) {
+    uint32_t* sums = s.sums + (b - task.b0) * count * kColumns;
+    for (int64_t m = 0; m < count; ++m)
+      for (int k = 0; k < kColumns; ++k) sums[m * kColumns + k] += s.constant[m];
+    job.finish ? finish_block<Order>(job, task, s, b, sums)
+               : store_block<Order>(job, task, b, sums, acc);
+  }
+}
+
 template <class Vec>
 void convert(const Job& job, const Task& task, const Scratch& s, int32_t* acc) {
-  const reram_problem& p = job.p;
-  const Shape& shape = job.shape;
   const int64_t count = task.m1 - task.m0, block_sums = count * kColumns;
   std::memset(s.sums, 0, size_t((task.b1 - task.b0) * block_sums) * sizeof(uint32_t));
   std::memset(s.constant, 0, size_t(count) * sizeof(uint32_t));
   locate(job, task, s);
-  for (int64_t t = 0; t < shape.tiles; ++t) {
+  for (int64_t t = 0; t < job.shape.tiles; ++t) {
     const Tile tile = pack_tile<Vec>(job, task, s, t);
     for (int64_t b = task.b0; b < task.b1; ++b) {
-      const int columns = block_columns(p, b);
-      const uint64_t* programmed = block_of(job, task, t, b);
-      const uint64_t* block = Vec::arrange(programmed, shape.block_words(), s.cells);
+      const int columns = block_columns(job.p, b);
       uint32_t* sums = s.sums + (b - task.b0) * block_sums;
-      for (int q = 0; q < job.pass_count; ++q) {
-        const Pass& pass = job.passes[q];
-        each_path(job, task, s, tile, pass, programmed, block, columns, sums,
-                  [&](int path, const Sweep& w) {
-                    if (path == kWide)
-                      convert_wide<Vec>(job, pass, columns, w);
-                    else if (w.minus)
-                      w.counts ? convert_path<Vec, true, true>(path, w)
-                               : convert_path<Vec, true, false>(path, w);
-                    else
-                      w.counts ? convert_path<Vec, false, true>(path, w)
-                               : convert_path<Vec, false, false>(path, w);
-                  });
-      }
-      for (int i = 0; i < shape.cycles && s.counts; ++i) {
-        const int64_t empty = tile.empty[i] * columns * job.pass_count;
-        for (int j = 0; j < shape.slices; ++j) {
-          const int64_t table = job.table(job.set(0, i), j);
-          if (table >= 0)
-            s.counts[(i * kSlices + j) * kCountLanes] += empty * job.tables.comparisons[table];
-        }
-      }
+      convert_block<Vec>(job, task, s, tile, block_of(job, task, t, b), columns, sums);
+      count_empty(job, s, tile, columns);
     }
   }
-  for (int64_t b = task.b0; b < task.b1; ++b) {
-    uint32_t* sums = s.sums + (b - task.b0) * block_sums;
-    for (int64_t m = 0; m < count; ++m)
-      for (int k = 0; k < kColumns; ++k) sums[m * kColumns + k] += s.constant[m];
-    job.finish ? finish_block<Vec>(job, task, s, b, sums)
-               : store_block<Vec>(job, task, b, sums, acc);
-  }
+  job.has_digits() ? finish_task<Natural<Vec>>(job, task, s, acc)
+                   : finish_task<Vec>(job, task, s, acc);
 }
 
 // Adding and subtracting 1.5 * 2^23 rounds to the nearest whole number, halves to even, as torch
@@ -276,6 +300,12 @@ void histogram(const Job& job, const Task& task, const Scratch& s) {
       for (int i = 0; i < shape.cycles; ++i)
         for (int j = 0; j < shape.slices; ++j)
           *bins(job.set(0, i), j) += tile.empty[i] * columns * job.pass_count;
+      if (job.has_digits()) {
+        each_digit_pass<Vec>(job, s, block, [&](auto byte, const Pass&) {
+          count_digit_units<Vec, decltype(byte)>(job, task, s, tile, columns);
+        });
+        continue;
+      }
       for (int q = 0; q < job.pass_count; ++q) {
         const Pass& pass = job.passes[q];
         each_path(job, task, s, tile, pass, block, block, columns, nullptr,

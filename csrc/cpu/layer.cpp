@@ -166,8 +166,7 @@ int32_t reram_forward(const reram_problem* problem, const reram_layer* layer, co
     reram_problem p = *problem;
     Job job(p, nullptr, cells);
     if (job.shape.positions && (!x || !y)) return RERAM_BAD_ARGUMENT;
-    if (!valid_edges(p, edges) || !valid_index(p, job.shape, edges, index))
-      return RERAM_BAD_ARGUMENT;
+    if (!valid_edges(p, edges) || !valid_index(p, job.shape, index)) return RERAM_BAD_ARGUMENT;
     Tables tables(job, edges);
     if (!tables.set(levels, comparisons, edges, index)) return RERAM_OVERFLOW;
     const Codes codes(p, *layer, job.is_narrow());

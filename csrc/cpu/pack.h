@@ -166,10 +166,10 @@ Tile make_units(const Job& job, const Task& task, const Scratch& s, int64_t t) {
   int64_t* const counts =
       task.b0 == 0 ? s.driven : nullptr;  // bit-lines may be divided among tasks
   for (int i = 0; i < shape.cycles; ++i) {
-    const int bit = OneBit ? i : i * job.p.dac_bits;
-    const int left = kCycles - bit, bits = OneBit                  ? 1
-                                           : job.p.dac_bits < left ? job.p.dac_bits
-                                                                   : left;
+    const int bit = shape.dac_shift[i];
+    const int left = kCycles - bit, bits = OneBit                     ? 1
+                                           : job.p.dac_bits[i] < left ? job.p.dac_bits[i]
+                                                                      : left;
     const uint32_t empty = job.tables.empty_acc ? job.tables.empty_acc[i] << bit : 0;
     int* const end = tile.ends[i + 1];
     std::memcpy(end, tile.ends[i], sizeof tile.ends[i]);
@@ -187,7 +187,7 @@ Tile make_units(const Job& job, const Task& task, const Scratch& s, int64_t t) {
       }
       int reach = active[0];
       for (int d = 1; d < bits; ++d) reach += active[d] << d;
-      reach *= (1 << job.p.cell_bits) - 1;
+      reach *= (1 << shape.cell_bits) - 1;
       const int set = job.set(job.tables.bucket_of[driven], i), path = path_of(job, reach, set);
       if (path != kWide && job.vector.acc) s.constant[m] += job.vector.acc[set] << bit;
       Unit& unit = s.units[path * count * shape.cycles + end[path]++];
@@ -211,8 +211,8 @@ Tile make_units(const Job& job, const Task& task, const Scratch& s, int64_t t) {
 template <class Vec>
 Tile pack_tile(const Job& job, const Task& task, const Scratch& s, int64_t t) {
   pack_planes<Vec>(job, task, s, t);
-  return job.p.dac_bits == 1 ? make_units<Vec, true>(job, task, s, t)
-                             : make_units<Vec, false>(job, task, s, t);
+  return job.shape.dac_bits == 1 ? make_units<Vec, true>(job, task, s, t)
+                                 : make_units<Vec, false>(job, task, s, t);
 }
 
 }  // namespace

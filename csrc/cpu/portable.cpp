@@ -6,6 +6,18 @@ namespace reram::cpu::RERAM_ISA {
 namespace {
 
 struct Portable : InOrder {
+  using Bytes __attribute__((vector_size(16))) = int8_t;
+
+  // 64 bytes of -1 where a bit is set.
+  static void spread(uint64_t bits, int8_t* out) {
+    for (int n = 0; n < kColumns; ++n) out[n] = int8_t(-(bits >> n & 1));
+  }
+
+  // 64 entries of a table.
+  static void gather(const int32_t* table, const int32_t* at, int32_t* out) {
+    for (int n = 0; n < kColumns; ++n) out[n] = table[at[n]];
+  }
+
   static int popcount(uint64_t v) {
     v -= v >> 1 & 0x5555555555555555u;
     v = (v & 0x3333333333333333u) + (v >> 2 & 0x3333333333333333u);

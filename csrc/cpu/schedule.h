@@ -30,7 +30,7 @@ inline int64_t task_positions(const Job& job) {
   constexpr int64_t kMost = 64, kLeast = 8;  // more reuse no more, fewer hardly
   constexpr int64_t kCache = 1 << 19;        // bytes: half of a small L2
   const int64_t sums = job.shape.blocks * kColumns * 4;
-  const int64_t lines = job.shape.cycles * job.p.dac_bits * job.shape.height * 2;
+  const int64_t lines = job.shape.cycles * job.shape.dac_bits * job.shape.height * 2;
   const int64_t most = std::min(std::max(kCache / (sums + lines), kLeast), kMost);
   const int64_t wanted = threads > 1 ? up(kTasksOfAThread * threads, groups) : 1;
   const int64_t strips = std::max(up(positions, most), std::min(wanted, up(positions, kLeast)));
@@ -87,10 +87,11 @@ class Workspace {
     take(scratch.inputs, std::max(step * kCycles * shape.words, shape.signs * shape.sheet_words()));
     take(scratch.active, step * kCycles);
     take(scratch.units, std::max(kPaths * units, kNarrow));
-    take(scratch.lines, std::max(units * job.p.dac_bits * (shape.height + 4),
+    take(scratch.lines, std::max(units * shape.dac_bits * (shape.height + 4),
                                  kNarrow * (shape.signs * shape.height + kColumns)) +
                             128);
-    take(scratch.cells, shape.block_words());
+    take(scratch.cells, job.has_digits() ? 0 : shape.block_words());
+    if (job.has_digits()) take(scratch.digits, (shape.height + 1) * shape.slices * kColumns);
     take(scratch.constant, step);
     take(scratch.sums, std::max(shape.blocks * step, kNarrow) * kColumns);
     zeroed_ = total_;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cpu/bands.h"
+#include "cpu/digit_tables.h"
 
 namespace reram::cpu {
 
@@ -21,7 +22,7 @@ class Tables {
       bucket_of_[size_t(active)] = uint8_t(bucket);
     }
     job.tables.bucket_of = bucket_of_.data();
-    reach_.assign(size_t(sets_), job.vector.most);
+    reach_.assign(size_t(sets_), job.has_digits() ? -1 : job.vector.most);  // -1: one path for all
     job.vector.reach = reach_.data();
   }
 
@@ -41,9 +42,13 @@ class Tables {
           const int64_t table = job_.table(job_.set(0, i), j);
           if (table >= 0)
             empty_acc_[size_t(i)] += uint32_t(job_.passes[q].sign) * uint32_t(levels[table])
-                                     << (j * job_.p.cell_bits);
+                                     << job_.shape.cell_shift[j];
         }
     job_.tables.empty_acc = empty_acc_.data();
+    if (job_.has_digits()) {
+      digits_.serve(job_, edges);
+      return true;
+    }
     const bool banded = job_.p.buckets > 1 || job_.shape.lowest < 0;
     if (banded && narrow_pays(true) && bands_.plan(job_, edges) && bands_.fill(job_))
       bands_.serve(job_);
@@ -85,7 +90,7 @@ class Tables {
             low = std::min({low, x, y});
             high = std::max({high, x, y});
           }
-          const double weight = double(int64_t(1) << (i * p.dac_bits + j * p.cell_bits));
+          const double weight = double(int64_t(1) << (shape.dac_shift[i] + shape.cell_shift[j]));
           least += double(low) * weight;
           most += double(high) * weight;
         }
@@ -112,8 +117,7 @@ class Tables {
   // What a bit-line's cells allow. False where that is not worth knowing.
   bool bound_sums() {
     constexpr int64_t kLeastPositions = 8;  // looking at all cells takes about as long
-    const reram_problem& p = job_.p;
-    if (p.cell_bits > 1 || p.dac_bits > 1 || job_.shape.height > 255) return false;
+    if (!job_.shape.is_one_bit() || job_.shape.height > 255) return false;
     if (job_.shape.positions < kLeastPositions) return false;
     for (int q = 0; q < job_.pass_count; ++q) {
       const Pass& pass = job_.passes[q];
@@ -126,7 +130,7 @@ class Tables {
   // Whether every set has a byte for all of its sums.
   bool pack_sets(const int32_t* edges) {
     const Shape& shape = job_.shape;
-    const int32_t each = ((1 << job_.p.cell_bits) - 1) * ((1 << job_.p.dac_bits) - 1);
+    const int32_t each = ((1 << shape.cell_bits) - 1) * ((1 << shape.dac_bits) - 1);
     vector_acc_.assign(size_t(sets_), 0);
     reach_.assign(size_t(sets_), job_.vector.most);
     bool whole = true;
@@ -155,7 +159,7 @@ class Tables {
       if (!packed.bytes) packed = fill(q, job_.table(set, j), reach);
       most = std::min(most, packed.reach);
       pointers_[q][size_t(set * kSlices + j)] = packed.bytes;
-      vector_acc_[size_t(set)] += uint32_t(packed.base) << (j * job_.p.cell_bits);
+      vector_acc_[size_t(set)] += uint32_t(packed.base) << job_.shape.cell_shift[j];
     }
     return most;
   }
@@ -165,7 +169,7 @@ class Tables {
   bool narrow_pays(bool banded) const {
     const reram_problem& p = job_.p;
     const Shape& shape = job_.shape;
-    if (p.cell_bits > 1 || p.dac_bits > 1 || p.outputs > kColumns) return false;
+    if (!shape.is_one_bit() || p.outputs > kColumns) return false;
     const int64_t units = (shape.positions + kColumns - 1) / kColumns * p.outputs * shape.slices;
     constexpr double kUnitCost = 1.6, kBandedUnitCost = 2;  // of an ordinary unit
     return (banded ? kBandedUnitCost : kUnitCost) * double(units) <
@@ -242,6 +246,7 @@ class Tables {
   std::vector<Packed> packed_;  // of one pass and bucket, by table
   std::vector<const ByteTables*> pointers_[kMaxPasses], narrow_[kMaxPasses];
   Bands bands_;
+  DigitTables digits_;
 };
 
 inline bool valid_edges(const reram_problem& p, const int32_t* edges) {
@@ -251,13 +256,10 @@ inline bool valid_edges(const reram_problem& p, const int32_t* edges) {
   return true;
 }
 
-inline bool valid_index(const reram_problem& p, const Shape& shape, const int32_t* edges,
-                        const int32_t* index) {
+inline bool valid_index(const reram_problem& p, const Shape& shape, const int32_t* index) {
   if (!index) return false;
-  const int64_t each = int64_t(shape.cycles) * shape.slices;
-  const bool may_skip = p.buckets > 1 && edges[1] == 1;
-  for (int64_t k = 0; k < p.buckets * each; ++k)
-    if (index[k] >= p.tables || index[k] < (may_skip && k < each ? -1 : 0)) return false;
+  for (int64_t k = 0; k < int64_t(p.buckets) * shape.cycles * shape.slices; ++k)
+    if (index[k] >= p.tables || index[k] < -1) return false;
   return true;
 }
 

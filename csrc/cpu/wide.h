@@ -73,9 +73,10 @@ void convert_wide(const Job& job, const Pass& pass, int columns, const Sweep& w)
     uint32_t* into = w.sums + int64_t(unit.position) * kColumns;
     for (int j = 0; j < job.shape.slices; ++j) {
       const int64_t table = job.table(unit.set, j);
+      if (table < 0) continue;
       const int32_t* levels = job.tables.levels + table;
       const uint8_t* comparisons = job.tables.comparisons + table;
-      const int shift = unit.shift + j * job.p.cell_bits;
+      const int shift = unit.shift + job.shape.cell_shift[j];
       int64_t made = 0;
       for (int k = 0; k < kColumns; ++k) {
         const int n = Vec::column(k);

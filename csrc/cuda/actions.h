@@ -6,6 +6,8 @@
 
 namespace reram::cuda {
 
+constexpr int32_t kNothing = 1 << 30;  // where the sum 0 of what is not converted lies: beyond all
+
 // Conversion through the tables, shift-add and counts. Resident: the tables lie in shared memory.
 template <bool Resident, bool Count>
 struct Convert {
@@ -29,7 +31,7 @@ struct Convert {
       }
       for (int k = thread; k < sets; k += threads) {
         const int32_t table = read_only(job.in.index + k);
-        s.offsets[k] = int32_t(table < 0 ? entries : table * job.size.values - job.size.lowest);
+        s.offsets[k] = int32_t(table < 0 ? kNothing : table * job.size.values - job.size.lowest);
       }
     }
     // With separate conversions of a pair the levels of two empty bit-lines cancel.
@@ -40,7 +42,7 @@ struct Convert {
         if (table >= 0)
           sum += uint32_t(
                      read_only(job.in.levels + int64_t(table) * job.size.values - job.size.lowest))
-                 << (i * job.p.dac_bits + j * job.p.cell_bits);
+                 << (job.size.dac_shift[i] + job.size.cell_shift[j]);
       }
       s.empty[i] = sum;
     }
@@ -94,7 +96,12 @@ struct Convert {
   // --- steps of a warp ---
 
   RERAM_DEVICE Convert(const Job& job, const Shared& s, const Part& part, int warp, State& state)
-      : job_(job), s_(s), part_(part), state_(state), made_(s.made + warp * kWarpCounts) {}
+      : job_(job),
+        s_(s),
+        part_(part),
+        state_(state),
+        made_(s.made + warp * kWarpCounts),
+        last_(job.p.tables * job.size.values) {}
 
   RERAM_DEVICE void skip_cycle(int i, int first, int last) {
     state_.constant += s_.empty[i];
@@ -110,7 +117,7 @@ struct Convert {
   }
 
   RERAM_DEVICE void set_cycle(const uint16_t* state, int i) {
-    shift_ = i * job_.p.dac_bits;
+    shift_ = job_.size.dac_shift[i];
     cycle_ = i;
     lanes([&](int lane) {
       RERAM_UNROLL
@@ -122,7 +129,7 @@ struct Convert {
   }
 
   RERAM_DEVICE void set_slice(int pass, int j) {
-    weight_ = uint32_t(pass ? -1 : 1) << (shift_ + j * job_.p.cell_bits);
+    weight_ = uint32_t(pass ? -1 : 1) << (shift_ + job_.size.cell_shift[j]);
     lanes([&](int lane) {
       RERAM_UNROLL
       for (int h = 0; h < 2; ++h) {
@@ -149,8 +156,9 @@ struct Convert {
             Whole || part_.holds(quad_row(lane, e), n * kFragment + quad_column(lane, e));
         uint32_t& acc = state_.acc[lane].v[n][e];
         if (Resident) {
-          acc += weight_ * uint32_t(s_.levels[d[lane].v[e]]);
-          if (Count && exists) made_here_[lane] += s_.comparisons[d[lane].v[e]];
+          const int at = d[lane].v[e] < last_ ? d[lane].v[e] : last_;
+          acc += weight_ * uint32_t(s_.levels[at]);
+          if (Count && exists) made_here_[lane] += s_.comparisons[at];
         } else if (at_[lane].v[e / 2] >= 0) {
           const int64_t at = at_[lane].v[e / 2] + d[lane].v[e];
           acc += weight_ * uint32_t(read_only(job_.in.levels + at));
@@ -179,6 +187,7 @@ struct Convert {
   const Part& part_;
   State& state_;
   int64_t* made_;
+  int last_;  // entry of resident tables: 0, for what is not converted
   int shift_ = 0, cycle_ = 0;
   uint32_t weight_ = 0;
   PerLane<Start> set_, start_;  // for a lane's two rows

@@ -159,7 +159,7 @@ RERAM_DEVICE void take_stock(const Job& job, const Shared& s, const Item& item, 
   lanes([&](int lane) {
     for (int pair = lane; pair < mine * job.size.cycles; pair += kLanes) {
       const int row = warp + pair / job.size.cycles * warps, i = pair % job.size.cycles;
-      const int from = i * job.p.dac_bits, end = from + job.p.dac_bits;
+      const int from = job.size.dac_shift[i], end = from + job.p.dac_bits[i];
       const int to = end < job.p.input_bits ? end : job.p.input_bits;
       const Stock stock = count(job, s, row, from, to);
       s.state[row * kSliceLanes + i] =

@@ -23,14 +23,14 @@ void launch_one_bit(Machine& machine, const Job& job) {
 
 template <class Action>
 void launch(Machine& machine, const Job& job) {
-  if (job.p.cell_bits > 1 || job.p.dac_bits > 1 || job.size.chunks > 1)
+  if (job.size.cell_bits > 1 || job.size.dac_bits > 1 || job.size.chunks > 1)
     machine.launch<AnyBits, Action>(job);
   else
     launch_one_bit<TensorCores, Action>(machine, job);
 }
 
 inline void launch(Machine& machine, const Job& job, int32_t product) {
-  const bool one_bit = job.p.cell_bits == 1 && job.p.dac_bits == 1 && job.size.chunks == 1;
+  const bool one_bit = job.size.cell_bits == 1 && job.size.dac_bits == 1 && job.size.chunks == 1;
   if (job.out.histogram)
     job.split.resident ? launch<Histogram<true>>(machine, job)
                        : launch<Histogram<false>>(machine, job);
@@ -105,7 +105,7 @@ int32_t reram_cuda_histogram(const reram_problem* problem, int32_t product, cons
   return run(problem, product, job, workspace, stream);
 }
 
-int32_t reram_cuda_program(const reram_problem* problem, const int8_t* codes, uint64_t* cells,
+int32_t reram_cuda_program(const reram_problem* problem, const int16_t* codes, uint64_t* cells,
                            void* stream) {
   if (!problem || !codes || !cells || !valid(*problem)) return RERAM_BAD_ARGUMENT;
   Job job = {};

@@ -20,7 +20,7 @@ class Machine {
   template <class Sums, class Action>
   void launch(const Job& job);
   void transpose(const Job& job, uint32_t* words, int64_t tasks);
-  void program(const Job& job, const int8_t* codes, uint64_t* cells, int64_t lines);
+  void program(const Job& job, const int16_t* codes, uint64_t* cells, int64_t lines);
   int32_t status() const { return -int32_t(error_); }
 
  private:
@@ -55,7 +55,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 __global__ void __launch_bounds__(kThreads)
-    program_kernel(RERAM_CONSTANT Job job, const int8_t* codes, uint64_t* cells, int64_t lines) {
+    program_kernel(RERAM_CONSTANT Job job, const int16_t* codes, uint64_t* cells, int64_t lines) {
   const int64_t step = int64_t(gridDim.x) * kThreads;
   for (int64_t k = int64_t(blockIdx.x) * kThreads + threadIdx.x; k < lines; k += step)
     program_line(job, codes, cells, k);
@@ -97,7 +97,7 @@ void Machine::transpose(const Job& job, uint32_t* words, int64_t tasks) {
   note(cudaGetLastError());
 }
 
-void Machine::program(const Job& job, const int8_t* codes, uint64_t* cells, int64_t lines) {
+void Machine::program(const Job& job, const int16_t* codes, uint64_t* cells, int64_t lines) {
   program_kernel<<<grid_of(lines, kThreads), kThreads, 0, stream_>>>(job, codes, cells, lines);
   note(cudaGetLastError());
 }

@@ -27,7 +27,7 @@ class Machine {
   template <class Sums, class Action>
   void launch(const Job& job);
   void transpose(const Job& job, uint32_t* words, int64_t tasks);
-  void program(const Job& job, const int8_t* codes, uint64_t* cells, int64_t lines);
+  void program(const Job& job, const int16_t* codes, uint64_t* cells, int64_t lines);
   int32_t status() const { return RERAM_OK; }
 };
 
@@ -51,7 +51,7 @@ void Machine::transpose(const Job& job, uint32_t* words, int64_t tasks) {
   for (int64_t k = 0; k < tasks; ++k) reram::cuda::transpose(job, words, k);
 }
 
-void Machine::program(const Job& job, const int8_t* codes, uint64_t* cells, int64_t lines) {
+void Machine::program(const Job& job, const int16_t* codes, uint64_t* cells, int64_t lines) {
   for (int64_t k = 0; k < lines; ++k) program_line(job, codes, cells, k);
 }
 

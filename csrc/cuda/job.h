@@ -61,6 +61,8 @@ struct Sizes {
   int64_t positions, tiles, blocks;
   int32_t depth, height, chunks, slices, cycles, signs, sheets, passes;
   int32_t lowest, values;
+  int32_t cell_bits, dac_bits;          // of the widest
+  int32_t cell_shift[8], dac_shift[8];  // bits below those of a slice and of a cycle
 };
 
 // Work is divided into items: `row_groups` x 16 positions by `column_groups` blocks of bit-lines
@@ -96,7 +98,13 @@ inline void set_sizes(Job& job, const reram_problem& p) {
               shape.sheets,
               p.encoding == RERAM_DUAL ? 2 : 1,
               shape.lowest,
-              int32_t(shape.values())};
+              int32_t(shape.values()),
+              shape.cell_bits,
+              shape.dac_bits,
+              {},
+              {}};
+  std::copy_n(shape.cell_shift, shape.slices, job.size.cell_shift);
+  std::copy_n(shape.dac_shift, shape.cycles, job.size.dac_shift);
 }
 
 // Words of the cells by bit-line: [G, T, P, J, chunks, 64 * blocks, 4].

@@ -117,13 +117,13 @@ struct AnyBits {
     begin_at(start, d);
     const int signs = job_.size.lowest < 0 ? 2 : 1;
     for (int sign = 0; sign < signs; ++sign)
-      for (int c = 0; c < job_.p.cell_bits; ++c)
-        for (int b = 0; b < job_.p.dac_bits; ++b) {
-          const int plane = cycle_ * job_.p.dac_bits + b;
+      for (int c = 0; c < job_.p.cell_bits[slice_]; ++c)
+        for (int b = 0; b < job_.p.dac_bits[cycle_]; ++b) {
+          const int plane = job_.size.dac_shift[cycle_] + b;
           if (plane >= job_.p.input_bits) break;
           PerLane<Quad> bits;
           lanes([&](int lane) { bits[lane] = {}; });
-          multiply_by((pass_ + sign) * job_.p.cell_bits + c, plane, n, bits);
+          multiply_by((pass_ + sign) * job_.size.cell_bits + c, plane, n, bits);
           lanes([&](int lane) {
             RERAM_UNROLL
             for (int e = 0; e < 4; ++e)

@@ -5,9 +5,18 @@
 
 namespace reram::cuda {
 
+// One of eight words, chosen without an index, which would put them into memory.
+RERAM_DEVICE uint64_t word_of_bit(const uint64_t (&words)[8], int bit) {
+  uint64_t found = 0;
+  RERAM_UNROLL
+  for (int k = 0; k < 8; ++k) found = k == bit ? words[k] : found;
+  return found;
+}
+
 // One word-line of a block of cells from the codes of 64 bit-lines, with the empty one last. A
 // thread each: neighbours read neighbouring codes.
-RERAM_DEVICE void program_line(const Job& job, const int8_t* codes, uint64_t* cells, int64_t line) {
+RERAM_DEVICE void program_line(const Job& job, const int16_t* codes, uint64_t* cells,
+                               int64_t line) {
   const reram_problem& p = job.p;
   const int64_t lines = job.size.height + 1, r = line % lines,
                 block = line / lines % job.size.blocks;
@@ -30,12 +39,12 @@ RERAM_DEVICE void program_line(const Job& job, const int8_t* codes, uint64_t* ce
   uint64_t* to = cells + (line / lines * job.size.sheets * lines + r) * kSliceLanes;
   RERAM_UNROLL
   for (int sign = 0; sign < 2; ++sign)
-    for (int c = 0; c < p.cell_bits && sign < job.size.signs; ++c) {
-      uint64_t* at = to + (sign * p.cell_bits + c) * lines * kSliceLanes;
-      for (int j = 0; j < kSliceLanes; ++j) at[j] = 0;
-      RERAM_UNROLL
-      for (int bit = 0; bit < 8; ++bit)
-        if (bit % p.cell_bits == c) at[bit / p.cell_bits] = words[sign][bit];
+    for (int c = 0; c < job.size.cell_bits && sign < job.size.signs; ++c) {
+      uint64_t* at = to + (sign * job.size.cell_bits + c) * lines * kSliceLanes;
+      for (int j = 0; j < kSliceLanes; ++j)
+        at[j] = j < job.size.slices && c < p.cell_bits[j]
+                    ? word_of_bit(words[sign], job.size.cell_shift[j] + c)
+                    : 0;
     }
 }
 

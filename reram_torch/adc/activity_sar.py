@@ -5,8 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from reram_torch._support.checks import check_int
-from reram_torch.adc.base import MAX_BITS, AdcDesign, Words, full_bits, register_adc
+from reram_torch.adc.base import (
+    MAX_BITS,
+    AdcDesign,
+    ByActivity,
+    Words,
+    full_bits,
+    register_adc,
+)
 from reram_torch.adc.trees import Tree, balanced, grid_levels
 
 
@@ -42,16 +51,27 @@ class ActivitySAR(AdcDesign):
         del lowest, highest
         return Words(0, 0)
 
-    def by_activity(
-        self, highest: int, each: int
-    ) -> tuple[tuple[int, ...], tuple[AdcDesign, ...]] | None:
+    def by_activity(self, rows: int, each: np.ndarray) -> ByActivity | None:
         """Buckets of driven word-lines that take equally many comparisons."""
         if self.largest:
             return None
-        edges, designs, first = [0], [], 1
-        while first * each <= highest:
-            last = ((1 << (first * each).bit_length()) - 1) // each
-            edges.append(first)
-            designs.append(ActivitySAR(min(last * each, highest)))
-            first = last + 1
-        return tuple(edges), tuple(designs)
+        reach = {int(e): _alike(rows, int(e)) for e in np.unique(each)}
+        edges = sorted({0}.union(*reach.values()))
+        designs: dict[AdcDesign, int] = {}
+        index = np.full((len(edges), *each.shape), -1)
+        for bucket, edge in enumerate(edges[1:], 1):
+            for e, groups in reach.items():
+                last = next(last for first, last in groups.items() if first <= edge <= last)
+                design = ActivitySAR(last * e)
+                index[bucket][each == e] = designs.setdefault(design, len(designs))
+        return ByActivity(tuple(edges), tuple(designs), index)
+
+
+def _alike(rows: int, each: int) -> dict[int, int]:
+    """First and last of the numbers of driven word-lines whose sums take equally many bits."""
+    groups, first = {}, 1
+    while first <= rows:
+        last = min(((1 << (first * each).bit_length()) - 1) // each, rows)
+        groups[first] = last
+        first = last + 1
+    return groups

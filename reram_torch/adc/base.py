@@ -59,6 +59,21 @@ class Shown(NamedTuple):
     text: str
 
 
+class ByActivity(NamedTuple):
+    """Designs by driven word-lines.
+
+    Attributes:
+        edges: the fewest of each bucket, from 0 and 1 on.
+        designs: one or more.
+        index: which of them converts, by bucket, cycle and slice, (B, I, J); -1 in the first
+            bucket, in which nothing is converted.
+    """
+
+    edges: tuple[int, ...]
+    designs: tuple[AdcDesign, ...]
+    index: np.ndarray  # type: ignore[assignment]  # hides tuple.index
+
+
 class AdcDesign(ABC):
     """A kind of ADC: a frozen dataclass of its parameters, registered by `register_adc`.
 
@@ -84,20 +99,17 @@ class AdcDesign(ABC):
         del lowest, highest
         return ()
 
-    def by_activity(
-        self, highest: int, each: int
-    ) -> tuple[tuple[int, ...], tuple[AdcDesign, ...]] | None:
+    def by_activity(self, rows: int, each: np.ndarray) -> ByActivity | None:
         """The designs that it stands for where it is told how many word-lines are driven, if any.
 
         Args:
-            highest: the largest bit-line sum of the arrays.
-            each: what a driven word-line adds to a sum at most.
+            rows: word-lines of an array.
+            each: what a driven word-line adds to a sum at most, by cycle and slice, (I, J).
 
         Returns:
-            the fewest driven word-lines of each bucket, from 0 and 1 on, and a design for each
-            bucket but the first, in which nothing is converted; None for a design that is not told.
+            None for a design that is not told.
         """
-        del highest, each
+        del rows, each
         return None
 
     def payload(self, value: int, comparisons: int) -> int:

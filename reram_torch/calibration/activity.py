@@ -7,7 +7,7 @@ import torch
 
 from reram_torch.config.sections import ENCODINGS
 from reram_torch.crossbar.cells import program
-from reram_torch.crossbar.geometry import Geometry, sizes
+from reram_torch.crossbar.geometry import Geometry, bit_places, sizes
 
 BUCKETS = 12  # at most, the one of no driven word-line included
 
@@ -27,11 +27,11 @@ def driven_lines(u: torch.Tensor, geometry: Geometry) -> np.ndarray:
     g = geometry
     if g.dac_bits > 1:  # a pulse drives its word-line if any of its bits is set
         pulses = [
-            ((u >> (i * g.dac_bits)) & (2**g.dac_bits - 1) > 0).to(torch.uint8) << i
-            for i in range(g.cycles)
+            (u >> below & mask > 0).to(torch.uint8) << i
+            for i, (below, mask) in enumerate(bit_places(g.dac_widths))
         ]
         u = torch.stack(pulses).sum(0, dtype=torch.uint8)
-    probe = Geometry(g.rows, g.cols, 1, 1, 1, g.cycles, ENCODINGS.index("offset"))
+    probe = Geometry(g.rows, g.cols, (1,), (1,) * g.cycles, 1, g.cycles, ENCODINGS.index("offset"))
     _, groups, depth = sizes(u)
     codes = torch.zeros(groups, 1, depth, dtype=torch.int8, device=u.device)  # stored as 0 + 1
     edges = torch.zeros(1, dtype=torch.int32, device=u.device)

@@ -152,7 +152,9 @@ def memory_ratio(module: nn.Module, x: torch.Tensor, config: rt.Config) -> float
 def kernel_calls(layer: CrossbarLayer, x: torch.Tensor) -> dict[str, Callable[[], object]]:
     """A layer's kernels alone, on an input of its own."""
     u, g, tables = layer.codes(x), layer.geometry, layer.tables()
-    arrays = ArrayArguments(layer.encoded().cells, tables, g, layer.outputs // sizes(u)[1])
+    encoded, outputs = layer.encoded(), layer.outputs // sizes(u)[1]
+    centers = encoded.centers if g.centered else None
+    arrays = ArrayArguments(encoded.cells, tables, g, outputs, centers)
     flat, numbers = arrays.flatten(), [arrays.outputs, *g.as_list()]
     crossbar, histogram = torch.ops.reram_torch.crossbar, torch.ops.reram_torch.histogram
     return {

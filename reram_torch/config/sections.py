@@ -17,6 +17,8 @@ from reram_torch.adc.base import DESIGNS, MAX_BITS, design_from_dict, design_to_
 ENCODINGS = ("offset", "differential", "dual")
 INPUT_ENCODINGS = ("affine", "sign_magnitude")
 INPUT_SCALES = ("tensor", "token")
+CENTERS = ("zero", "balanced")
+BALANCED = CENTERS[1]
 
 # What tables can depend on, joined by "+"; `layer`: on none of it.
 GRANULARITIES = ("cycle", "slice", "activity")
@@ -54,25 +56,72 @@ class CrossbarConfig:
     Args:
         rows: word-lines of an array, 1 to 4096.
         cols: bit-lines of an array, 1 to 4096.
-        cell_bits: bits stored in a cell, 1 to 4.
-        dac_bits: input bits applied in a cycle, 1 to 4.
+        cell_bits: bits stored in a cell, 1 to 4: the width of all slices where `slicing` does not
+            say otherwise.
+        dac_bits: input bits applied in a cycle, 1 to 4; or, as in (4, 2, 2), those of each cycle,
+            from the most significant down, of all bits of an input code.
+        slicing: bits of each cell of a weight, 1 to 4, from the most significant down, as in
+            (3, 4); None: `cell_bits` for all.
     """
 
     rows: int = 128
     cols: int = 128
     cell_bits: int = 1
-    dac_bits: int = 1
+    dac_bits: int | tuple[int, ...] = 1
+    slicing: tuple[int, ...] | None = None
 
     @property
     def largest_sum(self) -> int:
         """The largest bit-line sum that fits the array."""
-        return largest_sum(self.rows, self.cell_bits, self.dac_bits)
+        cells, pulses = self.slicing or (self.cell_bits,), self.dac_bits
+        widest = pulses if isinstance(pulses, int) else max(pulses)
+        return largest_sum(self.rows, max(cells), widest)
+
+    def cell_widths(self, bits: int) -> tuple[int, ...]:
+        """Bits of the cells of so many bits of a weight, the least significant first."""
+        if self.slicing is not None:
+            return self.slicing[::-1]
+        return (self.cell_bits,) * -(-bits // self.cell_bits)
+
+    def dac_widths(self, bits: int) -> tuple[int, ...]:
+        """Bits of the cycles of so many bits of an input, the least significant first.
+
+        Where widths are given for a bit more, a sign, the most significant one goes without it.
+        """
+        if isinstance(self.dac_bits, int):
+            return (self.dac_bits,) * -(-bits // self.dac_bits)
+        *lower, top = self.dac_bits[::-1]
+        top -= sum(self.dac_bits) - bits
+        return (*lower, top) if top else tuple(lower)
 
     def __post_init__(self) -> None:
         check_int("crossbar.rows", self.rows, 1, 4096)
         check_int("crossbar.cols", self.cols, 1, 4096)
         check_int("crossbar.cell_bits", self.cell_bits, 1, 4)
-        check_int("crossbar.dac_bits", self.dac_bits, 1, 4)
+        if not isinstance(self.dac_bits, list | tuple):
+            check_int("crossbar.dac_bits", self.dac_bits, 1, 4, "or a list of the cycles' widths")
+        else:
+            object.__setattr__(self, "dac_bits", _widths("crossbar.dac_bits", self.dac_bits))
+        if self.slicing is not None:
+            object.__setattr__(self, "slicing", _widths("crossbar.slicing", self.slicing))
+            if self.cell_bits != 1:
+                raise ValueError(
+                    f"crossbar.cell_bits is the width of all slices: not {self.cell_bits} beside "
+                    f"slicing={list(self.slicing)}"
+                )
+
+
+def _widths(name: str, value: Any) -> tuple[int, ...]:
+    """Widths of groups of bits.
+
+    Raises:
+        ValueError: not a list of whole numbers from 1 to 4.
+    """
+    if not isinstance(value, list | tuple) or not 1 <= len(value) <= 8:
+        raise ValueError(f"{name} must be a list of 1 to 8 widths, not {value!r}")
+    for width in value:
+        check_int(name, width, 1, 4, "a width of a list")
+    return tuple(value)
 
 
 @dataclass(frozen=True)
@@ -84,14 +133,24 @@ class WeightConfig:
             would hold nothing but zero.
         encoding: `offset` (2^(b-1) added, unsigned cells), `differential` (a pair of bit-lines
             subtracted before one conversion) or `dual` (the pair converted separately).
+        center: of the codes of an output in a tile: `zero`, or, for `differential` cells only,
+            `balanced`: an integer that makes the tile's sums small is subtracted from the codes,
+            and its product with the sum of the inputs added digitally (RAELLA's).
     """
 
     bits: int = 8
     encoding: str = "offset"
+    center: str = CENTERS[0]
 
     def __post_init__(self) -> None:
         check_int("weights.bits", self.bits, 2, 8, "one bit holds only the code 0")
         check_choice("weights.encoding", self.encoding, ENCODINGS)
+        check_choice("weights.center", self.center, CENTERS)
+        if self.center == BALANCED and self.encoding != "differential":
+            raise ValueError(
+                f"weights.center={BALANCED!r} is for differential cells: codes less a center have "
+                f"either sign, which encoding={self.encoding!r} does not subtract"
+            )
 
 
 @dataclass(frozen=True)
@@ -230,18 +289,39 @@ class Config:
             raise ValueError(f"max_drop must be a number from 0 to 1, not {self.search.max_drop!r}")
         if self.adc is not None and not isinstance(self.adc, AdcDesign):
             raise TypeError(f"config.adc must be an ADC design or None, not {self.adc!r}")
+        self._check_widths()
         bar, signed = self.crossbar, self.weights.encoding == "differential"
         largest = bar.largest_sum
         if largest >= 2 ** (MAX_BITS - signed):
             raise ValueError(
-                f"bit-line sums of up to {largest} ({bar.rows} rows, {bar.cell_bits}-bit cells, "
-                f"{bar.dac_bits}-bit DACs) need an ADC of more than {MAX_BITS} bits"
+                f"bit-line sums of up to {largest} ({bar.rows} rows, "
+                f"{bar.slicing or bar.cell_bits}-bit cells, {bar.dac_bits}-bit DACs) need an ADC "
+                f"of more than {MAX_BITS} bits"
             )
+
+    def _check_widths(self) -> None:
+        """Refuses widths that leave bits of a code out, or have a cell or a cycle too many."""
+        bar, weights = self.crossbar, self.weights
+        magnitude = weights.bits - (weights.encoding != "offset" and weights.center != BALANCED)
+        for name, widths, bits, what in (
+            ("slicing", bar.slicing, magnitude, f"a weight stored by {weights.encoding!r}"),
+            ("dac_bits", bar.dac_bits, self.inputs.bits, "an input code"),
+        ):
+            if widths is None or isinstance(widths, int):
+                continue
+            total = sum(widths)
+            exact = name == "dac_bits"
+            if total < bits or total - widths[0] >= bits or (exact and total != bits):
+                raise ValueError(
+                    f"crossbar.{name} must share out the {bits} bits of {what}, "
+                    f"not {total} ({list(widths)})"
+                )
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values, in the order and with the names of the TOML form."""
         always = [name for name in _SECTIONS if name != "search"]
         values = {name: dataclasses.asdict(getattr(self, name)) for name in always}
+        values["crossbar"] = {k: v for k, v in values["crossbar"].items() if v is not None}
         if self.adc is not None:
             values["adc"] = design_to_dict(self.adc)
         if self.search is not None:

@@ -16,11 +16,21 @@ class CrossbarWeights(NamedTuple):
         cells: int64 of shape `Geometry.cells_shape`.
         scale: s_w by output channel, (N,).
         code_sums: sum_k q_w, int32 (G, N / G).
+        centers: c[n, t], subtracted from the codes that the cells hold, int16 (G, T, N / G); with
+            no tile, T = 0, where weights have none.
+        present: whether any cell of a slice holds anything, bool (J,): others do not exist.
     """
 
     cells: torch.Tensor
     scale: torch.Tensor
     code_sums: torch.Tensor
+    centers: torch.Tensor
+    present: torch.Tensor
+
+
+def slices_of(cells: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    """Which slices hold anything in any of these cells, bool (J,)."""
+    return (cells.flatten(0, -2) != 0).any(0)[: geometry.slices]
 
 
 def check_cells(
@@ -46,8 +56,23 @@ def encode(codes: torch.Tensor, geometry: Geometry) -> torch.Tensor:
     return torch.stack([codes.clamp(min=0), (-codes).clamp(min=0)])
 
 
+def _places(geometry: Geometry, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """By slice and bit of a cell, int32 (1, J * C, 1, 1, 1): bits below it; 1 where there is one.
+
+    The cells of a narrow slice have fewer bits than room.
+    """
+    shifts, exist, below = [], [], 0
+    for width in geometry.cell_widths:
+        shifts += [below + c for c in range(geometry.cell_bits)]
+        exist += [int(c < width) for c in range(geometry.cell_bits)]
+        below += width
+    found = (torch.tensor(x, dtype=torch.int32, device=device) for x in (shifts, exist))
+    there, is_one = (x.view(1, -1, 1, 1, 1) for x in found)
+    return there, is_one
+
+
 def program(codes: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-    """Packs weight codes, int8 (G, N, K), into the bits of their cells.
+    """Packs weight codes, int8 or int16 (G, N, K), into the bits of their cells.
 
     Returns:
         int64 of shape `geometry.cells_shape(G, N, K)`.
@@ -57,8 +82,8 @@ def program(codes: torch.Tensor, geometry: Geometry) -> torch.Tensor:
     J, C = geometry.slices, geometry.cell_bits
     values = encode(codes, geometry)
     S = len(values)
-    shifts = torch.arange(J * C, device=codes.device, dtype=torch.int32).view(1, -1, 1, 1, 1)
-    bits = (values.unsqueeze(1) >> shifts & 1).to(torch.int64)
+    shifts, exist = _places(geometry, codes.device)
+    bits = (values.unsqueeze(1) >> shifts & exist).to(torch.int64)
     height = lines - 1
     padded = bits.new_zeros(S, J * C, G, B * COLUMNS, T * height)
     padded[..., :N, :K] = bits
@@ -81,8 +106,8 @@ def read_back(cells: torch.Tensor, geometry: Geometry, outputs: int, depth: int)
     planes = bits.permute(3, 6, 4, 0, 2, 7, 1, 5).reshape(
         P // C, J * C, G, B * COLUMNS, T * (lines - 1)
     )
-    weights = 2 ** torch.arange(J * C, device=cells.device).view(1, -1, 1, 1, 1)
-    values = (planes[..., :outputs, :depth] * weights).sum(1).to(torch.int16)
+    shifts, _ = _places(geometry, cells.device)
+    values = (planes[..., :outputs, :depth] << shifts).sum(1).to(torch.int16)
     less = 2 ** (geometry.weight_bits - 1) if geometry.offset else values[1]
     found: torch.Tensor = values[0] - less
     return found

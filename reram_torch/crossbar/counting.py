@@ -56,7 +56,7 @@ def tile_cycles(edges: np.ndarray, driven: np.ndarray) -> np.ndarray:
 
 
 def conversions_of(
-    geometry: Geometry, tables: AdcTables, outputs: int, driven: np.ndarray
+    geometry: Geometry, tables: AdcTables, outputs: int, driven: np.ndarray, present: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Conversions that started, and bit-line sums that needed none.
 
@@ -65,6 +65,7 @@ def conversions_of(
         tables: of its ADCs.
         outputs: N, of a group.
         driven: tile-cycles by driven word-lines, int64 (I, rows + 1).
+        present: which slices exist, bool (J,): others have no bit-lines.
 
     Returns:
         both, int64 (I, J).
@@ -72,4 +73,4 @@ def conversions_of(
     each = outputs * len(geometry.signs)
     sums = each * tile_cycles(tables.edges.cpu().numpy(), driven)  # of a slice, (I, B)
     made = np.einsum("ib,bij->ij", sums, started(tables).astype(np.int64))
-    return made, sums.sum(1, keepdims=True) - made
+    return made, sums.sum(1, keepdims=True) * present - made

@@ -3,14 +3,38 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
-from reram_torch.config.sections import ENCODINGS, Config, largest_sum
+from reram_torch.config.sections import BALANCED, ENCODINGS, Config, largest_sum
 
 COLUMNS = 64  # bit-lines of a block of cells
 LANES = 8  # words of a word-line, one for each slice
+
+
+_DIGIT = 4  # bits of a width in a number
+
+
+def _digits(number: int) -> tuple[int, ...]:
+    """Widths from the number that `Geometry.as_list` makes of them."""
+    found = []
+    while number:
+        found.append(number % (1 << _DIGIT))
+        number >>= _DIGIT
+    return tuple(found)
+
+
+def bit_places(widths: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Of groups of bits, the least significant first: how many lie below, and a mask of its own."""
+    return [(sum(widths[:k]), 2**width - 1) for k, width in enumerate(widths)]
+
+
+def _most(widths: tuple[int, ...]) -> np.ndarray:
+    """The largest number of each width."""
+    return np.array([2**width - 1 for width in widths], dtype=np.int64)
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -30,42 +54,58 @@ def sizes(u: torch.Tensor) -> tuple[int, int, int]:
 class Geometry:
     """The numbers of a layer that the arithmetic depends on, all whole.
 
+    Widths are those of a slice's cells and of a cycle's inputs, the least significant first.
     `encoding` is an index into `config.ENCODINGS`. Unlike a config, a geometry may hold 1-bit
     weights: the arithmetic is defined for every code from -2^(b-1) to 2^(b-1) - 1. An input is
     applied in one pass; in two, positive codes and then negative ones, whose results are
-    subtracted, `input_bits` are those of a code's magnitude, without its sign.
+    subtracted, `input_bits` are those of a code's magnitude, without its sign. `centered`: cells
+    hold weights less their centers.
     """
 
     rows: int
     cols: int
-    cell_bits: int
-    dac_bits: int
+    cell_widths: tuple[int, ...]
+    dac_widths: tuple[int, ...]
     weight_bits: int
     input_bits: int
     encoding: int
     passes: int = 1
+    centered: bool = False
 
     @classmethod
     def of(cls, config: Config, *, signed_inputs: bool = False) -> Geometry:
         """The geometry of a configuration, with affine or with sign-magnitude input codes."""
-        bar = config.crossbar
+        bar, bits = config.crossbar, config.inputs.bits - signed_inputs
         return cls(
             bar.rows,
             bar.cols,
-            bar.cell_bits,
-            bar.dac_bits,
+            bar.cell_widths(config.weights.bits),
+            bar.dac_widths(bits),
             config.weights.bits,
-            config.inputs.bits - signed_inputs,
+            bits,
             ENCODINGS.index(config.weights.encoding),
             1 + signed_inputs,
+            config.weights.center == BALANCED,
         )
 
     def as_list(self) -> list[int]:
-        """The fields in order, as operators take them."""
+        """The fields in order, as operators take them: widths are digits of one number."""
+        cells, pulses = (
+            sum(width << _DIGIT * k for k, width in enumerate(widths))
+            for widths in (self.cell_widths, self.dac_widths)
+        )
         return [
-            self.rows, self.cols, self.cell_bits, self.dac_bits,
-            self.weight_bits, self.input_bits, self.encoding, self.passes,
+            self.rows, self.cols, cells, pulses,
+            self.weight_bits, self.input_bits, self.encoding, self.passes, int(self.centered),
         ]  # fmt: skip
+
+    @classmethod
+    def of_list(cls, numbers: Sequence[int]) -> Geometry:
+        """The inverse of `as_list`."""
+        rows, cols, cells, pulses, weight_bits, input_bits, encoding, passes, centered = numbers
+        widths = _digits(cells), _digits(pulses)
+        others = weight_bits, input_bits, encoding, passes
+        return cls(rows, cols, *widths, *others, bool(centered))
 
     @property
     def signed(self) -> bool:
@@ -85,12 +125,22 @@ class Geometry:
     @property
     def slices(self) -> int:
         """J, the cells of a weight."""
-        return ceil_div(self.weight_bits, self.cell_bits)
+        return len(self.cell_widths)
 
     @property
     def cycles(self) -> int:
         """I, the input cycles of a pass."""
-        return ceil_div(self.input_bits, self.dac_bits)
+        return len(self.dac_widths)
+
+    @property
+    def cell_bits(self) -> int:
+        """Bits of the widest cell."""
+        return max(self.cell_widths)
+
+    @property
+    def dac_bits(self) -> int:
+        """Bits of the widest cycle."""
+        return max(self.dac_widths)
 
     @property
     def signed_inputs(self) -> bool:
@@ -117,6 +167,11 @@ class Geometry:
         """The largest bit-line sum of so many driven word-lines."""
         return largest_sum(driven, self.cell_bits, self.dac_bits)
 
+    def largest_sums(self, driven: int) -> np.ndarray:
+        """The same of each cycle and slice, int64 (I, J)."""
+        found: np.ndarray = driven * np.outer(_most(self.dac_widths), _most(self.cell_widths))
+        return found
+
     @property
     def lowest(self) -> int:
         """The smallest bit-line sum: -R for a difference, else 0."""
@@ -134,7 +189,7 @@ class Geometry:
 
     def significance(self, cycle: int, part: int) -> int:
         """What a level of a cycle and a slice counts for in the shift-add."""
-        return 1 << (cycle * self.dac_bits + part * self.cell_bits)
+        return 1 << (sum(self.dac_widths[:cycle]) + sum(self.cell_widths[:part]))
 
     def significances(self, device: torch.device | str = "cpu") -> torch.Tensor:
         """The same for all, int64 (I, J)."""

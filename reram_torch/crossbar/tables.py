@@ -20,8 +20,9 @@ class AdcTables(NamedTuple):
             1 / `unit`, int32 (n, V).
         comparisons: A/D operations, uint8 (n, V).
         edges: fewest driven word-lines of each activity bucket, rising from 0, int32 (B,).
-        index: which table converts, by activity bucket, cycle and slice, int32 (B, I, J). -1, in a
-            bucket of no driven word-line only: nothing is converted, the level is 0.
+        index: which table converts, by activity bucket, cycle and slice, int32 (B, I, J). -1:
+            nothing is converted, the level is 0, as where no word-line is driven, or where no cell
+            of a slice holds anything.
         unit: 1, or 2 where levels count in halves.
     """
 
@@ -40,6 +41,10 @@ class AdcTables(NamedTuple):
         """The same on a device."""
         levels, comparisons, edges, index = (t.to(device) for t in self.tensors)
         return AdcTables(levels, comparisons, edges, index, self.unit)
+
+    def of_slices(self, present: torch.Tensor) -> AdcTables:
+        """The same without tables for slices that do not exist; `present`: bool (J,)."""
+        return self._replace(index=torch.where(present, self.index, -1))
 
     @classmethod
     def of_levels(
@@ -82,8 +87,13 @@ def _table_shapes(
     )
 
 
-def check_tables(geometry: Geometry, tables: AdcTables) -> None:
+def check_tables(geometry: Geometry, tables: AdcTables, *, skips: bool = True) -> None:
     """Everything about tables that the backends take for granted.
+
+    Args:
+        geometry: of the layer.
+        tables: of its ADCs.
+        skips: -1 may stand anywhere, not only in a bucket of no driven word-line.
 
     Raises:
         ValueError: a wrong type, shape or unit, edges that do not rise from 0, or an index out of
@@ -94,9 +104,10 @@ def check_tables(geometry: Geometry, tables: AdcTables) -> None:
     edges = tables.edges.tolist()
     if not edges or edges[0] != 0 or edges != sorted(set(edges)) or B > 255:
         raise ValueError(f"edges must rise from 0, 255 at most, not {edges}")
-    lowest = -1 if B > 1 and edges[1] == 1 else 0
-    first, rest = tables.index[:1], tables.index[1:]
-    if int(tables.index.max()) >= n or int(first.min()) < lowest or (B > 1 and int(rest.min()) < 0):
+    idle = -1 if skips or (B > 1 and edges[1] == 1) else 0
+    rest = -1 if skips else 0
+    index = tables.index
+    if int(index.max()) >= n or int(index[0].min()) < idle or bool((index[1:] < rest).any()):
         raise ValueError(
             f"index must be from 0 to {n - 1}, or -1 in a bucket of no driven word-line"
         )
@@ -123,6 +134,14 @@ def check_accumulator(geometry: Geometry, depth: int, tables: AdcTables) -> None
         least += int((torch.minimum(a, b).amin(0) * significance).sum())
         most += int((torch.maximum(a, b).amax(0) * significance).sum())
     tiles = geometry.tiles(depth)
+    if geometry.centered:  # what is added for the centers
+        added = (
+            tables.unit
+            * depth
+            * (2**geometry.input_bits - 1)
+            * (2 ** (geometry.weight_bits - 1) - 1)
+        )
+        least, most = least - -(-added // tiles), most + -(-added // tiles)
     if geometry.signed_inputs:  # what the second pass adds up to is subtracted
         least, most = least - most, most - least
     largest = depth * (2**geometry.input_bits - 1) * 2 ** (geometry.weight_bits - 1)

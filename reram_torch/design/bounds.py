@@ -10,7 +10,7 @@ from torch import nn
 from reram_torch.calibration.encodings import entropy
 from reram_torch.config.sections import SearchConfig
 from reram_torch.design.layer_designer import LayerDesigner
-from reram_torch.design.loads import layer_loads
+from reram_torch.design.loads import layer_loads, slices_of
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.networks import crossbar_layers
 from reram_torch.nn.statistics import Statistics
@@ -93,18 +93,19 @@ def bound_table(bounds: list[Bound]) -> str:
 
 def _layer_bound(name: str, layer: CrossbarLayer, statistics: Statistics) -> Bound:
     seen = statistics.by_activity.double().numpy()
-    sums = float(seen.sum())
+    there = seen[:, :, slices_of(layer)]
+    sums = float(there.sum())
     made, error = _in_place(layer, statistics, seen)
     # Error and comparisons are those of this layer alone: its price needs no sensitivity.
     config = SearchConfig("search_tree", _FINEST, lossless=True, objective="comparisons")
     search = LayerDesigner(layer, config, 1.0, COMPARISONS, load_technology("isaac").array)
     lossless = search.at(0.0).comparisons
-    conversions = baseline_conversions(layer.geometry, layer.depth, int(sums))
+    conversions = baseline_conversions(layer.depth, statistics.results)
     baseline = conversions * BASELINE_COMPARISONS
-    driven = seen[1:]  # the first bucket is that of no driven word-line
+    driven = there[1:]  # the first bucket is that of no driven word-line
     return Bound(
         name, int(sums), baseline / sums, made / sums, error,
-        entropy(seen.sum((0, 1, 2))[None]) / sums,
+        entropy(there.sum((0, 1, 2))[None]) / sums,
         entropy(driven.reshape(-1, seen.shape[-1])) / sums, lossless / sums,
         _same_error(search, error, sums) / sums,
     )  # fmt: skip

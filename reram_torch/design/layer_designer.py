@@ -77,7 +77,9 @@ class LayerDesigner:
         distinct = list(dict.fromkeys(found.designs))
         place = {design: k for k, design in enumerate(distinct)}
         places = np.array([*(place[d] for d in found.designs), -1])
-        self.layer.set_adc(distinct, edges=loads.edges, index=places[loads.index])
+        self.layer.set_adc(
+            distinct, edges=loads.edges, index=loads.of_all_slices(places[loads.index])
+        )
         return found
 
     def _make(self, price: float) -> Found:

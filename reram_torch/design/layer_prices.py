@@ -9,7 +9,7 @@ import numpy as np
 from reram_torch.adc.base import AdcDesign, compile_tables
 from reram_torch.adc.storage import is_plain, table_bytes, used_designs
 from reram_torch.crossbar.geometry import ceil_div
-from reram_torch.design.loads import LayerLoads, statistics_of
+from reram_torch.design.loads import LayerLoads, slices_of, statistics_of
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.power.search_prices import SearchPrices
 from reram_torch.power.technology import ArrayTiming
@@ -39,7 +39,7 @@ class LayerPrices:
         conversions = outputs * len(g.signs)  # of a tile-cycle's slice
         cycles = float(statistics.by_activity[:, :, 0].sum()) / conversions  # of tiles
         duration = cycles / (tiles * layer.groups) * array.cycle_ns
-        across = ceil_div(outputs * g.slices * g.bit_lines, g.cols)
+        across = ceil_div(outputs * int(slices_of(layer).sum()) * g.bit_lines, g.cols)
         self.prices, self.geometry = prices, g
         self.sums_of_word = conversions / across
         self.leakage = prices.leakage * duration * layer.groups * tiles * across

@@ -67,13 +67,24 @@ class LayerLoads:
         loads: one for each table.
         highs: the largest sum that each table can meet; the smallest is 0, or its opposite.
         edges: fewest driven word-lines of each activity bucket.
-        index: which table converts, (B, I, J), -1 where nothing is converted.
+        index: which table converts, (B, I, J), -1 where nothing is converted: no word-line is
+            driven, or the slice does not exist.
     """
 
     loads: list[Load]
     highs: np.ndarray
     edges: tuple[int, ...]
     index: np.ndarray
+
+    def of_all_slices(self, index: np.ndarray) -> np.ndarray:
+        """An index (B, I, J) in which the slices without a table have that of their neighbours.
+
+        They do not exist as long as the weights stay what they are.
+        """
+        there = np.flatnonzero((self.index >= 0).any((0, 1)))
+        nearest = [there[np.abs(there - j).argmin()] for j in range(index.shape[2])]
+        found: np.ndarray = index[:, :, nearest]
+        return found
 
     def possible(self, table: int) -> Load:
         """A table's load on the sums that it can meet."""
@@ -91,10 +102,16 @@ def statistics_of(layer: CrossbarLayer) -> Statistics:
     return layer.statistics
 
 
+def slices_of(layer: CrossbarLayer) -> np.ndarray:
+    """Which slices of a layer exist, bool (J,): one at least, so that it has a table."""
+    found: np.ndarray = layer.encoded().present.cpu().numpy()
+    return found if found.any() else np.arange(len(found)) == 0
+
+
 def layer_loads(layer: CrossbarLayer, granularity: str) -> LayerLoads:
     """The loads of a layer's tables, with errors relative to the layer's signal.
 
-    A squared error weighs its significance squared, 4^(i * dac_bits + j * cell_bits), over the mean
+    A squared error weighs its significance squared (`Geometry.significance`) over the mean
     square of the layer's results. Tables without data of their own get the distribution of the same
     slice in all cycles and buckets, as far as their sums can reach.
 
@@ -106,7 +123,8 @@ def layer_loads(layer: CrossbarLayer, granularity: str) -> LayerLoads:
         RuntimeError: the layer was not calibrated.
     """
     g, statistics, parts = layer.geometry, statistics_of(layer), granularity_parts(granularity)
-    seen = statistics.by_activity.double().numpy()  # (B, I, J, V)
+    present = slices_of(layer)
+    seen = statistics.by_activity.double().numpy()[:, :, present]  # (B, I, J, V)
     edges = statistics.edges
     reach = _reach(g, min(g.rows, layer.depth), edges)
     if "activity" not in parts:
@@ -114,7 +132,7 @@ def layer_loads(layer: CrossbarLayer, granularity: str) -> LayerLoads:
     values = np.arange(g.lowest, g.highest + 1)
     possible = (np.abs(values) <= reach[:, None])[:, None, None]  # (B, 1, 1, V)
     prior = _prior(seen, possible)
-    significance = g.significances().double().numpy()[..., None]  # (I, J, 1)
+    significance = g.significances().double().numpy()[:, present, None]  # (I, J, 1)
     signal = statistics.square_sum or 1.0
     weight = significance**2 / signal
     # The mean error of a result is its sum over the results, divided by their number. The two
@@ -125,11 +143,11 @@ def layer_loads(layer: CrossbarLayer, granularity: str) -> LayerLoads:
     counts, likely, square, mean = (
         x.sum(away, keepdims=True) for x in (seen, prior, weight * (seen + prior), lean * seen)
     )
-    index = np.arange(counts[..., 0].size).reshape(counts.shape[:3])
-    index = np.broadcast_to(index, (len(edges), g.cycles, g.slices)).copy()
+    index = np.full((len(edges), g.cycles, g.slices), -1)
+    index[:, :, present] = np.arange(counts[..., 0].size).reshape(counts.shape[:3])
     if len(edges) > 1 and edges[1] == 1:
         index[0] = -1  # nothing driven, nothing converted
-        index[1:] -= counts[0, ..., 0].size
+        index[index >= 0] -= counts[0, ..., 0].size
         counts, likely, square, mean, reach = (x[1:] for x in (counts, likely, square, mean, reach))
     highs = np.repeat(reach, counts[0, ..., 0].size)
     flat = (x.reshape(-1, len(values)) for x in (counts, likely, square, mean))

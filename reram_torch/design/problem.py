@@ -15,6 +15,7 @@ from reram_torch.config.sections import AUTO, SearchConfig
 from reram_torch.design import prices
 from reram_torch.design.designers import Found, controller_of
 from reram_torch.design.layer_designer import LayerDesigner
+from reram_torch.design.loads import slices_of
 from reram_torch.design.sensitivity import (
     Change,
     adc_effects,
@@ -144,9 +145,8 @@ class Problem:
         conversions = sums = 0
         for layer in given.layers.values():
             assert layer.statistics is not None  # `Calibrated.of` has looked
-            here = int(layer.statistics.by_activity.sum())
-            conversions += baseline_conversions(layer.geometry, layer.depth, here)
-            sums += here
+            conversions += baseline_conversions(layer.depth, layer.statistics.results)
+            sums += int(layer.statistics.by_activity[:, :, slices_of(layer)].sum())
         self.baseline = conversions * BASELINE_COMPARISONS
         plain = own if own is COMPARISONS else search_prices(given.technology, PLAIN)
         self._scale = sums * (BASELINE_COMPARISONS * plain.comparison + plain.start)

@@ -197,8 +197,8 @@ def histogram(
 
 
 def program(arrays: Arrays, codes: torch.Tensor, cells: torch.Tensor) -> None:
-    """Writes weight codes, int8 (G, N, K), to the bits of their cells."""
-    codes = codes.contiguous()
+    """Writes weight codes, int8 or int16 (G, N, K), to the bits of their cells."""
+    codes = codes.to(torch.int16).contiguous()
     problem = programming_problem(arrays, codes)
     _check(library().reram_program(problem, *addresses("cpu", codes, cells)), problem)
 

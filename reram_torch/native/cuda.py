@@ -180,7 +180,7 @@ def histogram(
 
 
 def program(arrays: Arrays, codes: torch.Tensor, cells: torch.Tensor) -> None:
-    """Writes weight codes, int8 (G, N, K), to the bits of their cells."""
-    codes = codes.contiguous()
+    """Writes weight codes, int8 or int16 (G, N, K), to the bits of their cells."""
+    codes = codes.to(torch.int16).contiguous()
     problem = programming_problem(arrays, codes)
     _call("reram_cuda_program", codes.device, problem, *_on_one_device(codes, cells))

@@ -24,9 +24,9 @@ class Arrays(Protocol):
     @property
     def rows(self) -> int: ...  # noqa: D102
     @property
-    def cell_bits(self) -> int: ...  # noqa: D102
+    def cell_widths(self) -> tuple[int, ...]: ...  # noqa: D102
     @property
-    def dac_bits(self) -> int: ...  # noqa: D102
+    def dac_widths(self) -> tuple[int, ...]: ...  # noqa: D102
     @property
     def weight_bits(self) -> int: ...  # noqa: D102
     @property
@@ -75,10 +75,12 @@ class Problem(ctypes.Structure):
         ("u_stride_group", ctypes.c_int64),
         ("u_stride_depth", ctypes.c_int64 * 3),
         ("rows", ctypes.c_int32),
-        ("cell_bits", ctypes.c_int32),
-        ("dac_bits", ctypes.c_int32),
         ("weight_bits", ctypes.c_int32),
         ("input_bits", ctypes.c_int32),
+        ("slices", ctypes.c_int32),
+        ("cycles", ctypes.c_int32),
+        ("cell_bits", ctypes.c_int32 * 8),
+        ("dac_bits", ctypes.c_int32 * 8),
         ("encoding", ctypes.c_int32),
         ("tables", ctypes.c_int32),
         ("buckets", ctypes.c_int32),
@@ -154,11 +156,12 @@ def programming_problem(arrays: Arrays, codes: torch.Tensor) -> Problem:
 
 def _problem(arrays: Arrays, sizes: Sequence[int], strides: Sequence[int], run: Run) -> Problem:
     """From the seven sizes and strides of windows, and the outputs of a group after the sizes."""
-    a, three = arrays, ctypes.c_int64 * 3
+    a, three, eight = arrays, ctypes.c_int64 * 3, ctypes.c_int32 * 8
     return Problem(
         three(*sizes[:3]), sizes[3], three(*sizes[4:7]), sizes[7],
         three(*strides[:3]), strides[3], three(*strides[4:]),
-        a.rows, a.cell_bits, a.dac_bits, a.weight_bits, a.input_bits, a.encoding,
+        a.rows, a.weight_bits, a.input_bits, len(a.cell_widths), len(a.dac_widths),
+        eight(*a.cell_widths), eight(*a.dac_widths), a.encoding,
         run.tables, run.buckets, run.unit, ISAS.index(run.isa), run.threads,
     )  # fmt: skip
 

@@ -39,6 +39,7 @@ class AdcBank:
     def __init__(self, geometry: Geometry, depth: int, design: AdcDesign):
         self._geometry, self._depth, self._first = geometry, depth, design
         self._correction: torch.Tensor | None = None
+        self._kept: tuple[tuple[bool, ...], int, AdcTables] | None = None
         self.set([design])
 
     def set(
@@ -52,11 +53,9 @@ class AdcBank:
         if isinstance(index, torch.Tensor):
             index = index.tolist()
         if index is None and len(designs) == 1 and tuple(edges) == (0,):
-            told = designs[0].by_activity(g.highest, g.largest_sum(1))
+            told = designs[0].by_activity(g.rows, g.largest_sums(1))
             if told is not None:
-                edges, designs = told
-                buckets = np.arange(len(edges))[:, None, None] - 1  # nothing driven: not converted
-                index = np.broadcast_to(buckets, (len(edges), g.cycles, g.slices))
+                edges, designs, index = told
         if index is None:
             if len(designs) not in (1, g.slices):
                 raise ValueError(
@@ -72,7 +71,7 @@ class AdcBank:
                 np.array(edges, dtype=np.int32),
                 np.array(index, dtype=np.int32),
             )
-        check_tables(g, tables)
+        check_tables(g, tables, skips=False)
         check_accumulator(g, self._depth, tables)
         self.designs, self._tables = designs, tables
         self.correction = None  # it was that of other ADCs
@@ -101,12 +100,24 @@ class AdcBank:
             index = index[:, :1].expand(-1, geometry.cycles, -1)
         self.set(self.designs, edges, index)
 
-    def tables(self, device: torch.device | None = None) -> AdcTables:
-        """The look-up tables in use, where they are or on a device."""
-        if device is not None and self._tables.levels.device != device:
+    def tables(self, device: torch.device, present: torch.Tensor) -> AdcTables:
+        """The look-up tables in use, on a device, with no table for slices that do not exist.
+
+        Args:
+            device: of the layer.
+            present: which slices have a cell that holds anything, bool (J,).
+        """
+        if self._tables.levels.device != device:
             with lasting():
                 self._tables = self._tables.to(device)
-        return self._tables
+        if torch.compiler.is_compiling() or present.device.type != "cpu":
+            return self._tables.of_slices(present)
+        which = tuple(present.tolist())
+        if self._kept is None or self._kept[:2] != (which, id(self._tables)):
+            with lasting():
+                own = self._tables if all(which) else self._tables.of_slices(present)
+            self._kept = which, id(self._tables), own
+        return self._kept[2]
 
     @property
     def correction(self) -> torch.Tensor | None:

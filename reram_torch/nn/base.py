@@ -215,7 +215,7 @@ class CrossbarLayer(SimulatedLayer):
         bar, weights = self.config.crossbar, self.config.weights
         adc = self.adc[0] if len(self.adc) == 1 else f"{len(self.adc)} x {self.adc[0].kind}"
         return (
-            f"{super().extra_repr()}, rows={bar.rows}, cell_bits={bar.cell_bits}, "
+            f"{super().extra_repr()}, rows={bar.rows}, cell_bits={bar.slicing or bar.cell_bits}, "
             f"dac_bits={bar.dac_bits}, encoding={weights.encoding!r}, adc={adc}, "
             f"inputs={self.input_encoding!r}, calibrated={self.input_range is not None}"
         )

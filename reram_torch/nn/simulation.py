@@ -95,7 +95,7 @@ class SimulatedLayer(nn.Module):
 
     def tables(self) -> AdcTables:
         """The look-up tables in use, on the device of the weights."""
-        return self.bank.tables(self.weight.device)
+        return self.bank.tables(self.weight.device, self.encoded().present)
 
     def lossless_tables(self) -> AdcTables:
         """Tables that convert every bit-line sum to itself, and count nothing."""

@@ -20,7 +20,7 @@ from reram_torch.crossbar.tables import AdcTables
 from reram_torch.crossbar.windows import Window
 
 _WEIGHTS = len(CrossbarWeights._fields)
-_GEOMETRY = 8  # numbers of `Geometry.as_list`
+_GEOMETRY = 9  # numbers of `Geometry.as_list`
 
 
 class Flat(NamedTuple):
@@ -40,32 +40,35 @@ class ArrayArguments:
         tables: of the ADCs.
         geometry: of the layer.
         outputs: N, of a group.
+        centers: of the weights, int16 (G, T, N), where the geometry is centered.
     """
 
     cells: torch.Tensor
     tables: AdcTables
     geometry: Geometry
     outputs: int
+    centers: torch.Tensor | None = None
 
     def flatten(self) -> tuple[list[torch.Tensor], list[int]]:
         """Tensors and integers, as the schema has them."""
         integers = [self.outputs, self.tables.unit, *self.geometry.as_list()]
-        return [self.cells, *self.tables.tensors], integers
+        centers = [] if self.centers is None else [self.centers]
+        return [self.cells, *self.tables.tensors, *centers], integers
 
     @classmethod
     def rebuild(cls, tensors: list[torch.Tensor], integers: list[int]) -> ArrayArguments:
         """The inverse of `flatten`."""
-        cells, levels, comparisons, edges, index = tensors
+        cells, levels, comparisons, edges, index, *centers = tensors
         outputs, unit, *geometry = integers
         tables = AdcTables(levels, comparisons, edges, index, unit)
-        return cls(cells, tables, Geometry(*geometry), outputs)
+        return cls(cells, tables, Geometry.of_list(geometry), outputs, *centers)
 
 
 # Making these takes as long as a small layer.
 @lru_cache(maxsize=1024)
 def _numbers(integers: tuple[int, ...]) -> tuple[Geometry, int, int, Window | None]:
     geometry, (zero, unit, *window) = integers[:_GEOMETRY], integers[_GEOMETRY:]
-    return Geometry(*geometry), zero, unit, Window.of_list(window) if window else None
+    return Geometry.of_list(geometry), zero, unit, Window.of_list(window) if window else None
 
 
 @dataclass(frozen=True)
@@ -112,4 +115,6 @@ class LayerArguments:
 
     def arrays(self, outputs: int) -> ArrayArguments:
         """The integer part of the layer, with N outputs in a group."""
-        return ArrayArguments(self.weights.cells, self.tables, self.geometry, outputs)
+        cells, centers = self.weights.cells, self.weights.centers
+        own = centers if self.geometry.centered else None
+        return ArrayArguments(cells, self.tables, self.geometry, outputs, own)

@@ -75,7 +75,7 @@ def layer_cpu(
     a = LayerArguments.rebuild(tensors, integers, floats)
     N, K = weight.shape[0], weight[0].numel()
     in_float32 = a.weights.scale.dtype == torch.float32
-    one_pass = in_float32 and not a.geometry.signed_inputs
+    one_pass = in_float32 and not a.geometry.signed_inputs and not a.geometry.centered
     if not use_native() or not one_pass or K * a.tables.unit > WIDE_DEPTH:
         return layer(x, weight, bias, tensors, integers, floats, count)
     g, window = a.geometry, a.window or Window()
@@ -85,7 +85,7 @@ def layer_cpu(
     # A linear layer is a convolution of images of one pixel.
     images, out = (x, y) if a.window else (x.reshape(-1, K, 1, 1), y.view(-1, N, 1, 1))
     counts = no_counts(g)
-    operands = *a.weights, None if bias is None else bias.float()
+    operands = *a.weights[:3], None if bias is None else bias.float()
     cpu.forward(
         g, window, a.scale, images.float(), operands, a.tables, out, counts if count else None
     )

@@ -12,7 +12,7 @@ import torch
 
 from reram_torch.crossbar.cells import encode
 from reram_torch.crossbar.counting import no_counts
-from reram_torch.crossbar.geometry import Geometry, sizes
+from reram_torch.crossbar.geometry import Geometry, bit_places, sizes
 from reram_torch.crossbar.tables import AdcTables, check_accumulator
 
 
@@ -33,15 +33,15 @@ def bit_line_sums(
     K = u.shape[-1]
     inputs = (u.to(torch.int32) & 2**geometry.input_bits - 1).transpose(0, 1)
     cells = encode(codes, geometry)
-    dac_mask, cell_mask = 2**geometry.dac_bits - 1, 2**geometry.cell_bits - 1
+    pulses, slices = bit_places(geometry.dac_widths), bit_places(geometry.cell_widths)
     for t in range(geometry.tiles(K)):
         rows = slice(t * geometry.rows, (t + 1) * geometry.rows)
-        for i in range(geometry.cycles):
+        for i, (below, mask) in enumerate(pulses):
             # Products in float64: exact, and far faster than integer matrix products.
-            driven = (inputs[..., rows] >> i * geometry.dac_bits & dac_mask).double()
+            driven = (inputs[..., rows] >> below & mask).double()
             activity = (driven > 0).sum(-1, keepdim=True)
-            for j in range(geometry.slices):
-                stored = (cells[..., rows] >> j * geometry.cell_bits & cell_mask).double()
+            for j, (below_cell, cell_mask) in enumerate(slices):
+                stored = (cells[..., rows] >> below_cell & cell_mask).double()
                 sums = [(driven @ part.transpose(1, 2)).long() for part in stored]
                 if geometry.signed:
                     sums = [sums[0] - sums[1]]

@@ -3,7 +3,7 @@
 Four operators in the namespace `reram_torch`. The integer ones are the contract:
 
 - `encode_weight`: float weight -> programmed cells, scales (a channel's largest weight over the
-  largest code, or those given), and the sums of codes
+  largest code, or those given), the sums of codes, and which slices exist
 - `crossbar`: input codes and cells -> shift-add results, comparisons (I, J), and how many
   tile-cycles drove so many word-lines (I, rows + 1)
 - `histogram`: input codes and cells -> how often each bit-line sum occurs
@@ -28,7 +28,7 @@ from reram_torch.ops import arrays, layers
 
 _SCHEMAS = {
     "encode_weight": "(Tensor weight, int groups, int[] geometry, Tensor? scale=None)"
-    " -> (Tensor, Tensor, Tensor)",
+    " -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
     "crossbar": "(Tensor u, Tensor[] tensors, int[] integers, bool count)"
     " -> (Tensor, Tensor, Tensor)",
     "histogram": "(Tensor u, Tensor cells, Tensor edges, int[] integers) -> Tensor",

@@ -36,9 +36,9 @@ def histogram_edges(geometry: Geometry, edges: tuple[int, ...]) -> tuple[int, ..
         geometry: of the layer.
         edges: fewest driven word-lines of each bucket of the designs.
     """
-    told = ActivitySAR().by_activity(geometry.highest, geometry.largest_sum(1))
+    told = ActivitySAR().by_activity(geometry.rows, geometry.largest_sums(1))
     assert told is not None  # it is given no largest sum
-    return tuple(sorted({*edges, *told[0]}))
+    return tuple(sorted({*edges, *told.edges}))
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,20 +154,18 @@ class LayerConversions:
             counts=self.counts.by_plain_sar(plain.bits),
             designs=(plain,),
             edges=(0,),
-            index=np.zeros((1, *self.index.shape[1:]), dtype=self.index.dtype),
+            index=np.where(self.counts.present, 0, np.full((1, *self.index.shape[1:]), -1)),
         )
 
     def by_activity_sar(self) -> LayerConversions:
         """The same sums converted by an `ActivitySAR`."""
         g = self.counts.geometry
-        told = ActivitySAR().by_activity(g.highest, g.largest_sum(1))
+        told = ActivitySAR().by_activity(g.rows, g.largest_sums(1))
         assert told is not None  # it is given no largest sum
-        edges, designs = told
-        index = np.arange(len(edges))[:, None, None] - 1
         return replace(
             self,
             counts=self.counts.by_activity_sar(),
-            designs=designs,
-            edges=edges,
-            index=np.broadcast_to(index, (len(edges), *self.index.shape[1:])),
+            designs=told.designs,
+            edges=told.edges,
+            index=np.where(self.counts.present, told.index, -1),
         )

@@ -26,30 +26,25 @@ EVENTS = {
     "edram_bytes": "inputs read and results written, bytes",
     "array_cycles": "cycles of every array",
     "scale_multiplications": "inputs divided and results multiplied by a token's own scale",
+    "center_multiplications": "sums of a tile's inputs multiplied by an output's center",
 }
 
 
 # Of them, what a configuration asks for beside the arrays; a technology may not know it.
-DIGITAL = ("scale_multiplications",)
+DIGITAL = ("scale_multiplications", "center_multiplications")
 
 
-def baseline_conversions(geometry: Geometry, depth: int, sums: int) -> int:
-    """Conversions that the ISAAC baseline would have made where this geometry had `sums`.
+def baseline_conversions(depth: int, results: int) -> int:
+    """Conversions that the ISAAC baseline would have made for so many results of a layer.
 
     The baseline is the same network and batch on arrays of 128 word-lines, with offset encoding,
     1-bit cells and DACs, 8-bit weights and inputs, whatever the arrays in use.
 
     Args:
-        geometry: of the layer.
         depth: K.
-        sums: bit-line sums, converted or skipped.
+        results: outputs of all positions, M G N.
     """
-    return (
-        sums
-        // geometry.sums(depth, 1, 1)
-        * _BASELINE_SLICES_AND_CYCLES
-        * ceil_div(depth, _BASELINE_ROWS)
-    )
+    return results * _BASELINE_SLICES_AND_CYCLES * ceil_div(depth, _BASELINE_ROWS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +62,7 @@ class LayerCounts:
             one level for all, (I, J).
         driven: how many tile-cycles drove exactly so many word-lines, in one array of each tile,
             (I, rows + 1).
+        present: which slices exist: some cell of theirs holds something, bool (J,).
         by_token: each position has an input scale of its own.
     """
 
@@ -78,6 +74,7 @@ class LayerCounts:
     comparisons: np.ndarray
     skipped: np.ndarray
     driven: np.ndarray
+    present: np.ndarray
     by_token: bool = False
 
     # --- the mapping ---
@@ -90,12 +87,12 @@ class LayerCounts:
     @property
     def bit_lines(self) -> int:
         """Bit-lines of a group: a column for each slice of each output, and its opposite's."""
-        return self.outputs * self.geometry.slices * self.geometry.bit_lines
+        return self.outputs * int(self.present.sum()) * self.geometry.bit_lines
 
     @property
     def arrays_across(self) -> int:
         """Arrays side by side that the bit-lines of a group take."""
-        return ceil_div(self.bit_lines, self.geometry.cols)
+        return max(ceil_div(self.bit_lines, self.geometry.cols), 1)
 
     @property
     def arrays(self) -> int:
@@ -142,7 +139,8 @@ class LayerCounts:
     @property
     def baseline_comparisons(self) -> int:
         """A/D operations of the ISAAC baseline."""
-        return baseline_conversions(self.geometry, self.depth, self.sums) * BASELINE_COMPARISONS
+        results = self.positions * self.groups * self.outputs
+        return baseline_conversions(self.depth, results) * BASELINE_COMPARISONS
 
     @property
     def drives(self) -> np.ndarray:
@@ -158,13 +156,14 @@ class LayerCounts:
     @property
     def cell_reads(self) -> np.ndarray:
         """Cells on driven word-lines and used bit-lines, by cycle and slice, (I, J)."""
-        each = self.bit_lines // self.geometry.slices
-        return np.repeat(self.drives[:, None] * each, self.geometry.slices, axis=1)
+        each = self.outputs * self.geometry.bit_lines * self.present
+        found: np.ndarray = self.drives[:, None] * each
+        return found
 
     @property
     def input_register_bits(self) -> int:
-        """What the word-lines' drivers read: dac_bits a word-line, cycle and array across."""
-        bits = self.geometry.cycles * self.geometry.dac_bits
+        """What the word-lines' drivers read: a cycle's bits for each word-line and array across."""
+        bits = sum(self.geometry.dac_widths)
         return self.passes * self.groups * self.depth * self.arrays_across * bits
 
     @property
@@ -196,6 +195,11 @@ class LayerCounts:
         """Inputs and results of positions with scales of their own."""
         return self.positions * self.groups * (self.depth + self.outputs) * self.by_token
 
+    @property
+    def center_multiplications(self) -> int:
+        """One for each result of a tile, where weights have centers."""
+        return self.passes * self.groups * self.outputs * self.tiles * self.geometry.centered
+
     def events(self) -> dict[str, int]:
         """How often each of `EVENTS` happened."""
         conversions = int(self.conversions.sum())
@@ -211,6 +215,7 @@ class LayerCounts:
             "edram_bytes": self.edram_bytes,
             "array_cycles": self.array_cycles,
             "scale_multiplications": self.scale_multiplications,
+            "center_multiplications": self.center_multiplications,
         }
 
     def by_plain_sar(self, bits: int) -> LayerCounts:
@@ -225,13 +230,12 @@ class LayerCounts:
         converted.
         """
         g = self.geometry
-        reach = [g.largest_sum(n) for n in range(g.rows + 1)]
-        bits = np.array([most.bit_length() + (g.signed and most > 0) for most in reach])
-        each = self.outputs * len(g.signs)
-        one = np.ones((1, g.slices), dtype=np.int64)
+        reach = np.arange(g.rows + 1)[:, None, None] * g.largest_sums(1)  # (rows + 1, I, J)
+        bits = np.frexp(reach.astype(float))[1] + (g.signed & (reach > 0))  # the bits of a number
+        each = self.outputs * len(g.signs) * self.present
         return replace(
             self,
-            conversions=each * self.driven[:, 1:].sum(1, keepdims=True) * one,
-            comparisons=each * (self.driven @ bits)[:, None] * one,
-            skipped=each * self.driven[:, :1] * one,
+            conversions=each * self.driven[:, 1:].sum(1, keepdims=True),
+            comparisons=each * np.einsum("in,nij->ij", self.driven, bits),
+            skipped=each * self.driven[:, :1],
         )

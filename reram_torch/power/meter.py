@@ -113,7 +113,7 @@ class PowerMeter(Watcher):
     ) -> None:
         seen = self._seen.get(layer)
         if seen is None:
-            adcs = layer.adc, layer.bank.tables()
+            adcs = layer.adc, layer.tables()
             self._seen[layer] = Seen(comparisons.clone(), driven.clone(), histogram, *adcs)
             return
         if not seen.same_adcs(layer):
@@ -169,7 +169,7 @@ class PowerMeter(Watcher):
         for name, counted in state["layers"].items():
             if "driven" not in counted:
                 raise RuntimeError("counts of an earlier version: count anew")
-            tables = self._layers[name].bank.tables()
+            tables = self._layers[name].tables()
             own = zip(counted["adcs"], tables.tensors, strict=True)
             same = counted["unit"] == tables.unit
             if not same or not all(torch.equal(a, b.cpu()) for a, b in own):

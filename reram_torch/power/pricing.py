@@ -39,13 +39,13 @@ class Seen:
     @classmethod
     def nothing(cls, layer: CrossbarLayer) -> Seen:
         """What a layer did that saw no input."""
-        return cls(*no_counts(layer.geometry), None, layer.adc, layer.bank.tables())
+        return cls(*no_counts(layer.geometry), None, layer.adc, layer.tables())
 
     def same_adcs(self, layer: CrossbarLayer) -> bool:
         """Whether the layer still has the ADCs that were counted."""
-        if self.tables is layer.bank.tables():
+        if self.tables is layer.tables():
             return True
-        own = layer.bank.tables()  # moved to another device, perhaps
+        own = layer.tables()  # moved to another device, perhaps
         moved = zip(self.tables.tensors, own.tensors, strict=True)
         same = self.adc == layer.adc and self.tables.unit == own.unit
         return same and all(torch.equal(a.cpu(), b.cpu()) for a, b in moved)
@@ -144,10 +144,11 @@ def _config(layer: CrossbarLayer) -> dict[str, Any]:
 def _conversions(layer: CrossbarLayer, seen: Seen) -> LayerConversions:
     g, groups = layer.geometry, layer.groups
     outputs, driven = layer.outputs // groups, seen.driven.cpu().numpy()
-    conversions, skipped = conversions_of(g, seen.tables, outputs, driven)
+    present = layer.encoded().present.cpu().numpy()
+    conversions, skipped = conversions_of(g, seen.tables, outputs, driven, present)
     counts = LayerCounts(
         g, groups, outputs, layer.depth,
-        conversions, seen.comparisons.cpu().numpy(), skipped, driven, layer.by_token,
+        conversions, seen.comparisons.cpu().numpy(), skipped, driven, present, layer.by_token,
     )  # fmt: skip
     histogram = None
     if seen.histogram is not None:
@@ -254,6 +255,8 @@ def _search_view(name: str, layer: CrossbarLayer, made: LayerConversions) -> Sea
         return None
     designs = range(len(made.designs))
     k = max(designs, key=lambda k: int(made.histogram_of(k) @ made.comparisons_of(k)))
+    if not (made.index == k).any():  # no slice exists
+        return None
     return SearchView(
         name,
         _where(made.index == k, edges),

@@ -28,7 +28,7 @@ from torch.autograd.function import once_differentiable
 from torch.utils.hooks import RemovableHandle
 
 from reram_torch._support.checks import check_number
-from reram_torch.crossbar.geometry import Geometry
+from reram_torch.crossbar.geometry import Geometry, bit_places
 from reram_torch.crossbar.quantization import (
     InputScale,
     dequantized_input,
@@ -75,7 +75,8 @@ class ComparisonPenalty:
         weight_window: h of a weight's code over the largest code, 0 to 1; at least one code.
 
     Raises:
-        ValueError: there are no crossbar layers, or a number is out of range.
+        ValueError: there are no crossbar layers, their weights have centers, or a number is out of
+            range.
     """
 
     def __init__(
@@ -91,6 +92,11 @@ class ComparisonPenalty:
         check_number("weight_window", weight_window, 0, 1)
         self.weight, self._windows = weight, (input_window, weight_window)
         self._net, self._layers = net, crossbar_layers(net)
+        centered = [name for name, layer in self._layers.items() if layer.geometry.centered]
+        if centered:
+            raise ValueError(
+                f"a penalty knows weights with center='zero' only, not those of {centered}"
+            )
         self._lines: dict[str, _Lines] = {}
         self._handles: list[RemovableHandle] = []
         self._parts: list[torch.Tensor] = []
@@ -242,8 +248,8 @@ class _Lines(NamedTuple):
         u = torch.arange(2**g.input_bits)
         q = torch.arange(2**g.weight_bits) - 2 ** (g.weight_bits - 1)
         most = largest_code(g.weight_bits)
-        pulses = torch.stack([_part(u, i, g.dac_bits) for i in range(g.cycles)], 1)
-        cells = torch.stack([_part(_stored(q, g), j, g.cell_bits) for j in range(g.slices)], 1)
+        pulses = _parts(u, g.dac_widths)
+        cells = _parts(_stored(q, g), g.cell_widths)
         return cls(
             slopes,
             _derivatives(pulses, (u * input_window).long(), 0),
@@ -258,10 +264,9 @@ def _stored(q: torch.Tensor, g: Geometry) -> torch.Tensor:
     return stored
 
 
-def _part(codes: torch.Tensor, k: int, bits: int) -> torch.Tensor:
-    """The k-th group of bits."""
-    part: torch.Tensor = codes >> k * bits & 2**bits - 1
-    return part
+def _parts(codes: torch.Tensor, widths: tuple[int, ...]) -> torch.Tensor:
+    """Groups of bits of each code, (C, count)."""
+    return torch.stack([codes >> below & mask for below, mask in bit_places(widths)], 1)
 
 
 def _derivatives(values: torch.Tensor, half: torch.Tensor, first: int) -> torch.Tensor:
@@ -311,8 +316,7 @@ class _Call(NamedTuple):
             windows = math.prod(window.output_size(*padded.shape[-2:]))
             image = x.shape[-2] * x.shape[-1]
             positions, share = pixels // image * windows, windows / image
-        sums = g.sums(layer.depth, positions, outputs)
-        baseline = baseline_conversions(g, layer.depth, sums) * BASELINE_COMPARISONS
+        baseline = baseline_conversions(layer.depth, positions * outputs) * BASELINE_COMPARISONS
         groups = layer.groups
         scale, weight_scale = layer.input_scale, layer.encoded().scale
         return cls(g, groups, channels, scale, weight_scale, share, baseline)
@@ -330,8 +334,8 @@ class _Penalty(torch.autograd.Function):
         u = _rows(codes.abs() if g.signed_inputs else codes, call.channels)  # in either pass
         q = _grouped(weight_codes(weight, call.weight_scale, g.weight_bits), call.groups)
         # float64 is exact here, and autocast lets it be.
-        pulses = _totals(u, g.dac_bits, g.cycles).double() * call.share
-        cells = _totals(_stored(q, g), g.cell_bits, g.slices).double()
+        pulses = _totals(u, g.dac_widths).double() * call.share
+        cells = _totals(_stored(q, g), g.cell_widths).double()
         inside = None
         if ctx.needs_input_grad[0]:
             signed = g.signed_inputs
@@ -379,11 +383,11 @@ def _ungrouped(found: torch.Tensor, shape: torch.Size, groups: int) -> torch.Ten
     return torch.unflatten(found, 1, (groups, -1)).transpose(0, 1).reshape(shape)
 
 
-def _totals(codes: torch.Tensor, bits: int, count: int) -> torch.Tensor:
+def _totals(codes: torch.Tensor, widths: tuple[int, ...]) -> torch.Tensor:
     """Groups of bits, added up by channel: int64 (C, count)."""
     # Rows first, as neighbours in memory then go side by side.
-    parts = (_part(codes, k, bits).sum(0, dtype=torch.int32).sum(-1) for k in range(count))
-    return torch.stack(list(parts), 1)
+    parts = (codes >> below & mask for below, mask in bit_places(widths))
+    return torch.stack([part.sum(0, dtype=torch.int32).sum(-1) for part in parts], 1)
 
 
 def _look_up(table: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:

@@ -12,11 +12,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from problems import Kernels, Problem, assert_same, examples, lossless_tables, problems
+from problems import Kernels, Problem, assert_same, examples, lossless_tables, problems, uniform
 
 import reram_torch as rt
 from reram_torch.crossbar.cells import program
-from reram_torch.crossbar.geometry import Geometry, sizes
+from reram_torch.crossbar.geometry import sizes
 from reram_torch.crossbar.tables import AdcTables
 from reram_torch.crossbar.windows import Window
 from reram_torch.native import cuda
@@ -127,7 +127,7 @@ def test_both_products_equal_reference(emulation, monkeypatch, product):
 @pytest.mark.parametrize("rows", [100, 129, 255, 256, 257])
 def test_blocks_without_room_for_tallies(emulation, rows):
     """Word-lines are counted one by one where a device's memory holds no more."""
-    g = Geometry(rows, 128, 1, 1, 8, 8, 0)
+    g = uniform(rows, 1, 1)
     u = torch.randint(0, 256, (5, 1, 300), dtype=torch.uint8)
     codes = torch.randint(-128, 128, (1, 2, 300), dtype=torch.int8)
     emulation.pretend(12 << 10, 1)
@@ -138,7 +138,7 @@ def test_blocks_without_room_for_tallies(emulation, rows):
 @pytest.mark.parametrize("rows", [513, 4096])
 def test_tall_tiles(emulation, rows, encoding):
     """More word-lines than one product takes, with and without room for their tables."""
-    g = Geometry(rows, 128, 2, 2, 8, 8, encoding)
+    g = uniform(rows, 2, 2, encoding=encoding)
     u = torch.randint(0, 256, (3, 1, 5000), dtype=torch.uint8)
     codes = torch.randint(-128, 128, (1, 2, 5000), dtype=torch.int8)
     levels = torch.arange(g.lowest, g.highest + 1, dtype=torch.int32).unsqueeze(0)
@@ -149,7 +149,7 @@ def test_tall_tiles(emulation, rows, encoding):
 
 
 def test_the_smallest_machine_is_refused(emulation):
-    g = Geometry(4096, 128, 1, 1, 8, 8, 0)
+    g = uniform(4096, 1, 1)
     u = torch.zeros(1, 1, 4096, dtype=torch.uint8)
     cells = program(torch.zeros(1, 1, 4096, dtype=torch.int8), g)
     emulation.pretend(shared_memory=48 << 10)
@@ -158,7 +158,7 @@ def test_the_smallest_machine_is_refused(emulation):
 
 
 def test_nothing_to_do(emulation):
-    p = Geometry(128, 128, 1, 1, 8, 8, 0)
+    p = uniform(128, 1, 1)
     u = torch.zeros(0, 1, 10, dtype=torch.uint8)
     cells = program(torch.ones(1, 3, 10, dtype=torch.int8), p)
     bins = KERNELS.histogram(u, cells, torch.zeros(1, dtype=torch.int32), 3, p)

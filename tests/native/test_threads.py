@@ -8,10 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from problems import Kernels
+from problems import Kernels, uniform
 
 from reram_torch.crossbar.cells import program
-from reram_torch.crossbar.geometry import Geometry
 from reram_torch.crossbar.tables import AdcTables
 from reram_torch.native import cpu
 
@@ -129,7 +128,7 @@ def test_bad_numbers_of_threads_are_refused(threads):
 
 
 def test_several_python_threads_may_call_at_once(monkeypatch):
-    g = Geometry(128, 128, 1, 1, 8, 8, 0)
+    g = uniform(128, 1, 1)
     generator = torch.Generator().manual_seed(1)
     u = torch.randint(0, 256, (600, 1, 300), dtype=torch.uint8, generator=generator)
     codes = torch.randint(-128, 128, (1, 200, 300), dtype=torch.int8, generator=generator)

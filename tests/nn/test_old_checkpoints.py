@@ -40,7 +40,8 @@ def test_a_checkpoint_of_the_flat_package_loads(saved):
     new = {"learned": plain["learned"], "input_encoding": "affine"}
     earlier = state["0._extra_state"]
     inputs = {**earlier["inputs"], "encoding": "affine", "scale": "tensor"}
-    assert plain == {**earlier, **new, "inputs": inputs}
+    weights = {**earlier["weights"], "center": "zero"}
+    assert plain == {**earlier, **new, "inputs": inputs, "weights": weights}
 
 
 def test_affine_codes_of_before_are_no_signed_ones(saved):

@@ -1,5 +1,6 @@
 """The arithmetic: the reference against plain integers, the kernels against the reference."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -12,11 +13,11 @@ from problems import (
     lossless_tables,
     operator_crossbar,
     problems,
+    uniform,
 )
 
 from reram_torch.crossbar.cells import program
 from reram_torch.crossbar.counting import conversions_of
-from reram_torch.crossbar.geometry import Geometry
 from reram_torch.crossbar.tables import AdcTables, check_accumulator
 from reram_torch.native import cpu
 from reram_torch.ops import backends, reference
@@ -51,15 +52,18 @@ def brute_force(p: Problem):
                             for _, cells in parts:
                                 sums.append(
                                     sum(
-                                        (a >> i * g.dac_bits)
-                                        % 2**g.dac_bits
-                                        * ((c >> j * g.cell_bits) % 2**g.cell_bits)
+                                        (a >> sum(g.dac_widths[:i]))
+                                        % 2 ** g.dac_widths[i]
+                                        * ((c >> sum(g.cell_widths[:j])) % 2 ** g.cell_widths[j])
                                         for a, c in zip(u, cells, strict=True)
                                     )
                                 )
                             if g.encoding == 1:
                                 sums = [sums[0] - sums[1]]
-                            active = sum((a >> i * g.dac_bits) % 2**g.dac_bits > 0 for a in u)
+                            pulses = [
+                                (a >> sum(g.dac_widths[:i])) % 2 ** g.dac_widths[i] for a in u
+                            ]
+                            active = sum(pulse > 0 for pulse in pulses)
                             driven[i][active] += n == j == 0
                             bucket = sum(active >= edge for edge in p.tables.edges.tolist()) - 1
                             table = int(p.tables.index[bucket, i, j])
@@ -68,7 +72,8 @@ def brute_force(p: Problem):
                                     idle[i][j] += 1
                                     continue
                                 level = int(p.tables.levels[table, s - g.lowest])
-                                total += sign * level * 2 ** (i * g.dac_bits + j * g.cell_bits)
+                                below = sum(g.dac_widths[:i]) + sum(g.cell_widths[:j])
+                                total += sign * level * 2**below
                                 started[i][j] += bool(p.tables.comparisons[table].any())
                                 idle[i][j] += not p.tables.comparisons[table].any()
                                 made[i][j] += int(p.tables.comparisons[table, s - g.lowest])
@@ -84,7 +89,8 @@ def test_reference_follows_the_contract(p):
     assert torch.equal(found.long(), acc)
     assert counts[0].tolist() == made
     assert counts[1].tolist() == driven
-    conversions, skipped = conversions_of(p.geometry, p.tables, p.outputs, counts[1].numpy())
+    every = np.ones(p.geometry.slices, dtype=bool)
+    conversions, skipped = conversions_of(p.geometry, p.tables, p.outputs, counts[1].numpy(), every)
     assert conversions.tolist() == started
     assert skipped.tolist() == idle
 
@@ -96,7 +102,8 @@ def test_reference_is_lossless(p):
     assert torch.equal(acc.long(), p.product())
     M, G, K = p.u.shape
     expected = p.geometry.conversions_per_cycle(K, M, G * p.outputs)
-    made, skipped = conversions_of(p.geometry, p.tables, p.outputs, driven.numpy())
+    every = np.ones(p.geometry.slices, dtype=bool)
+    made, skipped = conversions_of(p.geometry, p.tables, p.outputs, driven.numpy(), every)
     assert (made + skipped == expected).all()
 
 
@@ -172,7 +179,7 @@ def test_native_equals_reference_at_size(isa, count, kind, monkeypatch):
 )
 def test_sums_above_255(rows, cell_bits, dac_bits, encoding, isa, monkeypatch):
     """Sparse positions that fit a byte beside dense ones that take up to 20 bits."""
-    g = Geometry(rows, 128, cell_bits, dac_bits, 8, 8, encoding)
+    g = uniform(rows, cell_bits, dac_bits, encoding=encoding)
     generator = torch.Generator().manual_seed(0)
     u = torch.randint(0, 256, (6, 1, rows + 70), dtype=torch.uint8, generator=generator)
     u[:3] *= torch.rand(u[:3].shape, generator=generator) < 0.05
@@ -186,7 +193,7 @@ def test_sums_above_255(rows, cell_bits, dac_bits, encoding, isa, monkeypatch):
 @pytest.mark.parametrize("edges", [(0,), (0, 1, 9, 30)])
 def test_strips_of_positions_of_a_narrow_layer(edges):
     """More positions than one task takes, on one thread and on two; whole strips and a rest."""
-    g = Geometry(128, 128, 1, 1, 8, 8, 0)
+    g = uniform(128, 1, 1)
     u = torch.randint(0, 256, (1337, 2, 150), dtype=torch.uint8)
     codes = torch.randint(-128, 128, (2, 3, 150), dtype=torch.int8)
     u *= torch.rand(u.shape) < 0.3
@@ -234,7 +241,7 @@ def test_the_operator_is_one_of_the_two(p):
 @pytest.mark.parametrize("encoding", [0, 1, 2])
 def test_the_largest_sums_that_fit(encoding):
     """Every input and every weight at its extreme, just below the bound of the accumulator."""
-    g = Geometry(128, 128, 1, 1, 8, 8, encoding)
+    g = uniform(128, 1, 1, encoding=encoding)
     tables = lossless_tables(g)
     low, high = 1, 100_000
     while high - low > 1:  # the deepest reduction that is not refused
@@ -254,7 +261,7 @@ def test_the_largest_sums_that_fit(encoding):
 
 
 def test_nothing_to_do():
-    g = Geometry(128, 128, 1, 1, 8, 8, 0)
+    g = uniform(128, 1, 1)
     codes = torch.ones(1, 3, 10, dtype=torch.int8)
     tables = lossless_tables(g)
     u = torch.zeros(0, 1, 10, dtype=torch.uint8)

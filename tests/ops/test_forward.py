@@ -4,12 +4,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from problems import Kernels, assert_same, examples, isas, lossless_tables
+from problems import Kernels, assert_same, examples, isas, lossless_tables, uniform
 
 import reram_torch as rt
 from reram_torch.config.sections import INPUT_ENCODINGS
 from reram_torch.crossbar.cells import program
-from reram_torch.crossbar.geometry import Geometry, sizes
+from reram_torch.crossbar.geometry import sizes
 from reram_torch.crossbar.windows import Window
 from reram_torch.native import cpu
 from reram_torch.ops import reference
@@ -147,9 +147,7 @@ def test_windows_are_read_in_place(data):
         u = u.contiguous(memory_format=torch.channels_last)
     view = Window(kernel, stride, padding, dilation, groups).over(u, 5)
     M, G, K = sizes(view)
-    g = Geometry(
-        rows=30, cols=128, cell_bits=1, dac_bits=1, weight_bits=8, input_bits=8, encoding=0
-    )
+    g = uniform(30, 1, 1)
     codes = torch.randint(-128, 128, (G, 3, K), dtype=torch.int8)
     tables, cells = lossless_tables(g), program(codes, g)
     found = Kernels(cpu).crossbar(view, cells, tables, 3, g, True)

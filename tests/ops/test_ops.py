@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from problems import uniform
 
 import reram_torch as rt
 from reram_torch.crossbar.cells import CrossbarWeights
-from reram_torch.crossbar.geometry import Geometry
 from reram_torch.crossbar.quantization import InputScale
 from reram_torch.crossbar.tables import AdcTables
 from reram_torch.crossbar.windows import Window
@@ -26,7 +26,7 @@ def backend(request, monkeypatch):
 
 def sample(encoding=0):
     """Arguments of every operator: one set feeds all checks."""
-    g = Geometry(32, 128, 1, 1, 8, 8, encoding)
+    g = uniform(32, 1, 1, encoding=encoding)
     x, weight, bias = torch.rand(5, 40), torch.randn(3, 40), torch.randn(3)
     values = 65 if encoding == 1 else 33
     levels = torch.arange(values, dtype=torch.int32).unsqueeze(0) - (32 if encoding == 1 else 0)

@@ -1,5 +1,6 @@
 """Sign-magnitude inputs: two passes of the magnitudes, subtracted, on every backend."""
 
+import dataclasses
 from unittest import mock
 
 import pytest
@@ -12,7 +13,6 @@ from torch import nn
 import reram_torch as rt
 from reram_torch.config.sections import ENCODINGS
 from reram_torch.crossbar.cells import read_back
-from reram_torch.crossbar.geometry import Geometry
 from reram_torch.crossbar.quantization import in_passes, input_codes
 from reram_torch.evaluation.integers import plain_integer
 from reram_torch.native import cuda
@@ -56,7 +56,7 @@ def layers(draw):
 def by_definition(layer, x):
     """Each pass by the reference, as if it were a layer of its own without a sign."""
     g = layer.geometry
-    one = Geometry(*g.as_list()[:-1])
+    one = dataclasses.replace(g, passes=1)
     q = (x / layer.input_scale.scale).round().clamp(*g.input_span)
     assert layer.input_scale.zero == 0
     assert g.input_span == (
