@@ -11,7 +11,7 @@ GOOD = {
     "u_stride_position": (10, 5, 5), "u_stride_group": 5, "u_stride_depth": (1, 1, 1),
     "rows": 4, "weight_bits": 8, "input_bits": 8, "slices": 8, "cycles": 8,
     "cell_bits": (1,) * 8, "dac_bits": (1,) * 8,
-    "encoding": 0, "tables": 1, "buckets": 1, "unit": 1, "isa": 0, "threads": 1,
+    "encoding": 0, "tables": 1, "buckets": 1, "speculation": 0, "unit": 1, "isa": 0, "threads": 1,
 }  # fmt: skip
 BAD = {
     "positions": ((-1, 1, 1), (2**62, 1, 1), (2**20, 2**20, 1), (2**31, 2**31, 2**31), (1, 1, -1)),
@@ -20,7 +20,7 @@ BAD = {
     "cell_bits": ((0,) * 8, (5,) * 8, (2,) * 8), "dac_bits": ((0,) * 8, (5,) * 8, (4,) * 8),
     "slices": (0, 9), "cycles": (0, -1, 9), "weight_bits": (0, 9), "input_bits": (0, 9),
     "encoding": (-1, 3), "tables": (0, -1, 2**20), "buckets": (0, -1, 256),
-    "unit": (0, -1, 3),
+    "unit": (0, -1, 3), "speculation": (-1, 2),
     "threads": (0, -1, 2**30),
 }  # fmt: skip
 GOOD_LAYER = {

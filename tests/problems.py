@@ -1,7 +1,7 @@
 """Crossbar problems for hypothesis: odd sizes, every encoding, every memory layout."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from hypothesis import settings
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from reram_torch.crossbar import tables as tables_module
 from reram_torch.crossbar.counting import no_counts
 from reram_torch.crossbar.geometry import Geometry, sizes
-from reram_torch.crossbar.tables import AdcTables
+from reram_torch.crossbar.tables import ESCAPE, AdcTables
 from reram_torch.native import cpu
 from reram_torch.native.structures import ISAS
 from reram_torch.ops.arguments import ArrayArguments
@@ -59,7 +59,7 @@ class Kernels:
         return acc, *counts
 
     def histogram(self, u, cells, edges, outputs, g):
-        shape = len(edges), g.cycles, g.slices, g.values
+        shape = len(edges), g.phases, g.slices, g.values
         bins = torch.zeros(shape, dtype=torch.int64, device=u.device)
         self.library.histogram(g, u, cells, edges, outputs, bins)
         return bins
@@ -164,7 +164,7 @@ def _choices_of_tables(draw, count, geometry, buckets, whole):
         if draw(st.booleans()) and 1 not in later:
             later.append(1)
     edges = torch.tensor([0, *sorted(later)], dtype=torch.int32)
-    shape = (len(edges), geometry.cycles, geometry.slices)
+    shape = (len(edges), geometry.phases, geometry.slices)
     seed = draw(st.integers(0, 2**32 - 1))
     generator = torch.Generator().manual_seed(seed)
     index = torch.randint(0, count, shape, dtype=torch.int32, generator=generator)
@@ -200,6 +200,8 @@ def problems(
         input_bits=input_bits,
         encoding=draw(st.sampled_from(encodings)),
     )
+    if geometry.dac_bits > 1 and draw(st.booleans()):
+        geometry = replace(geometry, speculation=True)
     size = st.integers(1, most)
     G = draw(st.integers(1, 3))
     if outputs is None:
@@ -220,6 +222,13 @@ def problems(
     unit = draw(st.sampled_from([1, 2]))
     kind = draw(st.sampled_from(tables))
     levels, made = _tables(kind, count, geometry, unit, generator)
-    choices = draw(_choices_of_tables(count, geometry, buckets, kind == "lossless"))
-    table = AdcTables(levels, made, *choices, unit)
+    edges, index = draw(_choices_of_tables(count, geometry, buckets, kind == "lossless"))
+    if geometry.speculation:  # half of the tables of cycles that can be recovered escape
+        out = torch.rand(levels.shape, generator=generator) < draw(st.sampled_from([0.1, 0.7, 1.0]))
+        levels = torch.cat([levels, levels.where(~out, ESCAPE)])
+        made = torch.cat([made, made])
+        for i in filter(geometry.recovered_bits, range(geometry.cycles)):
+            other = torch.rand(index[:, i].shape, generator=generator) < 0.5
+            index[:, i] += count * (other & (index[:, i] >= 0)).int()
+    table = AdcTables(levels, made, edges, index, unit)
     return Problem(geometry, u, codes, table)

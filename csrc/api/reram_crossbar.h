@@ -16,19 +16,25 @@
  *                                            cell, and those of the negative cells (differential,
  *                                            dual). A narrower cell leaves the upper ones empty
  *   levels  int32  [tables, V]               decoded level of each bit-line sum, from `lowest`, in
- *                                            units of 1 / unit: 1, or 2 where levels are halves
+ *                                            units of 1 / unit: 1, or 2 where levels are halves; or
+ *                                            RERAM_ESCAPE: the sum is recovered, bit by bit, as is
+ *                                            one beyond the tables
  *   comparisons uint8 [tables, V]            A/D operations of each bit-line sum
  *   edges   int32  [buckets]                 fewest driven word-lines of each activity bucket,
  *                                            rising from 0
- *   index   int32  [buckets, I, J]           which table converts, by activity, cycle and slice;
+ *   index   int32  [buckets, I + R, J]       which table converts, by activity, cycle and slice,
+ *                                            and by recovered input bit (R, with speculation);
  *                                            -1: nothing is converted, the level is 0
  *   acc     int32  [M, G, N]                 shift-add result, the encoding's offset subtracted, in
  *                                            units of 1 / unit
- *   made    int64 [I, J]                     comparisons made, by cycle and slice, or NULL: no
- *                                            counting
- *   driven  int64 [I, rows + 1]              in how many tiles of positions and groups a cycle
- * drove exactly so many word-lines, those of a position's tile once, whatever its bit-lines; NULL
- * with `made` histogram int64 [buckets, I, J, V]       how often each bit-line sum occurred
+ *   made    int64 [I + 2 R, J]               comparisons made, by cycle and slice; those of
+ *                                            recoveries, by bit and slice; and the conversions that
+ *                                            recoveries started, likewise. NULL: no counting
+ *   driven  int64 [I + R, rows + 1]          in how many tiles of positions and groups a cycle
+ * drove exactly so many word-lines, those of a position's tile once, whatever its bit-lines; and
+ * how many were driven again, by bit, to recover any sum. NULL with `made` histogram int64
+ * [buckets, I + R, J, V]   how often each bit-line sum occurred; those of bits as if all sums of
+ * driven cycles were recovered
  */
 #ifndef RERAM_CROSSBAR_H
 #define RERAM_CROSSBAR_H
@@ -39,13 +45,15 @@
 extern "C" {
 #endif
 
-#define RERAM_ABI_VERSION 10
+#define RERAM_ABI_VERSION 11
 
 #if defined(_WIN32)
 #define RERAM_API __declspec(dllexport)
 #else
 #define RERAM_API __attribute__((visibility("default")))
 #endif
+
+#define RERAM_ESCAPE INT32_MIN
 
 enum reram_encoding { RERAM_OFFSET = 0, RERAM_DIFFERENTIAL = 1, RERAM_DUAL = 2 };
 enum reram_isa { RERAM_PORTABLE = 0, RERAM_AVX2 = 1, RERAM_AVX512 = 2, RERAM_ISA_COUNT = 3 };
@@ -68,11 +76,14 @@ typedef struct reram_problem {
   int32_t slices, cycles;            /* J and I */
   int32_t cell_bits[8], dac_bits[8]; /* of each slice's cells and of each cycle's inputs, the least
                                         significant first */
-  int32_t encoding;                  /* enum reram_encoding */
+  int32_t encoding;                  /* #define RERAM_ESCAPE INT32_MIN
+                 
+enum reram_encoding */
   int32_t tables, buckets;
-  int32_t unit;    /* of levels and acc: 1, or 2 for halves */
-  int32_t isa;     /* enum reram_isa */
-  int32_t threads; /* at most this many, >= 1 */
+  int32_t speculation; /* 1: conversions of cycles of several bits may be recovered bit by bit */
+  int32_t unit;        /* of levels and acc: 1, or 2 for halves */
+  int32_t isa;         /* enum reram_isa */
+  int32_t threads;     /* at most this many, >= 1 */
 } reram_problem;
 
 /* What a layer adds to a problem: float images in, float images out. `problem` holds the sizes of

@@ -43,7 +43,7 @@ inline bool valid(const reram_problem& p) {
          widths_within(p.dac_bits, p.cycles) && within(p.weight_bits, 1, kMostCodeBits) &&
          within(p.input_bits, 1, kMostCodeBits) && within(p.encoding, RERAM_OFFSET, RERAM_DUAL) &&
          within(p.tables, 1, kMostTables) && within(p.buckets, 1, kMostBuckets) &&
-         within(p.unit, 1, kMostUnit);
+         within(p.unit, 1, kMostUnit) && within(p.speculation, 0, 1);
 }
 
 }  // namespace reram

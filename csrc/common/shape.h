@@ -22,11 +22,17 @@ struct Shape {
         signs(p.encoding == RERAM_OFFSET ? 1 : 2),
         cell_bits(place(p.cell_bits, slices, cell_shift)),
         dac_bits(place(p.dac_bits, cycles, dac_shift)),
+        recoveries(p.speculation ? p.input_bits : 0),
+        phases(cycles + recoveries),
         sheets(signs * cell_bits),
         words(int(up(height, 64))),
-        highest(p.rows * ((1 << cell_bits) - 1) * ((1 << dac_bits) - 1)),
+        highest(largest(p, (1 << cell_bits) - 1, (1 << dac_bits) - 1)),
         lowest(p.encoding == RERAM_DIFFERENTIAL ? -highest : 0) {}
 
+  // Whether what a cycle converts may be recovered.
+  RERAM_ALWAYS bool is_recovered(const reram_problem& p, int cycle) const {
+    return recoveries > 0 && p.dac_bits[cycle] > 1;
+  }
   RERAM_ALWAYS bool is_one_bit() const { return cell_bits == 1 && dac_bits == 1; }
   RERAM_ALWAYS int64_t values() const { return int64_t(highest) - lowest + 1; }
   // One bit of all cells of one sign of a block: [R + 1, 8], the last word-line empty.
@@ -39,10 +45,18 @@ struct Shape {
   int slices, cycles, signs;
   int cell_shift[kSlices], dac_shift[kCycles];  // bits below those of a slice and of a cycle
   int cell_bits, dac_bits;                      // of the widest
+  int recoveries, phases;                       // R, and I + R: cycles and then recovered bits
   int sheets, words;
   int32_t highest, lowest;  // of the bit-line sum
 
  private:
+  // The largest bit-line sum that tables hold: with speculation, what an ADC of 16 bits tells.
+  static int32_t largest(const reram_problem& p, int cell, int pulse) {
+    const int32_t sum = int32_t(p.rows) * cell * pulse;
+    const int32_t most = p.encoding == RERAM_DIFFERENTIAL ? (1 << 15) - 1 : (1 << 16) - 1;
+    return p.speculation && sum > most ? most : sum;
+  }
+
   // The bits below each of `count` groups of bits; returns the widest.
   static int place(const int32_t* widths, int count, int* shift) {
     int below = 0, widest = 0;

@@ -35,7 +35,7 @@ namespace {
 // Adds what one thread counted to the caller's histogram.
 void add_bins(const Job& job, const Scratch& scratch, int64_t* histogram) {
   const Shape& shape = job.shape;
-  const int64_t values = shape.values(), sets = int64_t(shape.cycles) * job.p.buckets;
+  const int64_t values = shape.values(), sets = int64_t(shape.phases) * job.p.buckets;
   for (int64_t k = 0; k < sets * shape.slices * values; ++k) histogram[k] += scratch.histogram[k];
   for (int64_t set = 0; set < sets; ++set)
     for (int byte = 0; byte < 256; ++byte)

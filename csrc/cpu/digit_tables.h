@@ -18,16 +18,17 @@ class DigitTables {
     const Shape& shape = job.shape;
     for (int q = 0; q < job.pass_count; ++q) {
       std::vector<DigitTable>& tables = tables_[q];
-      tables.reserve(size_t(job.p.buckets * shape.cycles * shape.slices));
+      tables.resize(size_t(job.p.buckets * shape.phases * shape.slices));
       for (int b = 0; b < job.p.buckets; ++b) {
         const int64_t next = b + 1 < job.p.buckets ? edges[b + 1] : shape.height + 1;
         const int64_t driven = std::min(next - 1, shape.height);
         for (int i = 0; i < shape.cycles; ++i)
           for (int j = 0; j < shape.slices; ++j) {
             const int largest = ((1 << job.p.cell_bits[j]) - 1) * ((1 << job.p.dac_bits[i]) - 1);
-            DigitTable table = of(job, job.table(job.set(b, i), j), int32_t(driven) * largest);
+            const int set = job.set(b, i);
+            DigitTable& table = tables[size_t(set * shape.slices + j)];
+            table = of(job, job.table(set, j), int32_t(driven) * largest);
             table.sign = uint32_t(job.passes[q].sign);
-            tables.push_back(table);
           }
       }
       job.digits[q] = tables.data();
@@ -46,28 +47,34 @@ class DigitTables {
     if (found != known_.end()) return found->second;
     const int32_t* levels = job.tables.levels + table;
     const uint8_t* comparisons = job.tables.comparisons + table;
-    const bool both = job.shape.lowest < 0;
+    const bool both = job.shape.lowest<0, beyond = reach> job.shape.highest;
+    const std::pair<int64_t, int32_t> key = {table, reach};
+    reach = std::min(reach, job.shape.highest);
     const int32_t low = both ? -reach : 0;
-    bool constant = true;
+    bool constant = !beyond && levels[low] != RERAM_ESCAPE;
     for (int32_t v = low; v <= reach && constant; ++v)
       constant = levels[v] == levels[low] && comparisons[v] == comparisons[low];
     DigitTable to = {nullptr, table, 0, 0, levels[low], comparisons[low], 0};
     if (!constant) {
       const int32_t first = both ? std::max(low, -kWindow / 2) : 0;
       const int32_t last = std::min(reach, first + kWindow - 1);
-      const auto range = std::minmax_element(levels + first, levels + last + 1);
-      to.first = job.shape.highest + 1;  // no sum lies in the window
+      const auto fits = [](int32_t level) {
+        return level == RERAM_ESCAPE || (-kMostLevel <= level && level <= kMostLevel);
+      };
+      to.first = INT32_MAX / 2;  // no sum lies in the window
       to.size = 1;
-      if (*range.first >= -kMostLevel && *range.second <= kMostLevel) {
+      if (std::all_of(levels + first, levels + last + 1, fits)) {
         std::vector<int32_t>& entries = entries_.emplace_back();
-        for (int32_t v = first; v <= last; ++v)
-          entries.push_back(int32_t(uint32_t(levels[v]) << 8 | comparisons[v]));
+        for (int32_t v = first; v <= last; ++v) {
+          const int32_t level = levels[v] == RERAM_ESCAPE ? kEscapeEntry : levels[v];
+          entries.push_back(int32_t(uint32_t(level) << 8 | comparisons[v]));
+        }
         to.first = first;
         to.size = uint32_t(entries.size());
         to.entries = entries.data();
       }
     }
-    return known_[{table, reach}] = to;
+    return known_[key] = to;
   }
 
   std::vector<DigitTable> tables_[kMaxPasses];

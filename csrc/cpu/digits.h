@@ -6,7 +6,7 @@
 // table of which a window holds too little, or levels too large for it, is read value by value.
 #pragma once
 
-#include "cpu/pack.h"
+#include "cpu/recovery.h"
 
 namespace reram::cpu::RERAM_ISA {
 namespace {
@@ -66,8 +66,8 @@ RERAM_ALWAYS inline void add_words(const int8_t* digits, int slices, const uint1
 // Sums of S slices, from slice `first` on, of the word-lines that one bit of a cycle drives, added
 // to twice what `sums` holds.
 template <class Vec, int S, class Byte>
-void add_bit(const Job& job, const int8_t* digits, int first, const uint16_t* lines, int n,
-             int32_t* sums) {
+void add_slices(const Job& job, const int8_t* digits, int first, const uint16_t* lines, int n,
+                int32_t* sums) {
   const int largest = Byte(-1) < 0 ? 127 : 255, most = largest / ((1 << job.shape.cell_bits) - 1);
   int32_t* to = sums + first * kColumns;
   for (int c = 0; c < S * kColumns; ++c) to[c] *= 2;
@@ -80,53 +80,81 @@ void add_bit(const Job& job, const int8_t* digits, int first, const uint16_t* li
   }
 }
 
-// The sums of one unit, by slice and bit-line.
+// Adds the sums of the word-lines that bit d of a unit drives to twice what `sums` holds.
 template <class Vec, class Byte>
-void digit_sums(const Job& job, const int8_t* digits, const Unit& unit, int bits, int32_t* sums) {
-  const int slices = job.shape.slices;
-  std::memset(sums, 0, sizeof *sums * size_t(slices * kColumns));
+void add_bit(const Job& job, const int8_t* digits, const Unit& unit, int d, int32_t* sums) {
   const uint16_t* lines = unit.lines;
-  for (int d = 1; d < bits; ++d) lines += unit.counts[d - 1];
-  for (int d = bits - 1; d >= 0; --d) {
-    int j = 0;
-    for (; j + 4 <= slices; j += 4)
-      add_bit<Vec, 4, Byte>(job, digits, j, lines, unit.counts[d], sums);
-    for (; j + 2 <= slices; j += 2)
-      add_bit<Vec, 2, Byte>(job, digits, j, lines, unit.counts[d], sums);
-    if (j < slices) add_bit<Vec, 1, Byte>(job, digits, j, lines, unit.counts[d], sums);
-    if (d) lines -= unit.counts[d - 1];
+  for (int below = 0; below < d; ++below) lines += unit.counts[below];
+  const int slices = job.shape.slices, count = unit.counts[d];
+  int j = 0;
+  for (; j + 4 <= slices; j += 4) add_slices<Vec, 4, Byte>(job, digits, j, lines, count, sums);
+  for (; j + 2 <= slices; j += 2) add_slices<Vec, 2, Byte>(job, digits, j, lines, count, sums);
+  if (j < slices) add_slices<Vec, 1, Byte>(job, digits, j, lines, count, sums);
+}
+
+// The sums of one unit in cycle i, by slice and bit-line; and those of its single bits, where they
+// may be asked for.
+template <class Vec, class Byte>
+void digit_sums(const Job& job, const int8_t* digits, const Unit& unit, int i, int32_t* sums,
+                BitSums& of_bits) {
+  const size_t size = sizeof *sums * size_t(job.shape.slices * kColumns);
+  std::memset(sums, 0, size);
+  for (int d = job.p.dac_bits[i] - 1; d >= 0; --d) {
+    if (!job.shape.is_recovered(job.p, i)) {
+      add_bit<Vec, Byte>(job, digits, unit, d, sums);
+      continue;
+    }
+    std::memset(of_bits[d], 0, size);
+    add_bit<Vec, Byte>(job, digits, unit, d, of_bits[d]);
+    for (int c = 0; c < job.shape.slices * kColumns; ++c) sums[c] = 2 * sums[c] + of_bits[d][c];
   }
 }
 
-// Adds the levels of one slice of a unit to the accumulators of its position; returns the
-// comparisons of the bit-lines that exist.
+// What a slice of a unit came to.
+struct Converted {
+  int64_t made;      // comparisons of the bit-lines that exist
+  uint64_t escaped;  // of them, those whose sums are to be recovered
+};
+
+// Adds the levels of one slice of a unit to the accumulators of its position, sum by sum.
+inline Converted look_up_each(const Job& job, const DigitTable& t, int shift, int columns,
+                              const int32_t* sums, uint32_t* into) {
+  const int32_t* levels = job.tables.levels + t.table;
+  const uint8_t* comparisons = job.tables.comparisons + t.table;
+  Converted found = {};
+  for (int n = 0; n < columns; ++n) {
+    const int32_t low = sums[n] < job.shape.lowest ? job.shape.lowest : sums[n];
+    const int32_t inside = low > job.shape.highest ? job.shape.highest : low;
+    found.made += comparisons[inside];
+    if (inside != sums[n] || levels[inside] == RERAM_ESCAPE)
+      found.escaped |= uint64_t(1) << n;
+    else
+      into[n] += uint32_t(levels[inside]) * t.sign << shift;
+  }
+  return found;
+}
+
+// The same by a window of the table.
 template <class Vec>
-int64_t look_up_slice(const Job& job, const DigitTable& t, int shift, int columns,
-                      const int32_t* sums, uint32_t* into) {
+Converted look_up_slice(const Job& job, const DigitTable& t, int shift, int columns,
+                        const int32_t* sums, uint32_t* into) {
   alignas(64) int32_t at[kColumns], found[kColumns];
   uint32_t outside = 0;
   for (int n = 0; n < kColumns; ++n) {
     at[n] = sums[n] - t.first;
     outside |= uint32_t(uint32_t(at[n]) >= t.size);
   }
-  int64_t made = 0;
-  if (outside) {
-    const int32_t* levels = job.tables.levels + t.table;
-    const uint8_t* comparisons = job.tables.comparisons + t.table;
-    for (int n = 0; n < columns; ++n) {
-      into[n] += uint32_t(levels[sums[n]]) * t.sign << shift;
-      made += comparisons[sums[n]];
-    }
-    return made;
-  }
+  if (outside) return look_up_each(job, t, shift, columns, sums, into);
   Vec::gather(t.entries, at, found);
   const uint32_t weight = t.sign << shift;
-  int32_t total = 0;
+  int32_t total = 0, escapes = 0;
+  for (int n = 0; n < kColumns; ++n) escapes |= int32_t(found[n] >> 8 == kEscapeEntry);
+  if (escapes) return look_up_each(job, t, shift, columns, sums, into);
   for (int n = 0; n < kColumns; ++n) {
     into[n] += uint32_t(found[n] >> 8) * weight;
     total += found[n] & (n < columns ? 255 : 0);
   }
-  return total;
+  return {total, 0};
 }
 
 template <class Vec, class Byte>
@@ -136,8 +164,8 @@ void convert_digit_units(const Job& job, const Task& task, const Scratch& s, con
   const DigitTable* tables = job.digits[&pass - job.passes];
   const Unit* units = s.units + kWide * (task.m1 - task.m0) * shape.cycles;
   alignas(64) int32_t found[kSlices * kColumns];
+  alignas(64) BitSums of_bits;
   for (int i = 0; i < shape.cycles; ++i) {
-    const int bits = job.p.dac_bits[i];
     int64_t made[kSlices] = {};
     for (int k = tile.ends[i][kWide]; k < tile.ends[i + 1][kWide]; ++k) {
       const Unit& unit = units[k];
@@ -155,11 +183,14 @@ void convert_digit_units(const Job& job, const Task& task, const Scratch& s, con
       if (constant)
         for (int n = 0; n < kColumns; ++n) into[n] += constant << unit.shift;
       if (!looked_up) continue;
-      digit_sums<Vec, Byte>(job, s.digits, unit, bits, found);
-      for (int j = 0; j < shape.slices; ++j)
-        if (of_set[j].size)
-          made[j] += look_up_slice<Vec>(job, of_set[j], unit.shift + shape.cell_shift[j], columns,
-                                        found + j * kColumns, into);
+      digit_sums<Vec, Byte>(job, s.digits, unit, i, found, of_bits);
+      for (int j = 0; j < shape.slices; ++j) {
+        if (!of_set[j].size) continue;
+        const Converted own = look_up_slice<Vec>(job, of_set[j], unit.shift + shape.cell_shift[j],
+                                                 columns, found + j * kColumns, into);
+        made[j] += own.made;
+        if (own.escaped) recover(job, s, unit, i, j, own.escaped, of_set[j].sign, of_bits, into);
+      }
     }
     for (int j = 0; j < shape.slices && s.counts; ++j)
       s.counts[(i * kSlices + j) * kCountLanes] += made[j];
@@ -175,13 +206,26 @@ void count_digit_units(const Job& job, const Task& task, const Scratch& s, const
   const int64_t values = shape.values();
   const Unit* units = s.units + kWide * (task.m1 - task.m0) * shape.cycles;
   alignas(64) int32_t found[kSlices * kColumns];
+  alignas(64) BitSums of_bits;
+  auto count = [&](int set, const int32_t* sums) {
+    int64_t* bins = s.histogram + set * shape.slices * values - shape.lowest;
+    for (int n = 0; n < columns; ++n)
+      for (int j = 0; j < shape.slices; ++j) ++bins[j * values + sums[j * kColumns + n]];
+  };
   for (int i = 0; i < shape.cycles; ++i)
     for (int k = tile.ends[i][kWide]; k < tile.ends[i + 1][kWide]; ++k) {
       const Unit& unit = units[k];
-      digit_sums<Vec, Byte>(job, s.digits, unit, job.p.dac_bits[i], found);
-      int64_t* bins = s.histogram + unit.set * shape.slices * values - shape.lowest;
-      for (int n = 0; n < columns; ++n)
-        for (int j = 0; j < shape.slices; ++j) ++bins[j * values + found[j * kColumns + n]];
+      digit_sums<Vec, Byte>(job, s.digits, unit, i, found, of_bits);
+      for (int c = 0; c < shape.slices * kColumns; ++c) {  // beyond the tables: at their ends
+        found[c] = found[c] < shape.lowest ? shape.lowest : found[c];
+        found[c] = found[c] > shape.highest ? shape.highest : found[c];
+      }
+      count(unit.set, found);
+      job.each_bit(i, [&](int d, int phase) {
+        const int bit = phase - shape.cycles;
+        const int active = s.active[unit.position * kCycles + bit];
+        count(job.set(job.tables.bucket_of[active], phase), of_bits[d]);
+      });
     }
 }
 

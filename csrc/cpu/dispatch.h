@@ -32,6 +32,15 @@ inline void add_counts(const Job& job, const Scratch& from, int64_t* made, int64
       made[i * slices + j] = std::accumulate(lanes, lanes + kCountLanes, made[i * slices + j]);
     }
   }
+  const int recoveries = job.shape.recoveries;
+  for (int bit = 0; bit < recoveries; ++bit) {
+    for (int64_t n = 0; n <= job.shape.height; ++n)
+      driven[(cycles + bit) * (job.p.rows + 1) + n] += from.again[n * kCycles + bit];
+    for (int j = 0; j < slices; ++j)
+      for (int k = 0; k < 2; ++k)
+        made[(cycles + bit + k * recoveries) * slices + j] +=
+            from.recovered[(bit * kSlices + j) * 2 + k];
+  }
 }
 
 // Prepares the pieces of the input, then converts every bit-line; adds up the counts, if wanted.
@@ -43,8 +52,8 @@ void convert_all(const Job& job, const Kernels& kernels, int64_t pieces, const P
       run(job, made, false, pieces, prepare,
           [&](const Task& task, const Scratch& scratch) { work(job, task, scratch, acc); });
   if (!made) return;
-  std::fill_n(made, job.shape.cycles * job.shape.slices, 0);
-  std::fill_n(driven, job.shape.cycles * (job.p.rows + 1), 0);
+  std::fill_n(made, (job.shape.phases + job.shape.recoveries) * job.shape.slices, 0);
+  std::fill_n(driven, job.shape.phases * (job.p.rows + 1), 0);
   for (const Workspace& space : spaces) add_counts(job, space.scratch, made, driven);
 }
 

@@ -82,6 +82,7 @@ struct GivenTables {
   const uint8_t* bucket_of = nullptr;  // [R + 1] by driven word-lines
   // What a cycle of weight one adds to every output of a position with no driven word-line, [I].
   const uint32_t* empty_acc = nullptr;
+  const uint8_t* starts = nullptr;  // [tables] whether any sum takes a comparison
 };
 
 // The tables as bytes, for the vector path.
@@ -97,6 +98,8 @@ struct VectorTables {
   uint16_t weights[kSlices / 2] = {};
   int addends = 1;  // so many conversions' comparisons add up to a byte at most
 };
+
+constexpr int32_t kEscapeEntry = -(1 << 23);  // level of an entry whose sum is recovered
 
 // What converts a slice of digits in one cycle and bucket.
 struct DigitTable {
@@ -123,15 +126,25 @@ struct NarrowTables {
 // A problem with everything that the kernels look up.
 struct Job {
   Job(const reram_problem& p, const uint8_t* u, const uint64_t* cells);
-  // The tables of one activity bucket in one cycle.
-  RERAM_ALWAYS int set(int bucket, int cycle) const { return bucket * shape.cycles + cycle; }
+  // The tables of one activity bucket in one cycle, or for one recovered bit.
+  RERAM_ALWAYS int set(int bucket, int phase) const { return bucket * shape.phases + phase; }
   // Where the sum 0 lies in the tables; negative: not converted.
   RERAM_ALWAYS int64_t table(int set, int slice) const {
     const int32_t table = tables.index[set * shape.slices + slice];
     return table < 0 ? -1 : table * shape.values() - shape.lowest;
   }
-  // Whether sums take more than a byte.
-  RERAM_ALWAYS bool has_digits() const { return !shape.is_one_bit() || shape.height > 255; }
+  // Whether sums take more than a byte, or may be recovered.
+  RERAM_ALWAYS bool has_digits() const {
+    return !shape.is_one_bit() || shape.height > 255 || shape.recoveries;
+  }
+  // Calls `work(d, phase)` for the bits that recover what a cycle converts, if any.
+  template <class Work>
+  RERAM_ALWAYS void each_bit(int cycle, const Work& work) const {
+    if (!shape.is_recovered(p, cycle)) return;
+    const int first = shape.dac_shift[cycle];
+    for (int d = 0; d < p.dac_bits[cycle] && first + d < p.input_bits; ++d)
+      work(d, shape.cycles + first + d);
+  }
   RERAM_ALWAYS bool is_narrow() const { return narrow.tables[0] || narrow.bands; }
 
   const reram_problem& p;
@@ -186,8 +199,11 @@ struct Scratch {
                     // cycle: what a sweep adds to lies together
   uint8_t* made;    // [8, 8, 64] comparisons not yet added to them, by bit-line
   int* pending;     // [8] so many units' are
-  int64_t* driven;  // [R + 1, 8] tiles of positions by driven word-lines and cycle; of a narrow
-                    // layer [256, 8]
+  int64_t* recovered;  // [8, 8, 2] by bit and slice: comparisons, and conversions that started
+  int64_t* again;      // [R + 1, 8] tiles driven again, by driven word-lines and bit
+  uint8_t* escaped;    // [C, 8] whether any sum of a position's cycle was recovered in this tile
+  int64_t* driven;     // [R + 1, 8] tiles of positions by driven word-lines and cycle; of a narrow
+                       // layer [256, 8]
   int64_t* histogram;  // [sets, J, V], or null
   int64_t* bins;       // [sets, 256, 8] by set, low byte of the sum, and slice, or null
 };

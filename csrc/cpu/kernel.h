@@ -10,6 +10,7 @@
 
 #include "cpu/digits.h"
 #include "cpu/pack.h"
+#include "cpu/recovery.h"
 #include "cpu/wide.h"
 
 namespace reram::cpu::RERAM_ISA {
@@ -177,8 +178,9 @@ inline void count_empty(const Job& job, const Scratch& s, const Tile& tile, int 
     const int64_t empty = tile.empty[i] * columns * job.pass_count;
     for (int j = 0; j < job.shape.slices; ++j) {
       const int64_t table = job.table(job.set(0, i), j);
-      if (table >= 0)
-        s.counts[(i * kSlices + j) * kCountLanes] += empty * job.tables.comparisons[table];
+      if (table < 0) continue;
+      s.counts[(i * kSlices + j) * kCountLanes] += empty * job.tables.comparisons[table];
+      if (job.tables.levels[table] == RERAM_ESCAPE) count_nothing(job, s, i, j, empty);
     }
   }
 }
@@ -226,6 +228,7 @@ void finish_task(const Job& job, const Task& task, const Scratch& s, int32_t* ac
 template <class Vec>
 void convert(const Job& job, const Task& task, const Scratch& s, int32_t* acc) {
   const int64_t count = task.m1 - task.m0, block_sums = count * kColumns;
+  if (job.shape.recoveries) std::memset(s.escaped, 0, size_t(count * kCycles));
   std::memset(s.sums, 0, size_t((task.b1 - task.b0) * block_sums) * sizeof(uint32_t));
   std::memset(s.constant, 0, size_t(count) * sizeof(uint32_t));
   locate(job, task, s);
@@ -237,6 +240,7 @@ void convert(const Job& job, const Task& task, const Scratch& s, int32_t* acc) {
       convert_block<Vec>(job, task, s, tile, block_of(job, task, t, b), columns, sums);
       count_empty(job, s, tile, columns);
     }
+    if (job.shape.recoveries && s.counts) drive_again(job, task, s, tile);
   }
   job.has_digits() ? finish_task<Natural<Vec>>(job, task, s, acc)
                    : finish_task<Vec>(job, task, s, acc);

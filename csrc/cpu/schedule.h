@@ -41,7 +41,9 @@ inline std::vector<Task> divide(const Job& job) {
   const int64_t step = task_positions(job), positions = job.shape.positions;
   // Bit-lines are divided only where positions are too few, since each part packs the inputs anew.
   const int64_t strips = std::max<int64_t>(job.p.groups * up(positions, step), 1);
-  const int64_t parts = std::min(job.shape.blocks, up(job.p.threads, strips));
+  // Nor where one bit-line's sum lets the array be driven again for all.
+  const int64_t parts =
+      job.shape.recoveries ? 1 : std::min(job.shape.blocks, up(job.p.threads, strips));
   const int64_t width = up(job.shape.blocks, parts);
   std::vector<Task> tasks;
   for (int64_t g = 0; g < job.p.groups; ++g)
@@ -95,7 +97,12 @@ class Workspace {
     take(scratch.constant, step);
     take(scratch.sums, std::max(shape.blocks * step, kNarrow) * kColumns);
     zeroed_ = total_;
-    const int64_t sets = int64_t(shape.cycles) * job.p.buckets;
+    const int64_t sets = int64_t(shape.phases) * job.p.buckets;
+    if (shape.recoveries) {
+      take(scratch.escaped, step * kCycles);
+      take(scratch.recovered, kCycles * kSlices * 2);
+      take(scratch.again, (shape.height + 1) * kCycles);
+    }
     if (counts) take(scratch.counts, kCycles * kSlices * kCountLanes);
     if (counts) take(scratch.made, kCycles * kSlices * kColumns);
     if (counts) take(scratch.pending, kCycles);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cpu/bands.h"
+#include "cpu/bounds.h"
 #include "cpu/digit_tables.h"
 
 namespace reram::cpu {
@@ -15,7 +16,7 @@ namespace reram::cpu {
 class Tables {
  public:
   // Histograms need the buckets only.
-  Tables(Job& job, const int32_t* edges) : job_(job), sets_(job.p.buckets * job.shape.cycles) {
+  Tables(Job& job, const int32_t* edges) : job_(job), sets_(job.p.buckets * job.shape.phases) {
     bucket_of_.resize(size_t(job.shape.height) + 1);
     for (int64_t active = 0, bucket = 0; active <= job.shape.height; ++active) {
       while (bucket + 1 < job.p.buckets && edges[bucket + 1] <= active) ++bucket;
@@ -32,18 +33,21 @@ class Tables {
     job_.tables.levels = levels;
     job_.tables.comparisons = comparisons;
     job_.tables.index = index;
-    if (!fits()) return false;
+    if (!fits(job_)) return false;
+    starts_.resize(size_t(job_.p.tables));
+    for (int k = 0; k < job_.p.tables && job_.shape.recoveries; ++k) {
+      const uint8_t* first = comparisons + k * job_.shape.values();
+      starts_[size_t(k)] = std::any_of(first, first + job_.shape.values(), [](int n) { return n; });
+    }
+    job_.tables.starts = starts_.data();
     const uint8_t* last = comparisons + job_.p.tables * job_.shape.values();
     job_.vector.addends = 255 / std::max<int>(1, *std::max_element(comparisons, last));
     empty_acc_.assign(size_t(job_.shape.cycles), 0);
     for (int i = 0; i < job_.shape.cycles; ++i)
       for (int q = 0; q < job_.pass_count; ++q)
-        for (int j = 0; j < job_.shape.slices; ++j) {
-          const int64_t table = job_.table(job_.set(0, i), j);
-          if (table >= 0)
-            empty_acc_[size_t(i)] += uint32_t(job_.passes[q].sign) * uint32_t(levels[table])
-                                     << job_.shape.cell_shift[j];
-        }
+        for (int j = 0; j < job_.shape.slices; ++j)
+          empty_acc_[size_t(i)] += uint32_t(job_.passes[q].sign) * level_of_nothing(i, j)
+                                   << job_.shape.cell_shift[j];
     job_.tables.empty_acc = empty_acc_.data();
     if (job_.has_digits()) {
       digits_.serve(job_, edges);
@@ -66,40 +70,18 @@ class Tables {
   }
 
  private:
-  // The least and the most that acc can be. Intermediate sums may wrap: they are unsigned, so only
-  // the final value has to fit.
-  bool fits() const {
-    const reram_problem& p = job_.p;
-    const Shape& shape = job_.shape;
-    std::vector<std::pair<int64_t, int64_t>> ranges(static_cast<size_t>(p.tables));
-    for (int k = 0; k < p.tables; ++k) {
-      const int32_t* first = job_.tables.levels + k * shape.values();
-      const auto range = std::minmax_element(first, first + shape.values());
-      ranges[size_t(k)] = {*range.first, *range.second};
-    }
-    double least = 0, most = 0;  // exact: far fewer than 2^53
-    for (int q = 0; q < job_.pass_count; ++q)
-      for (int i = 0; i < shape.cycles; ++i)
-        for (int j = 0; j < shape.slices; ++j) {
-          int64_t low = INT64_MAX, high = INT64_MIN;
-          for (int b = 0; b < p.buckets; ++b) {
-            const int32_t table = job_.tables.index[job_.set(b, i) * shape.slices + j];
-            const auto range = table < 0 ? std::pair<int64_t, int64_t>() : ranges[size_t(table)];
-            const int64_t x = job_.passes[q].sign * range.first;
-            const int64_t y = job_.passes[q].sign * range.second;
-            low = std::min({low, x, y});
-            high = std::max({high, x, y});
-          }
-          const double weight = double(int64_t(1) << (shape.dac_shift[i] + shape.cell_shift[j]));
-          least += double(low) * weight;
-          most += double(high) * weight;
-        }
-    const double ones = double((int64_t(1) << p.input_bits) - 1);
-    const double offset = p.encoding == RERAM_OFFSET
-                              ? double(shape.depth) * ones * double(p.unit << (p.weight_bits - 1))
-                              : 0;
-    const double tiles = double(shape.tiles);
-    return least * tiles - offset >= INT32_MIN && most * tiles <= INT32_MAX;
+  // What a slice in a cycle without a driven word-line decodes to, recovered if it escapes.
+  uint32_t level_of_nothing(int i, int j) {
+    const int64_t table = job_.table(job_.set(0, i), j);
+    if (table < 0) return 0;
+    const int32_t level = job_.tables.levels[table];
+    if (level != RERAM_ESCAPE) return uint32_t(level);
+    uint32_t sum = 0;
+    job_.each_bit(i, [&](int d, int phase) {
+      const int64_t of_bit = job_.table(job_.set(0, phase), j);
+      if (of_bit >= 0) sum += uint32_t(job_.tables.levels[of_bit]) << d;
+    });
+    return sum;
   }
 
   // Byte tables for the vector path, each over the sums that its bucket can have.
@@ -237,7 +219,7 @@ class Tables {
 
   Job& job_;
   const int sets_;
-  std::vector<uint8_t> bucket_of_;
+  std::vector<uint8_t> bucket_of_, starts_;
   std::vector<uint32_t> empty_acc_, vector_acc_;
   std::vector<int32_t> reach_;  // of each set
   // How far the sums of each pass reach above and below 0.
@@ -258,7 +240,7 @@ inline bool valid_edges(const reram_problem& p, const int32_t* edges) {
 
 inline bool valid_index(const reram_problem& p, const Shape& shape, const int32_t* index) {
   if (!index) return false;
-  for (int64_t k = 0; k < int64_t(p.buckets) * shape.cycles * shape.slices; ++k)
+  for (int64_t k = 0; k < int64_t(p.buckets) * shape.phases * shape.slices; ++k)
     if (index[k] >= p.tables || index[k] < -1) return false;
   return true;
 }

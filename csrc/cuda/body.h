@@ -19,6 +19,7 @@ struct Shared {
         total(reinterpret_cast<uint32_t*>(m + job.split.at.total)),
         empty(reinterpret_cast<uint32_t*>(m + job.split.at.empty)),
         state(reinterpret_cast<uint16_t*>(m + job.split.at.state)),
+        of_bits(reinterpret_cast<uint8_t*>(m + job.split.at.of_bits)),
         bucket_of(reinterpret_cast<uint8_t*>(m + job.split.at.bucket_of)),
         driven(reinterpret_cast<uint32_t*>(m + job.split.at.driven)),
         offsets(reinterpret_cast<int32_t*>(m + job.split.at.offsets)),
@@ -27,14 +28,15 @@ struct Shared {
         bins(reinterpret_cast<uint32_t*>(m + job.split.at.bins)) {}
 
   int64_t* base;       // [rows] where a position's window begins
-  int64_t* made;       // [warps, 8, 8] comparisons by cycle and slice
+  int64_t* made;       // [warps, I + 2 R, 8] what is counted, by slice
   uint32_t* planes;    // [row groups, input bits, chunks, 68] of one tile: 16 rows of 4 words
   uint32_t* total;     // [rows] sum of a position's codes
   uint32_t* empty;     // [8] what a cycle without a driven word-line adds to every output
   uint16_t* state;     // [rows, 8] activity bucket by cycle; kDriven: any word-line is driven
+  uint8_t* of_bits;    // [rows, 8] activity bucket by input bit, with speculation
   uint8_t* bucket_of;  // [R + 1] by driven word-lines
   uint32_t* driven;    // [8, R + 1] tiles of the block's positions by cycle and driven word-lines
-  int32_t* offsets;    // [buckets, I, J] where the sum 0 lies in the tables
+  int32_t* offsets;    // [buckets, I + R, J] where the sum 0 lies in the tables
   int32_t* levels;     // [tables * V + 1], the last one 0 for what is not converted
   uint8_t* comparisons;
   uint32_t* bins;  // [buckets, I, V] of the block's slice
@@ -59,13 +61,14 @@ struct Part {
   RERAM_DEVICE Part(const Job& job, const Item& item, int warp)
       : row_group(warp / job.split.column_groups),
         block(item.block + warp % job.split.column_groups),
+        group(item.group),
         first(item.first + row_group * kRowGroup),
         rows(int(least(kRowGroup, job.size.positions - first))),
         columns(int(least(kBlock, job.p.outputs - block * kBlock))) {}
   static RERAM_DEVICE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
   RERAM_DEVICE bool holds(int row, int column) const { return row < rows && column < columns; }
   int row_group;
-  int64_t block, first;
+  int64_t block, group, first;
   int rows, columns;  // that exist; rows may be negative
 };
 
@@ -175,12 +178,40 @@ RERAM_DEVICE void take_stock(const Job& job, const Shared& s, const Item& item, 
   });
 }
 
+// The same by input bit, for recoveries.
+RERAM_DEVICE void take_stock_of_bits(const Job& job, const Shared& s, const Item& item,
+                                     int64_t tile, int warp, int warps) {
+  const int rows = job.split.row_groups * kRowGroup, mine = (rows - warp + warps - 1) / warps;
+  lanes([&](int lane) {
+    for (int pair = lane; pair < mine * job.size.recoveries; pair += kLanes) {
+      const int row = warp + pair / job.size.recoveries * warps, bit = pair % job.size.recoveries;
+      const int driven = count(job, s, row, bit, bit + 1).driven;
+      s.of_bits[row * kSliceLanes + bit] = s.bucket_of[driven];
+      if (!job.again.active || item.block || item.first + row >= job.size.positions) continue;
+      const int64_t at = tile_position(job, item.group, tile, item.first + row);
+      job.again.active[at * kSliceLanes + bit] = uint16_t(driven);
+    }
+  });
+}
+
 RERAM_DEVICE void pack(const Job& job, const Shared& s, const Item& item, int64_t tile, int warp,
                        int warps) {
   for (int chunk = 0; chunk < job.size.chunks; ++chunk)
     pack_chunk(job, s, item, tile, chunk, warp, warps);
   warp_barrier();
   take_stock(job, s, item, warp, warps);
+  if (job.size.recoveries) take_stock_of_bits(job, s, item, tile, warp, warps);
+}
+
+// Counts the tiles that are driven again, a thread for each position of a tile.
+RERAM_DEVICE void drive_again(const Job& job, int64_t k) {
+  const uint32_t escaped = job.again.escaped[k];
+  for (int i = 0; i < job.size.cycles && escaped; ++i)
+    if (escaped >> i & 1)
+      each_bit(job, i, [&](int, int phase) {
+        const int driven = job.again.active[k * kSliceLanes + phase - job.size.cycles];
+        add(job.out.driven + phase * (job.p.rows + 1) + driven, int64_t(1));
+      });
 }
 
 // --- a block's beginning ---
@@ -191,7 +222,8 @@ RERAM_DEVICE void fill_buckets(const Job& job, const Shared& s, int thread, int 
     while (bucket + 1 < job.p.buckets && read_only(job.in.edges + bucket + 1) <= driven) ++bucket;
     s.bucket_of[driven] = uint8_t(bucket);
   }
-  for (int k = thread; job.out.made && k < kMaxWarps * kWarpCounts; k += threads) s.made[k] = 0;
+  const int counts = job.out.made ? kMaxWarps * count_rows(job) * kSliceLanes : 0;
+  for (int k = thread; k < counts; k += threads) s.made[k] = 0;
   const int tallies = tallied(job) ? job.size.cycles * (job.size.height + 1) : 0;
   for (int k = thread; k < tallies; k += threads) s.driven[k] = 0;
 }
@@ -223,6 +255,7 @@ RERAM_DEVICE void sweep_slice(int fragments, Sums& sums, Action& action) {
     PerLane<Quad> d;
     sums.sums(n, action.start(), d);
     action.template take<Whole>(n, d);
+    action.template recover<Whole>(n, sums);
   }
 }
 
@@ -243,11 +276,11 @@ RERAM_DEVICE void sweep(const Job& job, const Shared& s, const Item& item, const
       driven[lane] = lane < kRowGroup && state[lane * kSliceLanes + i] & kDriven;
     });
     if (!ballot(driven)) {
-      action.skip_cycle(i, first_slice, last_slice);
+      action.skip_cycle(i, first_slice, last_slice, tile);
       continue;
     }
     sums.set_cycle(i);
-    action.set_cycle(state, i);
+    action.set_cycle(state, i, tile);
     for (int pass = 0; pass < job.size.passes; ++pass)
       for (int j = first_slice; j < last_slice; ++j) {
         sums.set_slice(pass, j);

@@ -5,6 +5,9 @@
 //   launch<Sums, Action>(const Job&)                    the kernel of actions.h
 //   transpose(const Job&, uint32_t*, tasks)             a warp each
 //   program(const Job&, codes, cells, lines)            a thread each
+//   find_starts(const Job&)                             a thread for each table
+//   drive_again(const Job&, tiles)                      a thread for each position of a tile
+//   clear(void*, bytes)                                 sets memory to zero
 //   int32_t status()                                    of everything so far
 // and reram_cuda_status_text and reram_cuda_fitness.
 #pragma once
@@ -63,7 +66,16 @@ inline int32_t run(const reram_problem* problem, int32_t product, Job job, void*
   uint32_t* words = static_cast<uint32_t*>(workspace);
   job.in.words = words;
   machine.transpose(job, words, transpose_tasks(job));
+  const int64_t tiles = job.size.recoveries && job.out.driven ? tile_positions(job) : 0;
+  if (tiles) {
+    job.again.escaped = words + transposed_words(job);
+    job.again.active = reinterpret_cast<uint16_t*>(job.again.escaped + tiles);
+    job.again.starts = reinterpret_cast<uint8_t*>(job.again.active + tiles * kSliceLanes);
+    machine.clear(job.again.escaped, tiles * int64_t(sizeof(uint32_t)));
+    machine.find_starts(job);
+  }
   launch(machine, job, product);
+  if (tiles) machine.drive_again(job, tiles);
   return machine.status();
 }
 
@@ -78,7 +90,9 @@ int64_t reram_cuda_workspace(const reram_problem* problem) {
   if (!problem || !valid(*problem)) return 0;
   Job job = {};
   set_sizes(job, *problem);
-  return transposed_words(job) * int64_t(sizeof(uint32_t));
+  const int64_t each = sizeof(uint32_t) + kSliceLanes * sizeof(uint16_t);
+  const int64_t again = job.size.recoveries ? tile_positions(job) * each + problem->tables : 0;
+  return transposed_words(job) * int64_t(sizeof(uint32_t)) + again;
 }
 
 int32_t reram_cuda_crossbar(const reram_problem* problem, int32_t product, const uint8_t* u,

@@ -21,6 +21,11 @@ class Machine {
   void launch(const Job& job);
   void transpose(const Job& job, uint32_t* words, int64_t tasks);
   void program(const Job& job, const int16_t* codes, uint64_t* cells, int64_t lines);
+  void find_starts(const Job& job);
+  void drive_again(const Job& job, int64_t tiles);
+  void clear(void* memory, int64_t bytes) {
+    note(cudaMemsetAsync(memory, 0, size_t(bytes), stream_));
+  }
   int32_t status() const { return -int32_t(error_); }
 
  private:
@@ -61,6 +66,18 @@ __global__ void __launch_bounds__(kThreads)
     program_line(job, codes, cells, k);
 }
 
+__global__ void __launch_bounds__(kThreads) find_starts_kernel(RERAM_CONSTANT Job job) {
+  const int64_t k = int64_t(blockIdx.x) * kThreads + threadIdx.x;
+  if (k < job.p.tables) find_start(job, k);
+}
+
+__global__ void __launch_bounds__(kThreads)
+    drive_again_kernel(RERAM_CONSTANT Job job, int64_t tiles) {
+  const int64_t step = int64_t(gridDim.x) * kThreads;
+  for (int64_t k = int64_t(blockIdx.x) * kThreads + threadIdx.x; k < tiles; k += step)
+    drive_again(job, k);
+}
+
 // Blocks for small tasks: enough to fill any device, each taking several if there are more.
 static unsigned grid_of(int64_t tasks, int64_t of_a_block) {
   constexpr int64_t kMost = 1 << 20;
@@ -99,6 +116,16 @@ void Machine::transpose(const Job& job, uint32_t* words, int64_t tasks) {
 
 void Machine::program(const Job& job, const int16_t* codes, uint64_t* cells, int64_t lines) {
   program_kernel<<<grid_of(lines, kThreads), kThreads, 0, stream_>>>(job, codes, cells, lines);
+  note(cudaGetLastError());
+}
+
+void Machine::find_starts(const Job& job) {
+  find_starts_kernel<<<grid_of(job.p.tables, kThreads), kThreads, 0, stream_>>>(job);
+  note(cudaGetLastError());
+}
+
+void Machine::drive_again(const Job& job, int64_t tiles) {
+  drive_again_kernel<<<grid_of(tiles, kThreads), kThreads, 0, stream_>>>(job, tiles);
   note(cudaGetLastError());
 }
 

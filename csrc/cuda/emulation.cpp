@@ -1,5 +1,6 @@
 // The CUDA kernels on the host, one thread at a time: what tests compare with the reference where
 // there is no device. The same C functions, on host memory; `stream` is not read.
+#include <cstring>
 #include <vector>
 
 #include "cuda/job.h"
@@ -28,6 +29,9 @@ class Machine {
   void launch(const Job& job);
   void transpose(const Job& job, uint32_t* words, int64_t tasks);
   void program(const Job& job, const int16_t* codes, uint64_t* cells, int64_t lines);
+  void find_starts(const Job& job);
+  void drive_again(const Job& job, int64_t tiles);
+  void clear(void* memory, int64_t bytes) { std::memset(memory, 0, size_t(bytes)); }
   int32_t status() const { return RERAM_OK; }
 };
 
@@ -53,6 +57,14 @@ void Machine::transpose(const Job& job, uint32_t* words, int64_t tasks) {
 
 void Machine::program(const Job& job, const int16_t* codes, uint64_t* cells, int64_t lines) {
   for (int64_t k = 0; k < lines; ++k) program_line(job, codes, cells, k);
+}
+
+void Machine::find_starts(const Job& job) {
+  for (int64_t k = 0; k < job.p.tables; ++k) find_start(job, k);
+}
+
+void Machine::drive_again(const Job& job, int64_t tiles) {
+  for (int64_t k = 0; k < tiles; ++k) reram::cuda::drive_again(job, k);
 }
 
 }  // namespace reram::cuda

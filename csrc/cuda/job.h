@@ -16,7 +16,6 @@ constexpr int kBlock = kColumns;  // bit-lines of a block of cells
 constexpr int kChunk = 128;       // word-lines of a product
 constexpr int kChunkWords = 4;    // the same in words
 constexpr int kSliceLanes = 8;    // slices or cycles at most
-constexpr int kWarpCounts = kSliceLanes * kSliceLanes;
 constexpr int kPlaneStride = 68;  // words of 16 rows of a chunk, padded against bank conflicts
 constexpr int kFragmentWords = kFragment * kChunkWords;
 
@@ -35,8 +34,8 @@ struct Device {
 
 // Where things lie in a block's shared memory, in bytes; see Shared in body.h.
 struct Layout {
-  int32_t base, made, planes, total, empty, state, bucket_of, driven, offsets, levels, comparisons,
-      bins, end;
+  int32_t base, made, planes, total, empty, state, of_bits, bucket_of, driven, offsets, levels,
+      comparisons, bins, end;
 };
 
 struct Inputs {
@@ -56,11 +55,21 @@ struct Outputs {
   int64_t* histogram;
 };
 
+// What counts of recoveries need, null without speculation or without counting: for each group,
+// tile and position, how often it is driven again, since a sum of any bit-line is recovered; and
+// which tables make comparisons.
+struct Again {
+  uint32_t* escaped;  // a bit for each cycle
+  uint16_t* active;   // [8] word-lines that each input bit drives
+  uint8_t* starts;    // [tables]
+};
+
 // A Shape as narrow as the kernels' registers want it, and what only they need.
 struct Sizes {
   int64_t positions, tiles, blocks;
   int32_t depth, height, chunks, slices, cycles, signs, sheets, passes;
   int32_t lowest, values;
+  int32_t recoveries, phases;           // R, and I + R: cycles and then recovered bits
   int32_t cell_bits, dac_bits;          // of the widest
   int32_t cell_shift[8], dac_shift[8];  // bits below those of a slice and of a cycle
 };
@@ -79,6 +88,7 @@ struct Job {
   reram_problem p;
   Inputs in;
   Outputs out;
+  Again again;
   Sizes size;
   Division split;
 };
@@ -99,6 +109,8 @@ inline void set_sizes(Job& job, const reram_problem& p) {
               p.encoding == RERAM_DUAL ? 2 : 1,
               shape.lowest,
               int32_t(shape.values()),
+              shape.recoveries,
+              shape.phases,
               shape.cell_bits,
               shape.dac_bits,
               {},
@@ -114,12 +126,34 @@ inline int64_t transposed_words(const Job& job) {
          kBlock * kChunkWords;
 }
 
+// Groups, tiles and positions: the elements of Again.
+RERAM_BOTH int64_t tile_positions(const Job& job) {
+  return job.p.groups * job.size.tiles * job.size.positions;
+}
+
+// Of a group's tile.
+RERAM_BOTH int64_t tile_position(const Job& job, int64_t group, int64_t tile, int64_t position) {
+  return (group * job.size.tiles + tile) * job.size.positions + position;
+}
+
+// Rows of the counts of comparisons.
+RERAM_BOTH int count_rows(const Job& job) { return job.size.phases + job.size.recoveries; }
+
+// Calls `work(d, phase)` for the bits that recover what a cycle converts, if any.
+template <class Work>
+RERAM_BOTH void each_bit(const Job& job, int cycle, const Work& work) {
+  if (!job.size.recoveries || job.p.dac_bits[cycle] == 1) return;
+  const int first = job.size.dac_shift[cycle];
+  for (int d = 0; d < job.p.dac_bits[cycle] && first + d < job.p.input_bits; ++d)
+    work(d, job.size.cycles + first + d);
+}
+
 RERAM_BOTH bool tallied(const Job& job) { return job.out.driven && job.split.tallied; }
 
 inline Layout layout(const Job& job, bool resident) {
   const Sizes& size = job.size;
   const int64_t rows = job.split.row_groups * kRowGroup;
-  const int64_t sets = int64_t(job.p.buckets) * size.cycles;
+  const int64_t sets = int64_t(job.p.buckets) * size.phases;
   const bool tables = resident && job.out.acc, bins = resident && job.out.histogram;
   int64_t end = 0;
   auto take = [&](int64_t bytes) {
@@ -130,12 +164,13 @@ inline Layout layout(const Job& job, bool resident) {
   const int64_t entries = int64_t(job.p.tables) * size.values + 1;
   Layout at;
   at.base = take(rows * 8);
-  at.made = take(job.out.made ? kMaxWarps * kWarpCounts * 8 : 0);
+  at.made = take(job.out.made ? kMaxWarps * count_rows(job) * kSliceLanes * 8 : 0);
   at.planes =
       take(int64_t(job.split.row_groups) * job.p.input_bits * size.chunks * kPlaneStride * 4);
   at.total = take(rows * 4);
   at.empty = take(kSliceLanes * 4);
   at.state = take(rows * kSliceLanes * 2);
+  at.of_bits = take(size.recoveries ? rows * kSliceLanes : 0);
   at.bucket_of = take(size.height + 1);
   at.driven = take(tallied(job) ? (size.height + 1) * kSliceLanes * 4 : 0);
   at.offsets = take(tables ? sets * size.slices * 4 : 0);
@@ -167,7 +202,8 @@ inline bool divide(Job& job, const Device& device) {
   const int64_t most = std::min(device.shared_per_block,
                                 device.shared_per_processor / kBlocksSideBySide - kReserved);
   while (split.row_groups > 1 && layout(job, false).end > most) smaller();
-  split.resident = layout(job, true).end <= most;
+  // Sums that may lie beyond the tables, or be recovered, take the general path.
+  split.resident = !size.recoveries && layout(job, true).end <= most;
   split.grid = split.items;
   if (job.out.histogram) {
     split.grid =

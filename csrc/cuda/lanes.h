@@ -76,6 +76,7 @@ RERAM_DEVICE void add(uint32_t* to, uint32_t x) { atomicAdd(to, x); }
 RERAM_DEVICE void add(int64_t* to, int64_t x) {
   atomicAdd(reinterpret_cast<unsigned long long*>(to), static_cast<unsigned long long>(x));
 }
+RERAM_DEVICE void set_bits(uint32_t* to, uint32_t bits) { atomicOr(to, bits); }
 template <class T>
 RERAM_DEVICE T read_only(const T* at) {
   return __ldg(at);
@@ -150,6 +151,7 @@ inline PerLane<uint32_t> exchange(PerLane<uint32_t>& x, int bit) {
 inline int popcount(uint32_t x) { return __builtin_popcount(x); }
 inline void add(uint32_t* to, uint32_t x) { *to += x; }
 inline void add(int64_t* to, int64_t x) { *to += x; }
+inline void set_bits(uint32_t* to, uint32_t bits) { *to |= bits; }
 template <class T>
 T read_only(const T* at) {
   return *at;

@@ -78,6 +78,8 @@ struct OneBit {
       if (Signed) minus_[lane] = plus_[lane] + slices_ * slice_words_;
     });
   }
+  // Those of a single bit of a cycle, which has no other.
+  RERAM_DEVICE void bit_sums(int, int, PerLane<Quad>&) {}
   // d: the sums, from `start` on.
   RERAM_DEVICE void sums(int n, PerLane<Start>& start, PerLane<Quad>& d) {
     begin_at(start, d);
@@ -115,24 +117,32 @@ struct AnyBits {
   RERAM_DEVICE void set_slice(int pass, int j) { pass_ = pass, slice_ = j; }
   RERAM_DEVICE void sums(int n, PerLane<Start>& start, PerLane<Quad>& d) {
     begin_at(start, d);
-    const int signs = job_.size.lowest < 0 ? 2 : 1;
-    for (int sign = 0; sign < signs; ++sign)
-      for (int c = 0; c < job_.p.cell_bits[slice_]; ++c)
-        for (int b = 0; b < job_.p.dac_bits[cycle_]; ++b) {
-          const int plane = job_.size.dac_shift[cycle_] + b;
-          if (plane >= job_.p.input_bits) break;
-          PerLane<Quad> bits;
-          lanes([&](int lane) { bits[lane] = {}; });
-          multiply_by((pass_ + sign) * job_.size.cell_bits + c, plane, n, bits);
-          lanes([&](int lane) {
-            RERAM_UNROLL
-            for (int e = 0; e < 4; ++e)
-              d[lane].v[e] += (sign ? -bits[lane].v[e] : bits[lane].v[e]) * (1 << (b + c));
-          });
-        }
+    for (int b = 0; b < job_.p.dac_bits[cycle_]; ++b) add_bit(n, b, b, d);
+  }
+  // Those of bit b of the cycle alone.
+  RERAM_DEVICE void bit_sums(int n, int b, PerLane<Quad>& d) {
+    lanes([&](int lane) { d[lane] = {}; });
+    add_bit(n, b, 0, d);
   }
 
  private:
+  // Adds the sums of bit b of the cycle, times 2^shift.
+  RERAM_DEVICE void add_bit(int n, int b, int shift, PerLane<Quad>& d) {
+    const int plane = job_.size.dac_shift[cycle_] + b, signs = job_.size.lowest < 0 ? 2 : 1;
+    if (plane >= job_.p.input_bits) return;
+    for (int sign = 0; sign < signs; ++sign)
+      for (int c = 0; c < job_.p.cell_bits[slice_]; ++c) {
+        PerLane<Quad> bits;
+        lanes([&](int lane) { bits[lane] = {}; });
+        multiply_by((pass_ + sign) * job_.size.cell_bits + c, plane, n, bits);
+        lanes([&](int lane) {
+          RERAM_UNROLL
+          for (int e = 0; e < 4; ++e)
+            d[lane].v[e] += (sign ? -bits[lane].v[e] : bits[lane].v[e]) * (1 << (shift + c));
+        });
+      }
+  }
+
   RERAM_DEVICE void multiply_by(int sheet, int plane, int n, PerLane<Quad>& d) {
     for (int chunk = 0; chunk < job_.size.chunks; ++chunk) {
       const int64_t at = (int64_t(sheet) * job_.size.slices + slice_) * job_.size.chunks + chunk;

@@ -79,6 +79,14 @@ RERAM_DEVICE void transpose(const Job& job, uint32_t* words, int64_t task) {
   }
 }
 
+// Whether a table makes comparisons, a thread each.
+RERAM_DEVICE void find_start(const Job& job, int64_t table) {
+  const uint8_t* from = job.in.comparisons + table * job.size.values;
+  bool starts = false;
+  for (int64_t v = 0; v < job.size.values && !starts; ++v) starts = from[v];
+  job.again.starts[table] = starts;
+}
+
 inline int64_t transpose_tasks(const Job& job) {
   return transposed_words(job) / (kBlock * kChunkWords);
 }

@@ -5,6 +5,7 @@ from reram_torch.adc.base import AdcDesign, register_adc
 from reram_torch.adc.intervals import Intervals
 from reram_torch.adc.search_tree import SearchTree
 from reram_torch.adc.segmented import Segmented
+from reram_torch.adc.speculative import SpeculativeSAR
 from reram_torch.adc.trees import Leaf, Node
 from reram_torch.adc.twin_range import TwinRange
 from reram_torch.adc.uniform import UniformSAR
@@ -17,6 +18,7 @@ __all__ = [
     "Node",
     "SearchTree",
     "Segmented",
+    "SpeculativeSAR",
     "TwinRange",
     "UniformSAR",
     "register_adc",

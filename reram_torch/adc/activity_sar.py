@@ -62,7 +62,7 @@ class ActivitySAR(AdcDesign):
         for bucket, edge in enumerate(edges[1:], 1):
             for e, groups in reach.items():
                 last = next(last for first, last in groups.items() if first <= edge <= last)
-                design = ActivitySAR(last * e)
+                design = ActivitySAR(min(last * e, 1 << MAX_BITS))
                 index[bucket][each == e] = designs.setdefault(design, len(designs))
         return ByActivity(tuple(edges), tuple(designs), index)
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from reram_torch._support.checks import check_choice, check_int
 from reram_torch._support.names import check_keys
-from reram_torch.adc.trees import Leaf, Tables, Tree
+from reram_torch.adc.trees import ESCAPE, Leaf, Tables, Tree
 
 MAX_BITS = 16
 
@@ -98,6 +98,15 @@ class AdcDesign(ABC):
         """Designs worth trying on sums from `lowest` to `highest`; none by default."""
         del lowest, highest
         return ()
+
+    @property
+    def escapes(self) -> bool:
+        """Whether it leaves sums to be recovered, bit by bit (`crossbar.speculation`)."""
+        return False
+
+    def final(self) -> AdcDesign:
+        """What converts the sums of a recovery, which nothing recovers: itself, unless it says."""
+        return self
 
     def by_activity(self, rows: int, each: np.ndarray) -> ByActivity | None:
         """The designs that it stands for where it is told how many word-lines are driven, if any.
@@ -197,7 +206,7 @@ def compile_tables(design: AdcDesign, lowest: int, highest: int) -> Tables:
     """The tables of a design over the sums `lowest` to `highest`, both included.
 
     Raises:
-        ValueError: a level of its tree is no multiple of 1/2.
+        ValueError: a level of its tree is no multiple of 1/2, nor `ESCAPE`.
     """
     level = np.empty(highest - lowest + 1)
     comparisons = np.empty_like(level, dtype=np.uint8)
@@ -213,7 +222,7 @@ def compile_tables(design: AdcDesign, lowest: int, highest: int) -> Tables:
         else:
             todo.append((tree.below, first, min(last, tree.threshold - 1), depth + 1))
             todo.append((tree.above, max(first, tree.threshold), last, depth + 1))
-    if not (2 * level == np.rint(2 * level)).all():
+    if not ((2 * level == np.rint(2 * level)) | (level == ESCAPE)).all():
         raise ValueError(f"the levels of {design} must be multiples of 1/2")
     return Tables(lowest, level, comparisons)
 
@@ -256,8 +265,10 @@ def node_bits(lowest: int, highest: int) -> int:
     return sum_bits(lowest, highest) + 12
 
 
-def check_halves(where: str, **values: Any) -> tuple[tuple[float, ...], ...]:
-    """The values as tuples of multiples of 1/2, whole ones as whole numbers.
+def check_halves(
+    where: str, *, escapes: bool = False, **values: Any
+) -> tuple[tuple[float, ...], ...]:
+    """The values as tuples of multiples of 1/2, whole ones as whole numbers; `ESCAPE` if it may be.
 
     Raises:
         TypeError: one of them is no list.
@@ -269,13 +280,16 @@ def check_halves(where: str, **values: Any) -> tuple[tuple[float, ...], ...]:
             raise TypeError(f"{where}.{name} must be a list of multiples of 1/2, not {numbers!r}")
         for number in numbers:
             known = isinstance(number, int | float) and not isinstance(number, bool)
+            if escapes and known and number == ESCAPE:
+                continue
             if not (known and -most <= number <= most and 2 * number == int(2 * number)):
                 raise ValueError(
                     f"{where}.{name} must be multiples of 1/2 from {-most} to {most}, "
                     f"not {number!r}"
                 )
     return tuple(
-        tuple(int(n) if n == int(n) else float(n) for n in numbers) for numbers in values.values()
+        tuple(int(n) if n != ESCAPE and n == int(n) else float(n) for n in numbers)
+        for numbers in values.values()
     )
 
 

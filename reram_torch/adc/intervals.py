@@ -21,7 +21,7 @@ from reram_torch.adc.base import (
     register_adc,
     sum_bits,
 )
-from reram_torch.adc.trees import Tree, balanced, from_depths, middle
+from reram_torch.adc.trees import ESCAPE, Tree, balanced, from_depths, middle
 
 
 @register_adc
@@ -61,10 +61,18 @@ class Intervals(AdcDesign):
             check_step("Intervals.steps", step)
             check_int("Intervals.bits", bits, 0, MAX_BITS - 1)
         given = [middle(step) for step in self.steps] if self.offsets is None else self.offsets
-        [offsets] = check_halves("Intervals", offsets=given)
+        [offsets] = check_halves("Intervals", escapes=True, offsets=given)
         object.__setattr__(self, "offsets", offsets)
+        if any(offset == ESCAPE and bits for offset, bits in zip(offsets, self.bits, strict=False)):
+            raise ValueError("Intervals.bits must be 0 where an interval's offset is infinite")
         check_starts("Intervals", self.starts, len(offsets))
         self.tree(0, 0)
+
+    @property
+    def escapes(self) -> bool:
+        """Whether the sums of an interval are recovered: one of an infinite offset."""
+        assert self.offsets is not None  # since __post_init__
+        return ESCAPE in self.offsets
 
     def levels(self, interval: int) -> list[float]:
         """The levels of one interval."""

@@ -16,7 +16,7 @@ from reram_torch.adc.base import (
     register_adc,
     sum_bits,
 )
-from reram_torch.adc.trees import Leaf, Tree, from_depths
+from reram_torch.adc.trees import ESCAPE, Leaf, Tree, from_depths
 
 
 @register_adc
@@ -40,13 +40,18 @@ class SearchTree(AdcDesign):
 
     def __post_init__(self) -> None:
         starts, depths = check_integers("SearchTree", starts=self.starts, depths=self.depths)
-        [levels] = check_halves("SearchTree", levels=self.levels)
+        [levels] = check_halves("SearchTree", escapes=True, levels=self.levels)
         for name, value in (("starts", starts), ("levels", levels), ("depths", depths)):
             object.__setattr__(self, name, value)
             check_starts("SearchTree", self.starts, len(value))
         if not all(0 <= depth <= 255 for depth in self.depths):
             raise ValueError(f"SearchTree.depths must be 0 to 255, not {list(self.depths)}")
         self.tree(0, 0)
+
+    @property
+    def escapes(self) -> bool:
+        """Whether the sums of a leaf are recovered: one of an infinite level."""
+        return ESCAPE in self.levels
 
     def tree(self, lowest: int, highest: int) -> Tree:
         """The search tree; the same for all sums."""

@@ -12,9 +12,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Leaf:
-    """The end of a search: the level that the shift-add receives, a multiple of 1/2."""
+    """The end of a search: a level for the shift-add, a multiple of 1/2, or `ESCAPE`."""
 
     level: float
+
+
+ESCAPE = math.inf  # a level: the sum is too large, and is recovered
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,13 @@ def balanced(levels: Sequence[float]) -> Tree:
     half = len(levels) // 2
     threshold = math.ceil((levels[half - 1] + levels[half]) / 2)
     return Node(threshold, balanced(levels[:half]), balanced(levels[half:]))
+
+
+def without(tree: Tree, levels: set[float]) -> Tree:
+    """The same search, with sums of some levels to be recovered."""
+    if isinstance(tree, Leaf):
+        return Leaf(ESCAPE) if tree.level in levels else tree
+    return Node(tree.threshold, without(tree.below, levels), without(tree.above, levels))
 
 
 def grid_levels(bits: int, step: int, lowest: int) -> list[float]:

@@ -23,12 +23,12 @@ def clipped_share(layer: CrossbarLayer) -> float:
     """
     configured, statistics, g = layer.config.adc, layer.statistics, layer.geometry
     if configured is None or statistics is None or layer.adc != (configured,):
-        return 0.0
+        return 0.0  # with sums that are recovered, there are two ADCs
     levels = np.unique(compile_tables(configured, g.lowest, g.highest).level)
     first, last = levels[[0, -1]]
     below, above = (levels[[1, -1]] - levels[[0, -2]]) / 2 if len(levels) > 1 else (0.0, 0.0)
     sums = np.arange(g.lowest, g.highest + 1)
-    bins = statistics.histogram.sum((0, 1)).numpy()
+    bins = statistics.histogram[: g.cycles].sum((0, 1)).numpy()
     clipped = bins[(sums < first - below) | (sums > last + above)].sum()
     return float(clipped / max(bins.sum(), 1))
 

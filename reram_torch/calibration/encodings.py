@@ -81,5 +81,6 @@ def choose_encodings(
 def _bits(watcher: BitLineWatcher) -> float:
     if watcher.statistics is None:
         return 0.0  # it saw nothing
-    driven = watcher.statistics.by_activity[1:].double().numpy()
+    cycles = watcher.tables.index.shape[1] - watcher.recoveries
+    driven = watcher.statistics.by_activity[1:, :cycles].double().numpy()
     return entropy(driven.reshape(-1, driven.shape[-1]))

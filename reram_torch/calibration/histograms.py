@@ -18,6 +18,7 @@ class BitLineWatcher(Watcher):
 
     def __init__(self, layer: CrossbarLayer):
         self.tables = layer.lossless_tables()
+        self.recoveries = layer.geometry.recoveries
         self.statistics: Statistics | None = None  # from the first input on
 
     def compute(self, layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
@@ -45,7 +46,7 @@ class BitLineWatcher(Watcher):
     def _begin(self, layer: CrossbarLayer, u: torch.Tensor) -> Statistics:
         g = layer.geometry
         edges = activity_edges(driven_lines(u, g))
-        shape = (len(edges), g.cycles, g.slices, g.values)
+        shape = (len(edges), g.phases, g.slices, g.values)
         with lasting():
             by_activity = torch.zeros(shape, dtype=torch.int64)
         return Statistics(by_activity, edges, fingerprint=layer.fingerprint())

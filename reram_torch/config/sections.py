@@ -62,6 +62,9 @@ class CrossbarConfig:
             from the most significant down, of all bits of an input code.
         slicing: bits of each cell of a weight, 1 to 4, from the most significant down, as in
             (3, 4); None: `cell_bits` for all.
+        speculation: cycles of several bits may be tried: a conversion whose search ends at "too
+            large" is recovered by its bits one by one. Sums that are too large for the range of
+            an ADC of 16 bits escape in any case.
     """
 
     rows: int = 128
@@ -69,6 +72,7 @@ class CrossbarConfig:
     cell_bits: int = 1
     dac_bits: int | tuple[int, ...] = 1
     slicing: tuple[int, ...] | None = None
+    speculation: bool = False
 
     @property
     def largest_sum(self) -> int:
@@ -102,6 +106,14 @@ class CrossbarConfig:
             check_int("crossbar.dac_bits", self.dac_bits, 1, 4, "or a list of the cycles' widths")
         else:
             object.__setattr__(self, "dac_bits", _widths("crossbar.dac_bits", self.dac_bits))
+        if not isinstance(self.speculation, bool):
+            raise ValueError(
+                f"crossbar.speculation must be true or false, not {self.speculation!r}"
+            )
+        if self.speculation and self.dac_bits in (1, (1,) * 8):
+            raise ValueError(
+                "crossbar.speculation is for cycles of several bits, but dac_bits is 1"
+            )
         if self.slicing is not None:
             object.__setattr__(self, "slicing", _widths("crossbar.slicing", self.slicing))
             if self.cell_bits != 1:
@@ -292,6 +304,8 @@ class Config:
         self._check_widths()
         bar, signed = self.crossbar, self.weights.encoding == "differential"
         largest = bar.largest_sum
+        if bar.speculation:  # larger ones are recovered, bit by bit
+            largest = largest_sum(bar.rows, max(bar.slicing or (bar.cell_bits,)), 1)
         if largest >= 2 ** (MAX_BITS - signed):
             raise ValueError(
                 f"bit-line sums of up to {largest} ({bar.rows} rows, "
@@ -321,7 +335,12 @@ class Config:
         """Nested plain values, in the order and with the names of the TOML form."""
         always = [name for name in _SECTIONS if name != "search"]
         values = {name: dataclasses.asdict(getattr(self, name)) for name in always}
-        values["crossbar"] = {k: v for k, v in values["crossbar"].items() if v is not None}
+        absent = {"slicing": None, "speculation": False}  # as files had it that know neither
+        values["crossbar"] = {
+            k: list(v) if isinstance(v, tuple) else v
+            for k, v in values["crossbar"].items()
+            if k not in absent or v != absent[k]
+        }
         if self.adc is not None:
             values["adc"] = design_to_dict(self.adc)
         if self.search is not None:

@@ -3,6 +3,10 @@
 Two counts are kept: the comparisons made, and how many word-lines each tile-cycle drove. A
 tile-cycle is one cycle of one tile of a group at one position, whatever its bit-lines. Drives,
 activity buckets and how many conversions started all follow from the latter and the tables.
+
+With speculation recoveries are counted by input bit after the cycles: their comparisons, and the
+tiles that were driven again, all of their arrays, since a sum of some bit-line escaped. How many of
+their conversions started follows from nothing else, and is counted besides.
 """
 
 from __future__ import annotations
@@ -20,21 +24,27 @@ def empty_counts(x: torch.Tensor, geometry: Geometry) -> Counts:
     """Room for counts on the device of a tensor.
 
     Returns:
-        comparisons, int64 (I, J): A/D operations by cycle and slice; and driven, int64
-        (I, rows + 1): tile-cycles that drove exactly so many word-lines, by cycle.
+        made, int64 (I + 2 R, J): A/D operations by cycle and slice, by recovered bit and slice, and
+        the recoveries' conversions that started, likewise; and driven, int64 (I + R, rows + 1):
+        tile-cycles that drove exactly so many word-lines, by cycle and recovered bit.
     """
-    comparisons = x.new_empty((geometry.cycles, geometry.slices), dtype=torch.int64)
-    return comparisons, x.new_empty((geometry.cycles, geometry.rows + 1), dtype=torch.int64)
+    made, driven = _shapes(geometry)
+    return x.new_empty(made, dtype=torch.int64), x.new_empty(driven, dtype=torch.int64)
 
 
 def no_counts(geometry: Geometry, device: torch.device | None = None) -> Counts:
     """The same, all zero."""
-    comparisons = torch.zeros(geometry.cycles, geometry.slices, dtype=torch.int64, device=device)
-    return comparisons, comparisons.new_zeros(geometry.cycles, geometry.rows + 1)
+    made, driven = _shapes(geometry)
+    zeros = torch.zeros(made, dtype=torch.int64, device=device)
+    return zeros, zeros.new_zeros(driven)
+
+
+def _shapes(g: Geometry) -> tuple[tuple[int, int], tuple[int, int]]:
+    return (g.phases + g.recoveries, g.slices), (g.phases, g.rows + 1)
 
 
 def started(tables: AdcTables) -> np.ndarray:
-    """Where a conversion starts, bool (B, I, J): where its table can make a comparison.
+    """Where a conversion starts, bool (B, I + R, J): where its table can make a comparison.
 
     A table with a single leaf decodes every sum to one level: nothing starts, as with index -1.
     """
@@ -64,13 +74,15 @@ def conversions_of(
         geometry: of the layer.
         tables: of its ADCs.
         outputs: N, of a group.
-        driven: tile-cycles by driven word-lines, int64 (I, rows + 1).
+        driven: tile-cycles by driven word-lines, int64 (I + R, rows + 1).
         present: which slices exist, bool (J,): others have no bit-lines.
 
     Returns:
-        both, int64 (I, J).
+        both, int64 (I, J): those of the cycles.
     """
+    driven = driven[: geometry.cycles]
     each = outputs * len(geometry.signs)
     sums = each * tile_cycles(tables.edges.cpu().numpy(), driven)  # of a slice, (I, B)
-    made = np.einsum("ib,bij->ij", sums, started(tables).astype(np.int64))
+    starts = started(tables)[:, : geometry.cycles].astype(np.int64)
+    made = np.einsum("ib,bij->ij", sums, starts)
     return made, sums.sum(1, keepdims=True) * present - made

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from reram_torch.adc.base import MAX_BITS
 from reram_torch.config.sections import BALANCED, ENCODINGS, Config, largest_sum
 
 COLUMNS = 64  # bit-lines of a block of cells
@@ -59,7 +60,8 @@ class Geometry:
     weights: the arithmetic is defined for every code from -2^(b-1) to 2^(b-1) - 1. An input is
     applied in one pass; in two, positive codes and then negative ones, whose results are
     subtracted, `input_bits` are those of a code's magnitude, without its sign. `centered`: cells
-    hold weights less their centers.
+    hold weights less their centers. `speculation`: a sum that its ADC finds too large is recovered:
+    the bits of its cycle are applied one by one, and their sums converted in its place.
     """
 
     rows: int
@@ -71,6 +73,7 @@ class Geometry:
     encoding: int
     passes: int = 1
     centered: bool = False
+    speculation: bool = False
 
     @classmethod
     def of(cls, config: Config, *, signed_inputs: bool = False) -> Geometry:
@@ -86,6 +89,7 @@ class Geometry:
             ENCODINGS.index(config.weights.encoding),
             1 + signed_inputs,
             config.weights.center == BALANCED,
+            bar.speculation,
         )
 
     def as_list(self) -> list[int]:
@@ -96,16 +100,17 @@ class Geometry:
         )
         return [
             self.rows, self.cols, cells, pulses,
-            self.weight_bits, self.input_bits, self.encoding, self.passes, int(self.centered),
+            self.weight_bits, self.input_bits, self.encoding, self.passes,
+            int(self.centered), int(self.speculation),
         ]  # fmt: skip
 
     @classmethod
     def of_list(cls, numbers: Sequence[int]) -> Geometry:
         """The inverse of `as_list`."""
-        rows, cols, cells, pulses, weight_bits, input_bits, encoding, passes, centered = numbers
+        rows, cols, cells, pulses, weight_bits, input_bits, encoding, passes, *flags = numbers
         widths = _digits(cells), _digits(pulses)
         others = weight_bits, input_bits, encoding, passes
-        return cls(rows, cols, *widths, *others, bool(centered))
+        return cls(rows, cols, *widths, *others, *(bool(flag) for flag in flags))
 
     @property
     def signed(self) -> bool:
@@ -131,6 +136,22 @@ class Geometry:
     def cycles(self) -> int:
         """I, the input cycles of a pass."""
         return len(self.dac_widths)
+
+    @property
+    def recoveries(self) -> int:
+        """R, the input bits whose sums may be converted one by one; 0 without speculation."""
+        return self.input_bits if self.speculation else 0
+
+    @property
+    def phases(self) -> int:
+        """I + R: the cycles, and then the recoveries by input bit."""
+        return self.cycles + self.recoveries
+
+    def recovered_bits(self, cycle: int) -> range:
+        """The input bits that a recovery of a cycle applies one by one: none of a single one."""
+        first = sum(self.dac_widths[:cycle])
+        last = min(first + self.dac_widths[cycle], self.input_bits)
+        return range(first, last if self.speculation and self.dac_widths[cycle] > 1 else first)
 
     @property
     def cell_bits(self) -> int:
@@ -160,16 +181,18 @@ class Geometry:
 
     @property
     def highest(self) -> int:
-        """R, the largest bit-line sum."""
-        return self.largest_sum(self.rows)
+        """The largest bit-line sum; with speculation, the largest that an ADC of 16 bits tells."""
+        largest = self.largest_sum(self.rows)
+        return min(largest, 2 ** (MAX_BITS - self.signed) - 1) if self.speculation else largest
 
     def largest_sum(self, driven: int) -> int:
         """The largest bit-line sum of so many driven word-lines."""
         return largest_sum(driven, self.cell_bits, self.dac_bits)
 
     def largest_sums(self, driven: int) -> np.ndarray:
-        """The same of each cycle and slice, int64 (I, J)."""
-        found: np.ndarray = driven * np.outer(_most(self.dac_widths), _most(self.cell_widths))
+        """The same of each cycle and slice, and of recoveries, int64 (I + R, J)."""
+        pulses = _most(self.dac_widths + (1,) * self.recoveries)
+        found: np.ndarray = driven * np.outer(pulses, _most(self.cell_widths))
         return found
 
     @property
@@ -192,9 +215,11 @@ class Geometry:
         return 1 << (sum(self.dac_widths[:cycle]) + sum(self.cell_widths[:part]))
 
     def significances(self, device: torch.device | str = "cpu") -> torch.Tensor:
-        """The same for all, int64 (I, J)."""
-        rows = [[self.significance(i, j) for j in range(self.slices)] for i in range(self.cycles)]
-        return torch.tensor(rows, device=device)
+        """The same for all, and those of recoveries, int64 (I + R, J)."""
+        below = [*(1 << sum(self.dac_widths[:i]) for i in range(self.cycles))]
+        below += [1 << bit for bit in range(self.recoveries)]
+        cells = [1 << sum(self.cell_widths[:j]) for j in range(self.slices)]
+        return torch.tensor(np.outer(below, cells), device=device)
 
     def tiles(self, depth: int) -> int:
         """T, the tiles that `depth` word-lines take."""

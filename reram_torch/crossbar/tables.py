@@ -11,16 +11,19 @@ import torch
 from reram_torch.adc.uniform import UniformSAR
 from reram_torch.crossbar.geometry import Geometry
 
+ESCAPE = -(2**31)  # a level: too large, to be recovered
+
 
 class AdcTables(NamedTuple):
     """The ADCs of a layer as look-up tables, and which of them converts what.
 
     Attributes:
         levels: decoded level by table and bit-line sum (from `geometry.lowest`), in units of
-            1 / `unit`, int32 (n, V).
+            1 / `unit`, int32 (n, V); `ESCAPE`: the sum is recovered.
         comparisons: A/D operations, uint8 (n, V).
         edges: fewest driven word-lines of each activity bucket, rising from 0, int32 (B,).
-        index: which table converts, by activity bucket, cycle and slice, int32 (B, I, J). -1:
+        index: which table converts, by activity bucket, cycle and slice, int32 (B, I + R, J): with
+            speculation, after the cycles those of recoveries by input bit. -1:
             nothing is converted, the level is 0, as where no word-line is driven, or where no cell
             of a slice holds anything.
         unit: 1, or 2 where levels count in halves.
@@ -50,10 +53,15 @@ class AdcTables(NamedTuple):
     def of_levels(
         cls, levels: np.ndarray, comparisons: np.ndarray, edges: np.ndarray, index: np.ndarray
     ) -> AdcTables:
-        """From levels that are multiples of 1/2, in the coarsest unit that holds them all."""
-        unit = 1 if (levels == np.rint(levels)).all() else 2
+        """From levels in the coarsest unit that holds them all.
+
+        They are multiples of 1/2, or infinite where a sum is recovered.
+        """
+        there = np.isfinite(levels)
+        unit = 1 if (levels[there] == np.rint(levels[there])).all() else 2
+        scaled = np.where(there, levels * unit, ESCAPE)
         return cls(
-            torch.from_numpy((levels * unit).astype(np.int32)),
+            torch.from_numpy(scaled.astype(np.int32)),
             torch.from_numpy(comparisons),
             torch.from_numpy(edges),
             torch.from_numpy(index),
@@ -83,7 +91,7 @@ def _table_shapes(
         ("levels", torch.int32, (n, values)),
         ("comparisons", torch.uint8, (n, values)),
         ("edges", torch.int32, (buckets,)),
-        ("index", torch.int32, (buckets, geometry.cycles, geometry.slices)),
+        ("index", torch.int32, (buckets, geometry.phases, geometry.slices)),
     )
 
 
@@ -111,6 +119,14 @@ def check_tables(geometry: Geometry, tables: AdcTables, *, skips: bool = True) -
         raise ValueError(
             f"index must be from 0 to {n - 1}, or -1 in a bucket of no driven word-line"
         )
+    escapes = torch.cat([(tables.levels == ESCAPE).any(1), tables.levels.new_zeros(1) > 0])
+    final = [i for i in range(geometry.cycles) if not geometry.recovered_bits(i)]
+    final += range(geometry.cycles, geometry.phases)
+    if bool(escapes.any()) and bool(escapes[index[:, final].long()].any()):
+        raise ValueError(
+            "a table escapes whose sums nothing recovers: only cycles of several bits are, and "
+            "with crossbar.speculation"
+        )
 
 
 def check_accumulator(geometry: Geometry, depth: int, tables: AdcTables) -> None:
@@ -124,15 +140,16 @@ def check_accumulator(geometry: Geometry, depth: int, tables: AdcTables) -> None
     Raises:
         ValueError: some input could overflow the accumulator.
     """
-    zero = torch.zeros(1, dtype=torch.int32, device=tables.levels.device)  # what -1 decodes to
-    low = torch.cat([tables.levels.amin(1), zero])[tables.index.long()]  # (B, I, J)
-    high = torch.cat([tables.levels.amax(1), zero])[tables.index.long()]
-    significance = geometry.significances(low.device)
-    least = most = 0
+    low, high, escapes = _spans(tables)  # (I + R, J)
+    weight, least, most = geometry.significances(low.device), 0, 0
     for sign in geometry.signs:
-        a, b = (sign * low.long(), sign * high.long())
-        least += int((torch.minimum(a, b).amin(0) * significance).sum())
-        most += int((torch.maximum(a, b).amax(0) * significance).sum())
+        a, b = (sign * weight * low, sign * weight * high)
+        smallest, largest = torch.minimum(a, b), torch.maximum(a, b)
+        for i in range(geometry.cycles):
+            bits = [geometry.cycles + bit for bit in geometry.recovered_bits(i)]
+            recovered = smallest[bits].sum(0), largest[bits].sum(0)
+            least += int(smallest[i].minimum(recovered[0].where(escapes[i], smallest[i])).sum())
+            most += int(largest[i].maximum(recovered[1].where(escapes[i], largest[i])).sum())
     tiles = geometry.tiles(depth)
     if geometry.centered:  # what is added for the centers
         added = (
@@ -153,6 +170,18 @@ def check_accumulator(geometry: Geometry, depth: int, tables: AdcTables) -> None
             f"a reduction over {depth} inputs could overflow the 32-bit accumulator "
             f"({least} to {most}); split the layer, use fewer bits, or skip it"
         )
+
+
+def _spans(tables: AdcTables) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Smallest and largest level, int64, and whether any sum escapes, by phase and slice."""
+    out = tables.levels == ESCAPE
+    none = out.all(1, keepdim=True)  # of nothing but escapes
+    small = tables.levels.where(~out, 2**31 - 1).amin(1, keepdim=True).where(~none, 0)
+    large = tables.levels.where(~out, ESCAPE).amax(1, keepdim=True).where(~none, 0)
+    rows = torch.cat([small, large, out.any(1, keepdim=True).int()], 1)
+    rows = torch.cat([rows, torch.zeros_like(rows[:1])])  # what -1 decodes to
+    found = rows[tables.index.long()].long()  # (B, I + R, J, 3)
+    return found[..., 0].amin(0), found[..., 1].amax(0), found[..., 2].amax(0) > 0
 
 
 def lossless_adc(geometry: Geometry) -> UniformSAR:
@@ -178,4 +207,4 @@ def lossless_tables(geometry: Geometry, device: torch.device | None = None) -> A
     levels = torch.arange(g.lowest, g.highest + 1, dtype=torch.int32, device=device)[None]
     one = torch.zeros(1, dtype=torch.int32, device=device)
     made = torch.zeros_like(levels, dtype=torch.uint8)
-    return AdcTables(levels, made, one, one.expand(1, g.cycles, g.slices))
+    return AdcTables(levels, made, one, one.expand(1, g.phases, g.slices))

@@ -121,8 +121,14 @@ def layer_loads(layer: CrossbarLayer, granularity: str) -> LayerLoads:
 
     Raises:
         RuntimeError: the layer was not calibrated.
+        ValueError: its crossbars speculate.
     """
     g, statistics, parts = layer.geometry, statistics_of(layer), granularity_parts(granularity)
+    if g.speculation:
+        raise ValueError(
+            "design_adc does not design searches whose sums are recovered: with "
+            "crossbar.speculation give layers their ADCs by [adc] or set_adc"
+        )
     present = slices_of(layer)
     seen = statistics.by_activity.double().numpy()[:, :, present]  # (B, I, J, V)
     edges = statistics.edges

@@ -33,6 +33,8 @@ class Arrays(Protocol):
     def input_bits(self) -> int: ...  # noqa: D102
     @property
     def encoding(self) -> int: ...  # noqa: D102
+    @property
+    def speculation(self) -> bool: ...  # noqa: D102
     def __hash__(self) -> int: ...
 
 
@@ -84,6 +86,7 @@ class Problem(ctypes.Structure):
         ("encoding", ctypes.c_int32),
         ("tables", ctypes.c_int32),
         ("buckets", ctypes.c_int32),
+        ("speculation", ctypes.c_int32),
         ("unit", ctypes.c_int32),
         ("isa", ctypes.c_int32),
         ("threads", ctypes.c_int32),
@@ -162,7 +165,7 @@ def _problem(arrays: Arrays, sizes: Sequence[int], strides: Sequence[int], run: 
         three(*strides[:3]), strides[3], three(*strides[4:]),
         a.rows, a.weight_bits, a.input_bits, len(a.cell_widths), len(a.dac_widths),
         eight(*a.cell_widths), eight(*a.dac_widths), a.encoding,
-        run.tables, run.buckets, run.unit, ISAS.index(run.isa), run.threads,
+        run.tables, run.buckets, a.speculation, run.unit, ISAS.index(run.isa), run.threads,
     )  # fmt: skip
 
 

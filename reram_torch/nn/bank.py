@@ -62,7 +62,16 @@ class AdcBank:
                     f"designs must be one or one for each of {g.slices} slices, not {len(designs)}"
                 )
             slices = np.arange(g.slices) % len(designs)
-            index = np.broadcast_to(slices, (len(edges), g.cycles, g.slices))
+            index = np.repeat(np.tile(slices, (1, g.phases, 1)), len(edges), 0)
+            if any(design.escapes for design in designs):
+                if not g.speculation:
+                    raise ValueError(
+                        "a design escapes, but nothing recovers its sums: crossbar.speculation is "
+                        f"false ({next(d for d in designs if d.escapes)})"
+                    )
+                final = [not g.recovered_bits(i) for i in range(g.cycles)] + [True] * g.recoveries
+                index += len(designs) * np.array(final)[:, None]
+                designs = (*designs, *(design.final() for design in designs))
         compiled = [compile_tables(design, g.lowest, g.highest) for design in designs]
         with lasting():
             tables = AdcTables.of_levels(
@@ -86,7 +95,7 @@ class AdcBank:
             return
         index, edges = self._tables.index, self._tables.edges.tolist()
         alike = bool((index == index[:, :1]).all())
-        if not alike and geometry.cycles != self._geometry.cycles:
+        if not alike and geometry.phases != self._geometry.phases:
             warnings.warn(
                 f"ADCs by cycle, of {self._geometry.cycles} cycles, do not fit input codes of "
                 f"{geometry.cycles}: {self._first} takes their place",
@@ -97,7 +106,7 @@ class AdcBank:
             return
         self._geometry = geometry
         if alike:
-            index = index[:, :1].expand(-1, geometry.cycles, -1)
+            index = index[:, :1].expand(-1, geometry.phases, -1)
         self.set(self.designs, edges, index)
 
     def tables(self, device: torch.device, present: torch.Tensor) -> AdcTables:

@@ -68,7 +68,8 @@ class CrossbarLayer(SimulatedLayer):
             designs: one for all slices or one for each; with `index`, any number.
             edges: fewest driven word-lines of each activity bucket, rising from 0.
             index: (B, I, J) whole numbers: which design converts, by activity bucket, cycle and
-                slice. -1, in a bucket of no driven word-line only (edges 0, 1, ...): nothing is
+                slice; with speculation (B, I + R, J), recoveries by input bit after the cycles.
+                -1, in a bucket of no driven word-line only (edges 0, 1, ...): nothing is
                 converted.
 
         Raises:

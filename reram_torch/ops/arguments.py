@@ -20,7 +20,7 @@ from reram_torch.crossbar.tables import AdcTables
 from reram_torch.crossbar.windows import Window
 
 _WEIGHTS = len(CrossbarWeights._fields)
-_GEOMETRY = 9  # numbers of `Geometry.as_list`
+_GEOMETRY = 10  # numbers of `Geometry.as_list`
 
 
 class Flat(NamedTuple):

@@ -184,4 +184,4 @@ def histogram_fake(
 
 
 def _histogram_shape(edges: torch.Tensor, g: Geometry) -> tuple[int, int, int, int]:
-    return edges.shape[0], g.cycles, g.slices, g.values
+    return edges.shape[0], g.phases, g.slices, g.values

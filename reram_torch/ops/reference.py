@@ -1,25 +1,42 @@
 """The definition: what a crossbar computes, in plain torch, for every geometry.
 
 Every other backend must return the same integers. Shapes: M positions, G groups, K inputs and N
-outputs per group, I cycles, J slices, V possible bit-line sums.
+outputs per group, I cycles, R recovered bits, J slices, V possible bit-line sums.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
 
 import torch
 
 from reram_torch.crossbar.cells import encode
 from reram_torch.crossbar.counting import no_counts
 from reram_torch.crossbar.geometry import Geometry, bit_places, sizes
-from reram_torch.crossbar.tables import AdcTables, check_accumulator
+from reram_torch.crossbar.tables import ESCAPE, AdcTables, check_accumulator
 
 
-def bit_line_sums(
+@dataclass(frozen=True)
+class Phase:
+    """What one cycle, or one bit of a recovery, makes of a tile.
+
+    Attributes:
+        index: of the cycle, or of the recovery after all cycles.
+        activity: driven word-lines, int64 (G, M, 1).
+        sums: bit-line sums by slice and by sign of the shift-add, int64 (G, M, N).
+    """
+
+    index: int
+    activity: torch.Tensor
+    sums: list[list[torch.Tensor]]
+
+
+def tile_cycles(
     u: torch.Tensor, codes: torch.Tensor, geometry: Geometry
-) -> Iterator[tuple[int, int, int, torch.Tensor, torch.Tensor]]:
-    """Every bit-line sum of a layer, one (tile, cycle, slice, sign) at a time.
+) -> Iterator[tuple[Phase, list[Phase]]]:
+    """Every bit-line sum of a layer, one cycle of a tile at a time.
 
     Args:
         u: input codes, uint8 (M, G, K); bits above `input_bits` are not applied.
@@ -27,26 +44,42 @@ def bit_line_sums(
         geometry: of the layer.
 
     Yields:
-        cycle i, slice j, the sign of the level in the shift-add, how many word-lines are driven,
-        int64 (G, M, 1), and the sums, int64 (G, M, N).
+        the cycle, and the bits that recover it, if any can.
     """
-    K = u.shape[-1]
-    inputs = (u.to(torch.int32) & 2**geometry.input_bits - 1).transpose(0, 1)
-    cells = encode(codes, geometry)
-    pulses, slices = bit_places(geometry.dac_widths), bit_places(geometry.cell_widths)
-    for t in range(geometry.tiles(K)):
-        rows = slice(t * geometry.rows, (t + 1) * geometry.rows)
-        for i, (below, mask) in enumerate(pulses):
-            # Products in float64: exact, and far faster than integer matrix products.
-            driven = (inputs[..., rows] >> below & mask).double()
-            activity = (driven > 0).sum(-1, keepdim=True)
-            for j, (below_cell, cell_mask) in enumerate(slices):
-                stored = (cells[..., rows] >> below_cell & cell_mask).double()
-                sums = [(driven @ part.transpose(1, 2)).long() for part in stored]
-                if geometry.signed:
-                    sums = [sums[0] - sums[1]]
-                for sign, part in zip(geometry.signs, sums, strict=True):
-                    yield i, j, sign, activity, part
+    g, K = geometry, u.shape[-1]
+    inputs = (u.to(torch.int32) & 2**g.input_bits - 1).transpose(0, 1)
+    cells = encode(codes, g)
+
+    def phase(index: int, pulses: torch.Tensor, rows: slice) -> Phase:
+        driven = pulses.double()  # products in float64: exact, and far faster than of integers
+        sums = []
+        for below, mask in bit_places(g.cell_widths):
+            stored = (cells[..., rows] >> below & mask).double()
+            pair = [(driven @ part.transpose(1, 2)).long() for part in stored]
+            sums.append([pair[0] - pair[1]] if g.signed else pair)
+        return Phase(index, (driven > 0).sum(-1, keepdim=True), sums)
+
+    for t in range(g.tiles(K)):
+        rows = slice(t * g.rows, (t + 1) * g.rows)
+        here = inputs[..., rows]
+        for i, (below, mask) in enumerate(bit_places(g.dac_widths)):
+            bits = [phase(g.cycles + b, here >> b & 1, rows) for b in g.recovered_bits(i)]
+            yield phase(i, here >> below & mask, rows), bits
+
+
+def _converted(
+    phase: Phase, j: int, s: int, tables: AdcTables, g: Geometry
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Levels, comparisons, and whether conversions start, of a slice and a sign, (G, M, N)."""
+    bucket = torch.bucketize(phase.activity, tables.edges.long(), right=True) - 1
+    sums = phase.sums[j][s]
+    inside = sums.clamp(g.lowest, g.highest)
+    table = tables.index[:, phase.index, j].long()[bucket].expand_as(sums)
+    index = table.clamp(min=0), inside - g.lowest
+    level = tables.levels.long()[index].where(inside == sums, ESCAPE).where(table >= 0, 0)
+    made = tables.comparisons.long()[index].where(table >= 0, 0)
+    starts = tables.comparisons.any(1)[index[0]] & (table >= 0)
+    return level, made, starts
 
 
 def crossbar(
@@ -62,50 +95,69 @@ def crossbar(
 
     Returns:
         acc, int32 (M, G, N): the shift-add result less the encoding's offset, in units of
-        1 / `tables.unit`: with a lossless ADC that many times sum_k u_k q_k; comparisons, int64
-        (I, J): A/D operations by cycle and slice; and driven, int64 (I, rows + 1): how many
-        tile-cycles drove exactly so many word-lines, those of a position's tile once, whatever its
-        bit-lines.
+        1 / `tables.unit`: with a lossless ADC that many times sum_k u_k q_k; and what is counted,
+        as `counting.empty_counts` has it.
 
     Raises:
         ValueError: the accumulator could overflow.
     """
-    u = u.reshape(sizes(u))
+    u, g = u.reshape(sizes(u)), geometry
     M, G, K = u.shape
-    N = codes.shape[1]
-    check_accumulator(geometry, K, tables)
-    acc = torch.zeros(G, M, N, dtype=torch.int64, device=u.device)
-    comparisons, driven = no_counts(geometry, u.device)
-    for i, j, sign, activity, sums in bit_line_sums(u, codes, geometry):
-        bucket = torch.bucketize(activity, tables.edges.long(), right=True) - 1
-        table = tables.index[:, i, j].long()[bucket].expand_as(sums)
-        converted = table >= 0
-        index = table.clamp(min=0), sums - geometry.lowest
-        significance = geometry.significance(i, j)
-        acc += sign * significance * converted * tables.levels.long()[index]
-        comparisons[i, j] += (converted * tables.comparisons.long()[index]).sum()
-        if j == 0 and sign > 0:
-            driven[i] += torch.bincount(activity.flatten(), minlength=geometry.rows + 1)
+    check_accumulator(g, K, tables)
+    acc = torch.zeros(G, M, codes.shape[1], dtype=torch.int64, device=u.device)
+    made, driven = no_counts(g, u.device)
+    weights = g.significances().tolist()
+    for cycle, bits in tile_cycles(u, codes, g):
+        again = torch.zeros(G, M, 1, dtype=torch.bool, device=u.device)
+        for j, (s, sign) in product(range(g.slices), enumerate(g.signs)):
+            level, comparisons, _ = _converted(cycle, j, s, tables, g)
+            escaped = level == ESCAPE
+            again |= escaped.any(-1, keepdim=True)
+            acc += sign * weights[cycle.index][j] * level.where(~escaped, 0)
+            made[cycle.index, j] += comparisons.sum()
+            for bit in bits:
+                level, comparisons, starts = _converted(bit, j, s, tables, g)
+                acc += sign * weights[bit.index][j] * level * escaped
+                made[bit.index, j] += (comparisons * escaped).sum()
+                made[bit.index + g.recoveries, j] += (starts & escaped).sum()
+        driven[cycle.index] += torch.bincount(cycle.activity.flatten(), minlength=g.rows + 1)
+        for bit in bits:
+            driven[bit.index] += torch.bincount(bit.activity[again], minlength=g.rows + 1)
     acc = acc.transpose(0, 1)
-    if geometry.offset:
-        total = (u.long() & 2**geometry.input_bits - 1).sum(-1, keepdim=True)
-        acc = acc - tables.unit * 2 ** (geometry.weight_bits - 1) * total
-    return acc.to(torch.int32).contiguous(), comparisons, driven
+    if g.offset:
+        total = (u.long() & 2**g.input_bits - 1).sum(-1, keepdim=True)
+        acc = acc - tables.unit * 2 ** (g.weight_bits - 1) * total
+    return acc.to(torch.int32).contiguous(), made, driven
 
 
 def histogram(
     u: torch.Tensor, codes: torch.Tensor, edges: torch.Tensor, geometry: Geometry
 ) -> torch.Tensor:
-    """How often each bit-line sum occurs, by activity bucket, cycle and slice: int64 (B, I, J, V).
+    """How often each bit-line sum occurs, by activity bucket, phase and slice.
 
-    `edges`: fewest driven word-lines of each bucket, rising from 0, int32 (B,).
+    Args:
+        u: input codes, as `crossbar` takes them.
+        codes: weight codes, likewise.
+        edges: fewest driven word-lines of each bucket, rising from 0, int32 (B,).
+        geometry: of the layer.
+
+    Returns:
+        int64 (B, I + R, J, V). Sums beyond the range of the tables count at its ends; recoveries
+        are counted as if every sum of a cycle that drives a word-line escaped.
     """
-    u = u.reshape(sizes(u))
-    values = geometry.values
-    shape = (len(edges), geometry.cycles, geometry.slices, values)
+    u, g = u.reshape(sizes(u)), geometry
+    shape = (len(edges), g.phases, g.slices, g.values)
     bins = torch.zeros(shape, dtype=torch.int64, device=u.device)
-    for i, j, _, activity, sums in bit_line_sums(u, codes, geometry):
-        bucket = (torch.bucketize(activity, edges.long(), right=True) - 1).expand_as(sums)
-        flat = (bucket * values + sums - geometry.lowest).flatten()
-        bins[:, i, j] += torch.bincount(flat, minlength=len(edges) * values).view(-1, values)
+    for cycle, bits in tile_cycles(u, codes, g):
+        for phase in (cycle, *bits):
+            bucket = torch.bucketize(phase.activity, edges.long(), right=True) - 1
+            start = bucket * g.values - g.lowest
+            if phase is not cycle:
+                start = start[cycle.activity > 0].unsqueeze(-1)
+            for j, s in product(range(g.slices), range(len(g.signs))):
+                sums = phase.sums[j][s].clamp(g.lowest, g.highest)
+                if phase is not cycle:
+                    sums = sums[cycle.activity[..., 0] > 0]
+                found = torch.bincount((start + sums).flatten(), minlength=len(edges) * g.values)
+                bins[:, phase.index, j] += found.view(-1, g.values)
     return bins

@@ -43,6 +43,11 @@ def _sar(technology: Technology, layer: LayerConversions) -> Parts:
             "PowerMeter(net, histograms=True)"
         )
     g = counts.geometry
+    if g.speculation:
+        raise ValueError(
+            "the model 'sar' does not know the sums that recoveries convert: use 'bit_cycle' for "
+            "a network with crossbar.speculation"
+        )
     units = sum(
         float(layer.histogram_of(k) @ switching_energy(d, g.lowest, g.highest, model.switching))
         for k, d in enumerate(layer.designs)

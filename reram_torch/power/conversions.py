@@ -61,17 +61,17 @@ class LayerConversions:
     histogram: Histogram | None
 
     def histogram_of(self, design: int) -> np.ndarray:
-        """How often each sum was converted by one of the designs, (V,).
+        """How often each sum of a cycle was converted by one of the designs, (V,).
 
         Raises:
             ValueError: the histogram's buckets are coarser than those of the designs.
         """
         assert self.histogram is not None  # who asks has looked
-        seen = self.histogram
+        seen, cycles = self.histogram, self.counts.geometry.cycles  # not of recoveries
         if not set(self.edges) <= set(seen.edges):
             raise ValueError(f"a histogram by {seen.edges} does not tell {self.edges} apart")
         bucket = np.searchsorted(self.edges, seen.edges, "right") - 1
-        found: np.ndarray = seen.bins[self.index[bucket] == design].sum(0)
+        found: np.ndarray = seen.bins[:, :cycles][self.index[bucket, :cycles] == design].sum(0)
         return found
 
     def comparisons_of(self, design: int) -> np.ndarray:
@@ -154,8 +154,14 @@ class LayerConversions:
             counts=self.counts.by_plain_sar(plain.bits),
             designs=(plain,),
             edges=(0,),
-            index=np.where(self.counts.present, 0, np.full((1, *self.index.shape[1:]), -1)),
+            index=self._of_sums(np.zeros((1, *self.index.shape[1:]), dtype=int)),
         )
+
+    def _of_sums(self, index: np.ndarray) -> np.ndarray:
+        """An index of what is converted at all: slices that exist, and no recoveries."""
+        cycles = np.arange(index.shape[1])[:, None] < self.counts.geometry.cycles
+        found: np.ndarray = np.where(self.counts.present & cycles, index, -1)
+        return found
 
     def by_activity_sar(self) -> LayerConversions:
         """The same sums converted by an `ActivitySAR`."""
@@ -167,5 +173,5 @@ class LayerConversions:
             counts=self.counts.by_activity_sar(),
             designs=told.designs,
             edges=told.edges,
-            index=np.where(self.counts.present, told.index, -1),
+            index=self._of_sums(told.index),
         )

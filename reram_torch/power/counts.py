@@ -48,36 +48,22 @@ def baseline_conversions(depth: int, results: int) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class LayerCounts:
-    """Counts of one layer, by cycle and slice, and what follows from them and from its mapping.
+class LayerMapping:
+    """How a layer lies on arrays.
 
     Attributes:
         geometry: of the layer.
         groups: G, each with arrays of its own.
         outputs: N, of a group.
         depth: K, word-lines of a group.
-        conversions: bit-line sums whose conversion started, int64 (I, J).
-        comparisons: A/D operations made, (I, J).
-        skipped: bit-line sums whose conversion did not: no word-line is driven, or their table has
-            one level for all, (I, J).
-        driven: how many tile-cycles drove exactly so many word-lines, in one array of each tile,
-            (I, rows + 1).
         present: which slices exist: some cell of theirs holds something, bool (J,).
-        by_token: each position has an input scale of its own.
     """
 
     geometry: Geometry
     groups: int
     outputs: int
     depth: int
-    conversions: np.ndarray
-    comparisons: np.ndarray
-    skipped: np.ndarray
-    driven: np.ndarray
     present: np.ndarray
-    by_token: bool = False
-
-    # --- the mapping ---
 
     @property
     def tiles(self) -> int:
@@ -114,6 +100,28 @@ class LayerCounts:
         """Cells in use, over those of the layer's arrays."""
         return self.cells_used / self.cells
 
+
+@dataclass(frozen=True, eq=False)
+class LayerCounts(LayerMapping):
+    """Counts of one layer, by cycle and slice, and what follows from them and from its mapping.
+
+    Attributes:
+        conversions: bit-line sums whose conversion started, int64 (I + R, J): with speculation,
+            recoveries by input bit after the cycles.
+        comparisons: A/D operations made, (I + R, J).
+        skipped: bit-line sums whose conversion did not: no word-line is driven, or their table has
+            one level for all, (I + R, J); none of a recovery, which is of a sum that started.
+        driven: how many tile-cycles drove exactly so many word-lines, in one array of each tile,
+            (I + R, rows + 1).
+        by_token: each position has an input scale of its own.
+    """
+
+    conversions: np.ndarray
+    comparisons: np.ndarray
+    skipped: np.ndarray
+    driven: np.ndarray
+    by_token: bool = False
+
     @property
     def positions(self) -> int:
         """M, how often the layer's arrays were used with one input."""
@@ -133,8 +141,13 @@ class LayerCounts:
 
     @property
     def sums(self) -> int:
-        """Bit-line sums, converted or skipped."""
-        return int(self.conversions.sum() + self.skipped.sum())
+        """Bit-line sums, converted or skipped; not those of recoveries."""
+        return int((self.conversions + self.skipped)[: self.geometry.cycles].sum())
+
+    @property
+    def driven_again(self) -> int:
+        """Tiles driven for a bit, to recover sums."""
+        return int(self.driven[self.geometry.cycles :].sum())
 
     @property
     def baseline_comparisons(self) -> int:
@@ -144,7 +157,7 @@ class LayerCounts:
 
     @property
     def drives(self) -> np.ndarray:
-        """Word-lines driven, by cycle, in one array of each tile, (I,)."""
+        """Word-lines driven, by cycle and recovered bit, in one array of each tile, (I + R,)."""
         found: np.ndarray = self.driven @ np.arange(self.driven.shape[1])
         return found
 
@@ -162,15 +175,19 @@ class LayerCounts:
 
     @property
     def input_register_bits(self) -> int:
-        """What the word-lines' drivers read: a cycle's bits for each word-line and array across."""
-        bits = sum(self.geometry.dac_widths)
-        return self.passes * self.groups * self.depth * self.arrays_across * bits
+        """What the word-lines' drivers read: a cycle's bits for each word-line and array across.
+
+        A recovery reads a bit for all word-lines of a tile, taken for as many as a full one has.
+        """
+        bits = self.passes * self.groups * self.depth * sum(self.geometry.dac_widths)
+        again = self.driven_again * min(self.geometry.rows, self.depth)
+        return (bits + again) * self.arrays_across
 
     @property
     def output_register_bytes(self) -> int:
         """Partial results written: one for each output and tile after each cycle."""
-        results = self.passes * self.groups * self.outputs * self.tiles
-        return results * self.geometry.cycles * self._result_bytes
+        results = self.passes * self.groups * self.tiles * self.geometry.cycles + self.driven_again
+        return results * self.outputs * self._result_bytes
 
     @property
     def _result_bytes(self) -> int:
@@ -187,8 +204,9 @@ class LayerCounts:
 
     @property
     def array_cycles(self) -> int:
-        """Cycles of every array of the layer."""
-        return self.passes * self.arrays * self.geometry.cycles
+        """Cycles of every array of the layer, and of those that are driven again."""
+        again = self.driven_again * self.arrays_across
+        return self.passes * self.arrays * self.geometry.cycles + again
 
     @property
     def scale_multiplications(self) -> int:
@@ -220,8 +238,20 @@ class LayerCounts:
 
     def by_plain_sar(self, bits: int) -> LayerCounts:
         """The same arrays with a plain SAR ADC: every sum is converted, in `bits` comparisons."""
-        sums = self.conversions + self.skipped
-        return replace(self, conversions=sums, comparisons=sums * bits, skipped=np.zeros_like(sums))
+        sums = (self.conversions + self.skipped) * self._of_cycles
+        return replace(
+            self,
+            conversions=sums,
+            comparisons=sums * bits,
+            skipped=np.zeros_like(sums),
+            driven=self.driven * self._of_cycles,
+        )
+
+    @property
+    def _of_cycles(self) -> np.ndarray:
+        """1 for a cycle and 0 for a recovery, (I + R, 1)."""
+        found: np.ndarray = np.arange(self.geometry.phases)[:, None] < self.geometry.cycles
+        return found
 
     def by_activity_sar(self) -> LayerCounts:
         """The same arrays with `ActivitySAR()`: as many comparisons as driven word-lines ask for.
@@ -230,12 +260,14 @@ class LayerCounts:
         converted.
         """
         g = self.geometry
-        reach = np.arange(g.rows + 1)[:, None, None] * g.largest_sums(1)  # (rows + 1, I, J)
+        reach = np.arange(g.rows + 1)[:, None, None] * g.largest_sums(1)  # (rows + 1, I + R, J)
+        reach = np.minimum(reach, g.highest)
         bits = np.frexp(reach.astype(float))[1] + (g.signed & (reach > 0))  # the bits of a number
-        each = self.outputs * len(g.signs) * self.present
+        each, driven = self.outputs * len(g.signs) * self.present, self.driven * self._of_cycles
         return replace(
             self,
-            conversions=each * self.driven[:, 1:].sum(1, keepdims=True),
-            comparisons=each * np.einsum("in,nij->ij", self.driven, bits),
-            skipped=each * self.driven[:, :1],
+            conversions=each * driven[:, 1:].sum(1, keepdims=True),
+            comparisons=each * np.einsum("in,nij->ij", driven, bits),
+            skipped=each * driven[:, :1],
+            driven=driven,
         )

@@ -53,29 +53,50 @@ def layer_latency(technology: Technology, layer: LayerConversions, inferences: i
     worst, average = _adc_cycles(technology, layer)
     numbers = (
         passes * float(worst.sum()), passes * float(average.sum()),
-        passes * _time_ns(technology, worst), passes * _time_ns(technology, average),
+        passes * _time_ns(technology, layer, worst, worst=True),
+        passes * _time_ns(technology, layer, average, worst=False),
     )  # fmt: skip
     return Latency(*(x / inferences if inferences else float("nan") for x in numbers))
 
 
 def busy_ns(technology: Technology, layer: LayerConversions) -> float:
     """How long a layer's arrays and self-timed ADCs worked for all that was counted, ns."""
-    return layer.counts.passes * _time_ns(technology, _adc_cycles(technology, layer)[1])
+    average = _adc_cycles(technology, layer)[1]
+    return layer.counts.passes * _time_ns(technology, layer, average, worst=False)
 
 
 def _adc_cycles(technology: Technology, layer: LayerConversions) -> tuple[np.ndarray, np.ndarray]:
-    """Comparison periods of an ADC in each cycle of a pass: in lock step, and self-timed."""
+    """Comparison periods of an ADC in each cycle of a pass: in lock step, and self-timed.
+
+    In lock step every cycle is followed by all of its recoveries; self-timed, recoveries take what
+    they take on average.
+    """
     counts, g = layer.counts, layer.counts.geometry
-    sums = (counts.conversions + counts.skipped).sum(1)  # (I,)
-    if not sums.all():
-        return np.zeros(g.cycles), np.zeros(g.cycles)
+    sums = (counts.conversions + counts.skipped).sum(1)  # (I + R,)
+    if not sums[: g.cycles].all():
+        return np.zeros(g.phases), np.zeros(g.phases)
+    sums = np.append(sums[: g.cycles], np.full(g.recoveries, sums[0]))  # a cycle's each
     # A difference of two bit-lines is one conversion.
     fullest = min(g.cols, counts.bit_lines) // (2 if g.signed else 1)
     each = ceil_div(fullest * technology.array.columns_per_adc, g.cols)
     return each * layer.longest().astype(float), each * counts.comparisons.sum(1) / sums
 
 
-def _time_ns(technology: Technology, adc_cycles: np.ndarray) -> float:
-    """Of a pass, ns."""
+def _time_ns(
+    technology: Technology, layer: LayerConversions, adc_cycles: np.ndarray, *, worst: bool
+) -> float:
+    """Of a pass, ns: a phase takes as long as an array's cycle at least, as often as it is."""
+    counts, g = layer.counts, layer.counts.geometry
+    often = np.ones(g.phases)
+    often[g.cycles :] = [_recovers(layer, bit) for bit in range(g.recoveries)]
+    if not worst:
+        tiles = max(counts.passes * counts.groups * counts.tiles, 1)
+        often[g.cycles :] = counts.driven[g.cycles :].sum(1) / tiles
     adc_ns = adc_cycles * technology.adc.comparison_ns
-    return float(np.maximum(adc_ns, technology.array.cycle_ns).sum())
+    return float(np.maximum(adc_ns, technology.array.cycle_ns * often).sum())
+
+
+def _recovers(layer: LayerConversions, bit: int) -> bool:
+    """Whether a cycle that a bit belongs to can be recovered."""
+    g = layer.counts.geometry
+    return any(bit in g.recovered_bits(i) for i in range(g.cycles))

@@ -146,9 +146,12 @@ def _conversions(layer: CrossbarLayer, seen: Seen) -> LayerConversions:
     outputs, driven = layer.outputs // groups, seen.driven.cpu().numpy()
     present = layer.encoded().present.cpu().numpy()
     conversions, skipped = conversions_of(g, seen.tables, outputs, driven, present)
+    made = seen.comparisons.cpu().numpy()
+    comparisons, recovered = made[: g.phases], made[g.phases :]
     counts = LayerCounts(
-        g, groups, outputs, layer.depth,
-        conversions, seen.comparisons.cpu().numpy(), skipped, driven, present, layer.by_token,
+        g, groups, outputs, layer.depth, present,
+        np.concatenate([conversions, recovered]), comparisons,
+        np.concatenate([skipped, np.zeros_like(recovered)]), driven, layer.by_token,
     )  # fmt: skip
     histogram = None
     if seen.histogram is not None:

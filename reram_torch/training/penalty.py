@@ -75,8 +75,8 @@ class ComparisonPenalty:
         weight_window: h of a weight's code over the largest code, 0 to 1; at least one code.
 
     Raises:
-        ValueError: there are no crossbar layers, their weights have centers, or a number is out of
-            range.
+        ValueError: there are no crossbar layers, one with centers or speculation, or a number out
+            of range.
     """
 
     def __init__(
@@ -92,11 +92,12 @@ class ComparisonPenalty:
         check_number("weight_window", weight_window, 0, 1)
         self.weight, self._windows = weight, (input_window, weight_window)
         self._net, self._layers = net, crossbar_layers(net)
-        centered = [name for name, layer in self._layers.items() if layer.geometry.centered]
-        if centered:
-            raise ValueError(
-                f"a penalty knows weights with center='zero' only, not those of {centered}"
-            )
+        for name, layer in self._layers.items():
+            if layer.geometry.centered or layer.geometry.speculation:
+                raise ValueError(
+                    "a penalty knows weights with center='zero' only, and no speculation: not "
+                    f"those of layer {name!r}"
+                )
         self._lines: dict[str, _Lines] = {}
         self._handles: list[RemovableHandle] = []
         self._parts: list[torch.Tensor] = []

@@ -12,14 +12,14 @@ from reram_torch.config.sections import ENCODINGS
 def by_hand(layer, x):
     """Comparisons of every conversion, one tile, cycle and position at a time."""
     g, u = layer.geometry, layer.codes(x)[:, 0].long()  # (M, K)
-    total = 0
+    total, slices = 0, int(layer.encoded().present.sum())
     for first in range(0, u.shape[1], g.rows):
         tile = u[:, first : first + g.rows]
         for i in range(g.cycles):
             driven = ((tile >> i * g.dac_bits) % 2**g.dac_bits > 0).sum(1)
             for n in driven.tolist():
                 bits = math.ceil(math.log2(n * g.largest_sum(1) + 1)) + (g.signed and n > 0)
-                total += bits * layer.outputs * g.slices * len(g.signs)
+                total += bits * layer.outputs * slices * len(g.signs)
     return total
 
 

@@ -17,6 +17,7 @@ ENDS = {
     "cell_bits": ((1,) * 8, (1,) * 7 + (4,)), "dac_bits": ((1,) * 8, (1,) * 6 + (4, 1)),
     "slices": (1, 8), "cycles": (1, 8), "weight_bits": (1, 8), "input_bits": (1, 8),
     "encoding": (0, 1, 2), "tables": (1, 2**16, 2**16 + 1), "buckets": (1, 255), "unit": (1, 2, 3),
+    "speculation": (0, 1),
 }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from problems import (
 
 from reram_torch.crossbar.cells import program
 from reram_torch.crossbar.counting import conversions_of
-from reram_torch.crossbar.tables import AdcTables, check_accumulator
+from reram_torch.crossbar.tables import ESCAPE, AdcTables, check_accumulator
 from reram_torch.native import cpu
 from reram_torch.ops import backends, reference
 
@@ -26,73 +26,91 @@ KERNELS = Kernels(cpu)
 needs_native = pytest.mark.skipif(not cpu.available(), reason="the native library is not built")
 
 
-def brute_force(p: Problem):
+class BruteForce:
     """The definition, one Python integer at a time."""
-    g = p.geometry
-    M, G, K = p.u.shape
-    acc = torch.zeros(M, G, p.outputs, dtype=torch.int64)
-    made, started, idle = ([[0] * g.slices for _ in range(g.cycles)] for _ in range(3))
-    driven = [[0] * (g.rows + 1) for _ in range(g.cycles)]
-    for m in range(M):
-        for group in range(G):
-            for n in range(p.outputs):
-                total = 0
+
+    def __init__(self, p: Problem):
+        self.p, self.g = p, p.geometry
+        g, (M, G, K) = self.g, p.u.shape
+        self.acc = torch.zeros(M, G, p.outputs, dtype=torch.int64)
+        self.made = [[0] * g.slices for _ in range(g.phases + g.recoveries)]
+        self.started, self.idle = ([[0] * g.slices for _ in range(g.cycles)] for _ in range(2))
+        self.driven = [[0] * (g.rows + 1) for _ in range(g.phases)]
+        for m in range(M):
+            for group in range(G):
                 for first in range(0, K, g.rows):
                     rows = range(first, min(first + g.rows, K))
                     u = [int(p.u[m, group, k]) & 2**g.input_bits - 1 for k in rows]
-                    q = [int(p.codes[group, n, k]) for k in rows]
-                    if g.encoding == 0:
-                        parts = [(1, [v + 2 ** (g.weight_bits - 1) for v in q])]
-                        total -= p.tables.unit * 2 ** (g.weight_bits - 1) * sum(u)
-                    else:
-                        parts = [(1, [max(v, 0) for v in q]), (-1, [max(-v, 0) for v in q])]
                     for i in range(g.cycles):
-                        for j in range(g.slices):
-                            sums = []
-                            for _, cells in parts:
-                                sums.append(
-                                    sum(
-                                        (a >> sum(g.dac_widths[:i]))
-                                        % 2 ** g.dac_widths[i]
-                                        * ((c >> sum(g.cell_widths[:j])) % 2 ** g.cell_widths[j])
-                                        for a, c in zip(u, cells, strict=True)
-                                    )
-                                )
-                            if g.encoding == 1:
-                                sums = [sums[0] - sums[1]]
-                            pulses = [
-                                (a >> sum(g.dac_widths[:i])) % 2 ** g.dac_widths[i] for a in u
-                            ]
-                            active = sum(pulse > 0 for pulse in pulses)
-                            driven[i][active] += n == j == 0
-                            bucket = sum(active >= edge for edge in p.tables.edges.tolist()) - 1
-                            table = int(p.tables.index[bucket, i, j])
-                            for (sign, _), s in zip(parts, sums, strict=False):
-                                if table < 0:
-                                    idle[i][j] += 1
-                                    continue
-                                level = int(p.tables.levels[table, s - g.lowest])
-                                below = sum(g.dac_widths[:i]) + sum(g.cell_widths[:j])
-                                total += sign * level * 2**below
-                                started[i][j] += bool(p.tables.comparisons[table].any())
-                                idle[i][j] += not p.tables.comparisons[table].any()
-                                made[i][j] += int(p.tables.comparisons[table, s - g.lowest])
-                acc[m, group, n] = total
-    return acc, made, driven, started, idle
+                        self.cycle(m, group, rows, u, i)
+
+    def cycle(self, m, group, rows, u, i):
+        g, p = self.g, self.p
+        pulses = [(a >> sum(g.dac_widths[:i])) % 2 ** g.dac_widths[i] for a in u]
+        bits = {b: [a >> b & 1 for a in u] for b in g.recovered_bits(i)}
+        self.driven[i][sum(pulse > 0 for pulse in pulses)] += 1
+        again = False
+        for n in range(p.outputs):
+            q = [int(p.codes[group, n, k]) for k in rows]
+            if g.encoding == 0:
+                stored = [[v + 2 ** (g.weight_bits - 1) for v in q]]
+                if i == 0:
+                    offset = p.tables.unit * 2 ** (g.weight_bits - 1) * sum(u)
+                    self.acc[m, group, n] -= offset
+            else:
+                stored = [[max(v, 0) for v in q], [max(-v, 0) for v in q]]
+            for j in range(g.slices):
+                below = sum(g.cell_widths[:j])
+                cells = [[(c >> below) % 2 ** g.cell_widths[j] for c in part] for part in stored]
+                if g.encoding == 1:
+                    cells = [[a - b for a, b in zip(*cells, strict=True)]]
+                for sign, part in zip((1, -1), cells, strict=False):
+                    level, made, table = self.convert(i, j, pulses, part)
+                    self.made[i][j] += made
+                    started = table >= 0 and bool(p.tables.comparisons[table].any())
+                    (self.started if started else self.idle)[i][j] += 1
+                    if level == ESCAPE:
+                        again = True
+                        self.acc[m, group, n] += sign * self.recover(bits, j, part) * 2**below
+                    else:
+                        shift = below + sum(g.dac_widths[:i])
+                        self.acc[m, group, n] += sign * level * 2**shift
+        for b, own in bits.items():
+            self.driven[g.cycles + b][sum(own)] += again
+
+    def recover(self, bits, j, part):
+        total = 0
+        for b, own in bits.items():
+            level, made, table = self.convert(self.g.cycles + b, j, own, part)
+            self.made[self.g.cycles + b][j] += made
+            started = table >= 0 and bool(self.p.tables.comparisons[table].any())
+            self.made[self.g.phases + b][j] += started
+            total += level * 2**b
+        return total
+
+    def convert(self, phase, j, pulses, cells):
+        tables = self.p.tables
+        active = sum(pulse > 0 for pulse in pulses)
+        bucket = sum(active >= edge for edge in tables.edges.tolist()) - 1
+        table = int(tables.index[bucket, phase, j])
+        if table < 0:
+            return 0, 0, table
+        at = sum(a * c for a, c in zip(pulses, cells, strict=True)) - self.g.lowest
+        return int(tables.levels[table, at]), int(tables.comparisons[table, at]), table
 
 
 @examples(60)
 @given(problems(most=6, tables=("lossless", "coarse", "even")))
 def test_reference_follows_the_contract(p):
-    acc, made, driven, started, idle = brute_force(p)
+    told = BruteForce(p)
     found, *counts = reference.crossbar(p.u, p.codes, p.tables, p.geometry)
-    assert torch.equal(found.long(), acc)
-    assert counts[0].tolist() == made
-    assert counts[1].tolist() == driven
+    assert torch.equal(found.long(), told.acc)
+    assert counts[0].tolist() == told.made
+    assert counts[1].tolist() == told.driven
     every = np.ones(p.geometry.slices, dtype=bool)
     conversions, skipped = conversions_of(p.geometry, p.tables, p.outputs, counts[1].numpy(), every)
-    assert conversions.tolist() == started
-    assert skipped.tolist() == idle
+    assert conversions.tolist() == told.started
+    assert skipped.tolist() == told.idle
 
 
 @examples(60)

@@ -21,7 +21,7 @@ def counts_of(layer, x):
     present = layer.encoded().present.numpy()
     made, skipped = conversions_of(g, layer.tables(), N, driven, present)
     return LayerCounts(
-        g, layer.groups, N, layer.depth, made, comparisons.numpy(), skipped, driven, present
+        g, layer.groups, N, layer.depth, present, made, comparisons.numpy(), skipped, driven
     )
 
 
