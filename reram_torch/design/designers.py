@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -23,13 +24,8 @@ from reram_torch.design.candidates import (
 from reram_torch.design.layer_prices import LayerPrices
 from reram_torch.design.loads import LayerLoads, Load
 from reram_torch.design.optimal_intervals import optimal_intervals
-from reram_torch.design.optimal_trees import (
-    Limits,
-    Search,
-    TablePrices,
-    optimal_segments,
-    optimal_trees,
-)
+from reram_torch.design.optimal_trees import optimal_segments, optimal_trees
+from reram_torch.design.searches import Histograms, Limits, Search, TablePrices
 from reram_torch.design.twin_range_offer import twin_range_offer
 
 _LEAST = 2.0**-200  # a price that decides between equal errors and nothing else
@@ -112,76 +108,69 @@ def offer_on(kind: str, load: Load) -> Offer:
 
 
 class OptimalDesigner(Designer):
-    """Optimal searches by dynamic programming, of all tables that meet the same sums at once."""
+    """Optimal searches by dynamic programming, of all tables at once."""
 
     def at(self, price: float, byte: float = 0.0) -> list[AdcDesign]:
         """See `Designer`."""
         g, prices = self.geometry, self.prices
         bits = node_bits(g.lowest, g.highest)
         words = prices.word(self.loads, bits, latched=False) + byte * bits / 8
-        designs: dict[int, AdcDesign] = {}
-        for high in np.unique(self.loads.highs):
-            here = np.flatnonzero(self.loads.highs == high)
-            parts = [self.loads.possible(int(k)) for k in here]
-            counts = np.stack([part.likely for part in parts])
-            square = np.stack([part.square for part in parts])
-            if price == 0:
-                square = np.full_like(square, np.inf)
-            p = prices.prices
-            scaled = TablePrices(
-                *((price or 1.0) * x for x in (p.comparison, p.start, words[here]))
-            )
-            found = self._optimal(counts, square, scaled, parts[0].lowest)
-            designs |= zip(map(int, here), found, strict=True)
-        return [designs[k] for k in range(len(self.loads.loads))]
+        p = prices.prices
+        scaled = TablePrices(*((price or 1.0) * x for x in (p.comparison, p.start, words)))
+        return self._optimal(self._lossy if price else self._lossless, scaled)
+
+    @cached_property
+    def _lossy(self) -> Histograms:
+        loads, highs = self.loads.loads, self.loads.highs
+        lowest = loads[0].lowest
+        bounds = np.stack([np.where(lowest < 0, -highs, 0), highs + 1], axis=1) - lowest
+        counts, square = np.stack([x.likely for x in loads]), np.stack([x.square for x in loads])
+        return Histograms(counts, square, lowest, bounds)
+
+    @cached_property
+    def _lossless(self) -> Histograms:
+        lossy = self._lossy
+        errors = np.full_like(lossy.errors, np.inf)
+        return Histograms(lossy.counts, errors, lossy.lowest, lossy.bounds)
 
     @abstractmethod
-    def _optimal(
-        self, counts: np.ndarray, square: np.ndarray, prices: TablePrices, lowest: int
-    ) -> list[AdcDesign]:
-        """The best designs on these histograms, (T, V)."""
+    def _optimal(self, histograms: Histograms, prices: TablePrices) -> list[AdcDesign]:
+        """The best designs on these histograms."""
 
 
 class TreeDesigner(OptimalDesigner):
     """Optimal search trees."""
 
-    def _optimal(
-        self, counts: np.ndarray, square: np.ndarray, prices: TablePrices, lowest: int
-    ) -> list[AdcDesign]:
+    def _optimal(self, histograms: Histograms, prices: TablePrices) -> list[AdcDesign]:
         limits = Limits(self.search.depth, self.search.leaves, self.search.grid)
+        lowest = histograms.lowest
         return [
             SearchTree(
-                tuple(s + lowest for s in found.starts),
-                tuple(v + lowest for v in found.levels),
-                found.depths,
+                _starts(found, lowest), tuple(v + lowest for v in found.levels), found.depths
             )
-            for found in optimal_trees(counts, square, prices, limits, lowest)
+            for found in optimal_trees(histograms, prices, limits)
         ]
 
 
 class SegmentedDesigner(OptimalDesigner):
     """Optimal searches of single levels and small plain ADCs."""
 
-    def _optimal(
-        self, counts: np.ndarray, square: np.ndarray, prices: TablePrices, lowest: int
-    ) -> list[AdcDesign]:
+    def _optimal(self, histograms: Histograms, prices: TablePrices) -> list[AdcDesign]:
         limits = Limits(grid=self.search.grid, aligned=self.search.aligned)
-        aligned = self.search.aligned
+        aligned, lowest = self.search.aligned, histograms.lowest
         return [
             Segmented(_starts(f, lowest), f.steps, f.bits, f.depths, offsets_of(f), aligned)
-            for f in optimal_segments(counts, square, prices, limits, lowest)
+            for f in optimal_segments(histograms, prices, limits)
         ]
 
 
 class IntervalDesigner(OptimalDesigner):
     """The best few intervals and their detection trees."""
 
-    def _optimal(
-        self, counts: np.ndarray, square: np.ndarray, prices: TablePrices, lowest: int
-    ) -> list[AdcDesign]:
+    def _optimal(self, histograms: Histograms, prices: TablePrices) -> list[AdcDesign]:
         return [
-            Intervals(_starts(f, lowest), f.steps, f.bits, f.depths, offsets_of(f))
-            for f in optimal_intervals(counts, square, prices, lowest)
+            Intervals(_starts(f, histograms.lowest), f.steps, f.bits, f.depths, offsets_of(f))
+            for f in optimal_intervals(histograms, prices)
         ]
 
 

@@ -7,19 +7,19 @@ from typing import TypeAlias
 
 import numpy as np
 
-from reram_torch.design.optimal_trees import Endings, Search, TablePrices
+from reram_torch.design.endings import Endings
+from reram_torch.design.optimal_trees import endings_of, solved
+from reram_torch.design.searches import Histograms, Search, TablePrices
 from reram_torch.design.splits import Ends
+from reram_torch.native.searches import Rules
+from reram_torch.ops.backends import use_native
 
 MOST_INTERVALS = 4
 _Pair: TypeAlias = tuple[int, np.ndarray, np.ndarray]  # intervals on the left; costs of the sides
 
 
 def optimal_intervals(
-    counts: np.ndarray,
-    errors: np.ndarray,
-    prices: TablePrices,
-    lowest: int = 0,
-    most: int = MOST_INTERVALS,
+    histograms: Histograms, prices: TablePrices, most: int = MOST_INTERVALS
 ) -> list[Search]:
     """The intervals and the detection tree of least cost, for each of several histograms.
 
@@ -27,15 +27,20 @@ def optimal_intervals(
     detection tree is tried, by dynamic programming over the cuts.
 
     Args:
-        counts: conversions by table and value, (T, V).
-        errors: weight of a squared error, (T, V); infinity allows no error at all.
-        prices: of everything else.
-        lowest: the sum of the first value.
+        histograms: of the tables.
+        prices: of everything but errors.
         most: intervals at most.
     """
-    endings = Endings(counts, errors, prices, 1, lowest)
-    endings.allow_runs(aligned=False)
-    return [endings.search(t, _best_ends(endings, t, most)) for t in range(len(counts))]
+    if use_native():
+        rules = Rules(histograms.lowest, runs=True, intervals=most)
+        return solved(histograms, prices, 1, rules)
+    found: dict[int, Search] = {}
+    for tables, endings in endings_of(histograms, prices, 1, runs=True):
+        endings.allow_runs(histograms.lowest, aligned=False)
+        found |= {
+            int(t): endings.search(k, _best_ends(endings, k, most)) for k, t in enumerate(tables)
+        }
+    return [found[t] for t in range(len(found))]
 
 
 def _best_ends(endings: Endings, t: int, most: int) -> Ends:

@@ -9,6 +9,10 @@ or, in `optimal_segments`, at a *run*: a small plain ADC of q bits and a step,
 
     sum_v e(v) (v - level(v))^2 + price * q * sum_v c(v) + word,
 
+or it escapes, where that has a cost x(v): the sum is taken for too large, and told otherwise,
+
+    sum_v x(v) + word,
+
 or it makes one more comparison (`design.splits`). This is exact: no other search does better, so
 the result is a design and the bound for every other design. With levels alone it is the optimal
 alphabetic tree (Gilbert and Moore, 1959) with leaves that may hold several values.
@@ -16,295 +20,113 @@ alphabetic tree (Gilbert and Moore, 1959) with leaves that may hold several valu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 
-from reram_torch.design.splits import Costs, Ends, best_ends
+from reram_torch.design.endings import Endings, search_of
+from reram_torch.design.searches import Histograms, Limits, Search, TablePrices
+from reram_torch.design.splits import best_ends
+from reram_torch.native import searches as native
+from reram_torch.ops.backends import use_native
 
-_MOST_VALUES = 520  # that thresholds may lie between; more are joined in steps, if errors may be
-_MOST_RUNS = 4 << 20  # of all tables that are solved at once
-
-
-@dataclass(frozen=True)
-class TablePrices:
-    """What searches cost beside their errors, each for all tables or by table (T,).
-
-    Attributes:
-        comparison: of a comparison.
-        start: of a conversion that starts.
-        word: of each word that is stored.
-    """
-
-    comparison: np.ndarray | float
-    start: np.ndarray | float = 0.0
-    word: np.ndarray | float = 0.0
-
-    def by_table(self, tables: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The three as arrays (T,)."""
-        three = (self.comparison, self.start, self.word)
-        comparison, start, word = (
-            np.broadcast_to(np.asarray(x, dtype=float), tables) for x in three
-        )
-        return comparison, start, word
-
-    def part(self, part: slice, tables: int) -> TablePrices:
-        """Those of some of the tables."""
-        return TablePrices(*(x[part] for x in self.by_table(tables)))
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a search may be.
-
-    Attributes:
-        depth: the most comparisons of a conversion; None: any number.
-        leaves: the most leaves; None: any number.
-        grid: thresholds are multiples of this sum only, as hardware may demand.
-        aligned: a run begins at a multiple of its width, as far as its bits reach.
-    """
-
-    depth: int | None = None
-    leaves: int | None = None
-    grid: int = 1
-    aligned: bool = False
-
-
-@dataclass(frozen=True)
-class Search:
-    """One search over values from 0, by its ends in order.
-
-    Attributes:
-        starts: the first value of each, rising from 0.
-        levels: the first level of each, which may lie between values.
-        steps: distance of two levels, 1 for a single one.
-        bits: comparisons that an end makes itself, 0 for a single level.
-        depths: comparisons that find each.
-    """
-
-    starts: tuple[int, ...]
-    levels: tuple[float, ...]
-    steps: tuple[int, ...]
-    bits: tuple[int, ...]
-    depths: tuple[int, ...]
+_MOST_RUNS = 4 << 20  # of groups, of all tables that are solved at once
 
 
 def optimal_trees(
-    counts: np.ndarray,
-    errors: np.ndarray,
-    prices: TablePrices,
-    limits: Limits | None = None,
-    lowest: int = 0,
+    histograms: Histograms, prices: TablePrices, limits: Limits | None = None
 ) -> list[Search]:
     """The optimal search of single levels for each of several histograms.
-
-    Args:
-        counts: conversions by table and value, (T, V).
-        errors: weight of a squared error, (T, V); infinity allows no error at all.
-        prices: of everything else.
-        limits: of the searches.
-        lowest: the sum of the first value.
 
     Raises:
         ValueError: no search is that small.
     """
-    return _optimal(counts, errors, prices, limits or Limits(), lowest, runs=False)
+    return _optimal(histograms, prices, limits or Limits(), runs=False)
 
 
 def optimal_segments(
-    counts: np.ndarray,
-    errors: np.ndarray,
-    prices: TablePrices,
-    limits: Limits | None = None,
-    lowest: int = 0,
+    histograms: Histograms, prices: TablePrices, limits: Limits | None = None
 ) -> list[Search]:
-    """The optimal search of levels and runs; arguments as those of `optimal_trees`."""
-    return _optimal(counts, errors, prices, limits or Limits(), lowest, runs=True)
+    """The optimal search of levels and runs; likewise."""
+    return _optimal(histograms, prices, limits or Limits(), runs=True)
 
 
 def _optimal(
-    counts: np.ndarray,
-    errors: np.ndarray,
-    prices: TablePrices,
-    limits: Limits,
-    lowest: int,
-    *,
-    runs: bool,
+    histograms: Histograms, prices: TablePrices, limits: Limits, *, runs: bool
 ) -> list[Search]:
-    T, V = counts.shape
-    grid = limits.grid
-    if not np.isinf(errors).any():
-        grid = max(grid, -(-V // _MOST_VALUES))
-    most = max(1, _MOST_RUNS // (-(-V // grid)) ** 2)
-    if most < T:
-        parts = (slice(k, k + most) for k in range(0, T, most))
-        return [
-            search
-            for p in parts
-            for search in _optimal(
-                counts[p], errors[p], prices.part(p, T), limits, lowest, runs=runs
-            )
-        ]
-    endings = Endings(counts, errors, prices, grid, lowest)
-    if runs:
-        endings.allow_runs(aligned=limits.aligned)
-    ends = best_ends(endings.costs, limits.depth, limits.leaves)
-    return [endings.search(t, found) for t, found in enumerate(ends)]
+    if not use_native():
+        return _by_definition(histograms, prices, limits, runs=runs)
+    depth = -1 if limits.depth is None else limits.depth
+    rules = native.Rules(
+        histograms.lowest, runs, runs and limits.aligned, depth, limits.leaves or 0
+    )
+    return solved(histograms, prices, limits.grid, rules)
 
 
-class Endings:
-    """Where searches may end: at single levels, or at runs.
-
-    Arrays are [length - 1, start, T], over runs of the values between possible thresholds.
+def solved(
+    histograms: Histograms, prices: TablePrices, grid: int, rules: native.Rules
+) -> list[Search]:
+    """The searches as the native library finds them.
 
     Args:
-        counts: conversions by table and value, (T, V).
-        errors: weight of a squared error, likewise.
-        prices: of everything but errors.
+        histograms: of the tables.
+        prices: of everything but errors and escapes.
         grid: thresholds are multiples of this sum.
-        lowest: the sum of the first value.
+        rules: what searches may be.
 
-    Attributes:
-        costs: of the searches.
+    Raises:
+        ValueError: no search is that small.
     """
-
-    def __init__(
-        self,
-        counts: np.ndarray,
-        errors: np.ndarray,
-        prices: TablePrices,
-        grid: int,
-        lowest: int,
-    ):
-        T, V = counts.shape
-        comparison, start, self._word = prices.by_table(T)
-        self._errors, self._lowest = errors, lowest
-        inner = np.flatnonzero((lowest + np.arange(V)) % grid == 0)
-        self._first = np.unique(np.append(inner, 0))
-        self._last = np.append(self._first[1:], V)
-        leaf, self._level = _levels(errors, self._first, self._last)
-        self._made = _within(counts, self._first, self._last) * comparison
-        node, single = self._made + self._word, leaf[-1, 0].copy()
-        self.costs = Costs(leaf, node, single, counts.sum(1) * start)
-        self._shift = np.full(leaf.shape, -1, dtype=np.int8)  # log2 of a run's step; -1: a level
-
-    def allow_runs(self, *, aligned: bool) -> None:
-        """Puts runs where they cost less than a level."""
-        lowest = self._lowest if aligned else None
-        runs = _Runs(self._errors, self._made, self._word, self._first, self._last, lowest)
-        runs.lower(self.costs.leaf, self._shift)
-
-    def search(self, t: int, ends: Ends) -> Search:
-        """A table's search from its ends; a single one is a run only where that pays to start."""
-        whole = self.costs.leaf[-1, 0, t] + self.costs.start[t]
-        one = len(ends) == 1 and self.costs.single[t] <= whole
-        parts = []
-        for a, b, depth in ends:
-            s = -1 if one else int(self._shift[b - a, a, t])
-            start, length = int(self._first[a]), int(self._last[b] - self._first[a])
-            if s < 0:
-                parts.append((start, float(self._level[b - a, a, t]), 1, 0, depth))
-            else:
-                level = start + ((1 << s) - 1) / 2
-                parts.append((start, level, 1 << s, run_bits(length, s), depth))
-        return Search(*zip(*parts, strict=True))
+    h = histograms
+    shapes, shape = h.cuts(grid, runs=bool(rules.runs or rules.intervals))
+    starts = np.cumsum([0, *map(len, shapes)])
+    cuts = native.Cuts(starts, np.concatenate(shapes), shape)
+    by_table = prices.by_table(len(h.counts))
+    found = native.searches(h.counts, h.errors, h.escape, by_table, cuts, rules)
+    if len(found.number) and found.number.min() < 1:
+        t = int(found.number.argmin())
+        n = len(shapes[shape[t]]) - 1
+        size = f"depth {rules.depth}" if rules.depth >= 0 else f"{rules.leaves} leaves"
+        why = "is free of error" if found.number[t] == 0 else "can be found in time"
+        raise ValueError(f"no tree of {size} {why} over {n} values")
+    last = cuts.values[starts[1:] - 1][shape].tolist()
+    counts, ends = found.number.tolist(), (found.first, found.level, found.shift, found.depth)
+    searches = []
+    for t, n in enumerate(counts):
+        first, level, shift, deep = (each[t, :n].tolist() for each in ends)
+        searches.append(search_of(first, last[t], level, shift, deep))
+    return searches
 
 
-def run_bits(length: int, shift: int) -> int:
-    """Bits of a plain ADC of step 2^shift over so many sums."""
-    return (-(-length >> shift) - 1).bit_length()
+def _by_definition(
+    histograms: Histograms, prices: TablePrices, limits: Limits, *, runs: bool
+) -> list[Search]:
+    """In numpy: what the native library is tested against, and does without one."""
+    found: dict[int, Search] = {}
+    for tables, endings in endings_of(histograms, prices, limits.grid, runs=runs):
+        if runs:
+            endings.allow_runs(histograms.lowest, aligned=limits.aligned)
+        ends = best_ends(endings.costs, limits.depth, limits.leaves)
+        found |= {int(t): endings.search(k, ends[k]) for k, t in enumerate(tables)}
+    return [found[t] for t in range(len(found))]
 
 
-def _within(counts: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """Conversions of each run of joined values, [length - 1, start, T]."""
-    n, T = len(first), len(counts)
-    sums = np.concatenate([np.zeros((T, 1)), np.cumsum(counts, 1)], 1)
-    found = np.zeros((n, n, T))
-    for length in range(n):
-        found[length, : n - length] = (sums[:, last[length:]] - sums[:, first[: n - length]]).T
-    return found
-
-
-def _levels(
-    errors: np.ndarray, first: np.ndarray, last: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Cost and level of one level for each run of values: [runs joined - 1, first run, T].
-
-    Levels are multiples of a half, which is what the shift-add takes.
-    """
-    n, (T, V) = len(first), errors.shape
-    exact = np.isinf(errors).any(1)
-    finite = np.where(np.isinf(errors), 0.0, errors)
-    values = np.arange(V)
-    sums = [
-        np.concatenate([np.zeros((T, 1)), np.cumsum(finite * values**k, 1)], 1) for k in range(3)
-    ]
-    cost, level = np.zeros((n, n, T)), np.zeros((n, n, T))
-    for length in range(n):
-        a, b = first[: n - length], last[length:]
-        zero, one, two = (s[:, b] - s[:, a] for s in sums)
-        middle = (a + b - 1) / 2
-        mean = np.divide(one, zero, out=np.broadcast_to(middle, one.shape).copy(), where=zero > 0)
-        best = np.clip(np.rint(2 * mean) / 2, a, b - 1)
-        found = np.maximum(two - 2 * best * one + best**2 * zero, 0)
-        found[exact] = np.where(b - a > 1, np.inf, 0.0)
-        cost[length, : n - length], level[length, : n - length] = found.T, best.T
-    return cost, level
-
-
-class _Runs:
-    """Small plain ADCs over runs of values, at the best of their steps.
+def endings_of(
+    histograms: Histograms, prices: TablePrices, grid: int, *, runs: bool
+) -> Iterator[tuple[np.ndarray, Endings]]:
+    """Where the searches of tables may end, for some of them at once, and which these are.
 
     Args:
-        errors: weight of a squared error, (T, V).
-        made: what one comparison of a run costs, [length - 1, start, T].
-        word: what one word costs, (T,).
-        first, last: of the joined values, the first and the end.
-        lowest: the sum of the first value, if runs are aligned; else None.
+        histograms: of the tables.
+        prices: of everything but errors and escapes.
+        grid: thresholds are multiples of this sum.
+        runs: whether searches may end at runs too.
     """
-
-    def __init__(
-        self,
-        errors: np.ndarray,
-        made: np.ndarray,
-        word: np.ndarray,
-        first: np.ndarray,
-        last: np.ndarray,
-        lowest: int | None,
-    ):
-        self.exact = np.isinf(errors).any()
-        self.weight = np.where(np.isinf(errors), 1.0, errors)
-        self.made, self.word, self.first, self.last = made, word, first, last
-        self.lowest = lowest
-
-    def lower(self, cost: np.ndarray, shift: np.ndarray) -> None:
-        """Puts runs where they cost less than what is there, and log2 of their steps."""
-        V = self.weight.shape[1]
-        for s in range(max(V - 1, 1).bit_length()):
-            away = (np.arange(V) & ((1 << s) - 1)) - ((1 << s) - 1) / 2  # from the nearest level
-            bits = np.array([0, *(run_bits(n, s) for n in range(1, V + 1))])
-            for k in range(len(self.first)):
-                self._from(k, s, away**2, bits, (cost, shift))
-
-    def _from(
-        self, k: int, s: int, square: np.ndarray, bits: np.ndarray, to: tuple[np.ndarray, ...]
-    ) -> None:
-        """The same for the runs from one value on, with one step."""
-        a, (cost, shift) = int(self.first[k]), to
-        lengths = self.last[k:] - a
-        bits = bits[lengths]
-        wide = bits > 0  # else it is a level
-        if self.lowest is not None:
-            wide &= (self.lowest + a) % (1 << (bits + s)) == 0
-        if not wide.any():
-            return
-        error = np.cumsum(self.weight[:, a:] * square[: len(square) - a], 1)[
-            :, lengths - 1
-        ].T  # (lengths, T)
-        if self.exact:
-            error = np.where(error > 0, np.inf, 0.0)
-        rows = np.arange(len(lengths))
-        found = error + bits[:, None] * self.made[rows, k] + self.word
-        better = wide[:, None] & (found < cost[rows, k])
-        cost[rows, k] = np.where(better, found, cost[rows, k])
-        shift[rows, k] = np.where(better, s, shift[rows, k])
+    h, by_table = histograms, prices.by_table(len(histograms.counts))
+    shapes, shape = h.cuts(grid, runs=runs)
+    for k, cuts in enumerate(shapes):
+        every = np.flatnonzero(shape == k)
+        most = max(1, _MOST_RUNS // (len(cuts) - 1) ** 2)
+        for t in (every[i : i + most] for i in range(0, len(every), most)):
+            escape = None if h.escape is None else h.escape[t]
+            yield t, Endings(h.counts[t], h.errors[t], by_table[t], cuts, escape)

@@ -12,12 +12,8 @@ from reram_torch.adc.base import compile_tables
 from reram_torch.calibration.activity import activity_edges
 from reram_torch.design.designers import offsets_of
 from reram_torch.design.optimal_intervals import optimal_intervals
-from reram_torch.design.optimal_trees import (
-    Limits,
-    TablePrices,
-    optimal_segments,
-    optimal_trees,
-)
+from reram_torch.design.optimal_trees import optimal_segments, optimal_trees
+from reram_torch.design.searches import Histograms, Limits, TablePrices
 
 numbers = st.lists(st.integers(0, 30), min_size=1, max_size=9)
 some_prices = st.builds(TablePrices, st.floats(0.01, 5), st.floats(0, 5), st.floats(0, 40))
@@ -83,9 +79,8 @@ class Brute:
 
 
 def tree(counts, errors, prices, **limits):
-    [found] = optimal_trees(
-        np.array([counts], float), np.array([errors], float), prices, Limits(**limits)
-    )
+    given = Histograms(np.array([counts], float), np.array([errors], float))
+    [found] = optimal_trees(given, prices, Limits(**limits))
     return SearchTree(found.starts, found.levels, found.depths)
 
 
@@ -125,7 +120,7 @@ def test_leaves_are_limited(counts, leaves):
 def test_tables_have_prices_of_their_own():
     counts, errors = np.ones((3, 8)), np.ones((3, 8))
     prices = TablePrices(np.array([1e-6, 1e6, 1e-6]), np.array([0.0, 0.0, 1e6]))
-    sizes = [len(found.starts) for found in optimal_trees(counts, errors, prices)]
+    sizes = [len(found.starts) for found in optimal_trees(Histograms(counts, errors), prices)]
     assert sizes == [8, 1, 1]
 
 
@@ -171,7 +166,8 @@ def test_values_never_seen_go_to_a_near_level():
 def test_no_segments_are_better(counts, prices, kind, aligned):
     counts = np.array(counts, float)
     errors = counts + 0.1 if kind == "lossy" else np.full(len(counts), np.inf)
-    [found] = optimal_segments(counts[None], errors[None], prices, Limits(aligned=aligned))
+    given = Histograms(counts[None], errors[None])
+    [found] = optimal_segments(given, prices, Limits(aligned=aligned))
     design = Segmented(
         found.starts, found.steps, found.bits, found.depths, offsets_of(found), aligned
     )
@@ -199,7 +195,8 @@ def every_interval_design(brute, most):
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=8), some_prices, st.integers(1, 5))
 def test_no_intervals_are_better(counts, prices, most):
     counts = np.array(counts, float)
-    [found] = optimal_intervals(counts[None], counts[None] + 0.1, prices, most=most)
+    given = Histograms(counts[None], counts[None] + 0.1)
+    [found] = optimal_intervals(given, prices, most=most)
     assert len(found.starts) <= most
     design = Intervals(found.starts, found.steps, found.bits, found.depths, offsets_of(found))
     best = every_interval_design(Brute(tuple(counts), tuple(counts + 0.1), prices, []), most)

@@ -1,0 +1,133 @@
+"""What optimal searches are made for, at which prices, within which limits, and what they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from reram_torch.design.joined import joined
+
+MOST_VALUES = 520  # that thresholds may lie between; others are joined, where errors may be
+
+
+@dataclass(frozen=True)
+class TablePrices:
+    """What searches cost beside their errors, each for all tables or by table (T,).
+
+    Attributes:
+        comparison: of a comparison.
+        start: of a conversion that starts.
+        word: of each word that is stored.
+    """
+
+    comparison: np.ndarray | float
+    start: np.ndarray | float = 0.0
+    word: np.ndarray | float = 0.0
+
+    def by_table(self, tables: int) -> np.ndarray:
+        """The three of each table, (T, 3)."""
+        three = (self.comparison, self.start, self.word)
+        return np.stack(
+            [np.broadcast_to(np.asarray(x, dtype=float), tables) for x in three], axis=1
+        )
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a search may be.
+
+    Attributes:
+        depth: the most comparisons of a conversion; None: any number.
+        leaves: the most leaves; None: any number.
+        grid: thresholds are multiples of this sum only, as hardware may demand.
+        aligned: a run begins at a multiple of its width, as far as its bits reach.
+    """
+
+    depth: int | None = None
+    leaves: int | None = None
+    grid: int = 1
+    aligned: bool = False
+
+
+@dataclass(frozen=True)
+class Search:
+    """One search over values from 0, by its ends in order.
+
+    Attributes:
+        starts: the first value of each, rising from the first that the table meets.
+        levels: the first level of each, which may lie between values; of an escape, nothing.
+        steps: distance of two levels, 1 for a single one.
+        bits: comparisons that an end makes itself, 0 for a single level.
+        depths: comparisons that find each.
+        escapes: whether each says that the sum is too large, instead of a level.
+    """
+
+    starts: tuple[int, ...]
+    levels: tuple[float, ...]
+    steps: tuple[int, ...]
+    bits: tuple[int, ...]
+    depths: tuple[int, ...]
+    escapes: tuple[bool, ...] = ()
+
+
+@dataclass(frozen=True)
+class Histograms:
+    """What tables have to convert, by value: bit-line sums from `lowest`.
+
+    Attributes:
+        counts: conversions by table and value, (T, V).
+        errors: weight of a squared error, (T, V); one that is infinite allows its table none.
+        lowest: the sum of the first value.
+        bounds: the first value that each table meets and the end of all, int (T, 2); None: all.
+        escape: what an escape from a value costs, (T, V); None: searches do not escape.
+    """
+
+    counts: np.ndarray
+    errors: np.ndarray
+    lowest: int = 0
+    bounds: np.ndarray | None = None
+    escape: np.ndarray | None = None
+    _cuts: dict[tuple[int, bool], tuple[list[np.ndarray], np.ndarray]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def cuts(self, grid: int, *, runs: bool) -> tuple[list[np.ndarray], np.ndarray]:
+        """Where thresholds may be: the first value, possible thresholds and the end of each shape.
+
+        Where a table that may err, or may end at runs, has more than `MOST_VALUES` of them,
+        neighbours that weigh little are joined.
+
+        Args:
+            grid: thresholds are multiples of this sum.
+            runs: whether searches may end at runs, which need no error.
+
+        Returns:
+            Shapes, and which each table has, (T,).
+        """
+        if (grid, runs) not in self._cuts:
+            self._cuts[grid, runs] = self._make_cuts(grid, runs)
+        return self._cuts[grid, runs]
+
+    def _make_cuts(self, grid: int, runs: bool) -> tuple[list[np.ndarray], np.ndarray]:
+        T, V = self.counts.shape
+        bounds = np.broadcast_to([0, V], (T, 2)) if self.bounds is None else self.bounds
+        distinct, shape = np.unique(bounds, axis=0, return_inverse=True)
+        found, shape = (
+            [self._on_grid(int(first), int(end), grid) for first, end in distinct],
+            shape.reshape(T),
+        )
+        for t in range(T):
+            cuts = found[shape[t]]
+            if len(cuts) - 1 <= MOST_VALUES:
+                continue
+            exact = bool(np.isinf(self.errors[t, cuts[0] : cuts[-1]]).any())
+            if runs or not exact:
+                weights = self.counts[t] if exact else self.errors[t]
+                shape[t] = len(found)
+                found.append(joined(cuts, weights, MOST_VALUES, self.lowest))
+        return found, shape
+
+    def _on_grid(self, first: int, end: int, grid: int) -> np.ndarray:
+        inner = np.arange(first + 1, end)
+        return np.concatenate([[first], inner[(self.lowest + inner) % grid == 0], [end]])
