@@ -146,7 +146,7 @@ bool Programme::deeper(int k) {
 Ends Programme::free_ends(int depth) {
   const int deepest = solve(depth);
   const double whole = rows(deepest)[n_ - 1];
-  if (depth >= 0 && std::isinf(whole)) return {};
+  if (std::isinf(whole)) return {};
   if (stays_whole(whole)) return {{0, n_ - 1, 0}};
   Ends found, todo{{0, n_ - 1, 0}};
   while (!todo.empty()) {

@@ -86,9 +86,10 @@ def solved(
     if len(found.number) and found.number.min() < 1:
         t = int(found.number.argmin())
         n = len(shapes[shape[t]]) - 1
-        size = f"depth {rules.depth}" if rules.depth >= 0 else f"{rules.leaves} leaves"
+        size = f" of {rules.leaves} leaves" if rules.leaves else ""
+        size = f" of depth {rules.depth}" if rules.depth >= 0 else size
         why = "is free of error" if found.number[t] == 0 else "can be found in time"
-        raise ValueError(f"no tree of {size} {why} over {n} values")
+        raise ValueError(f"no tree{size} {why} over {n} values")
     last = cuts.values[starts[1:] - 1][shape].tolist()
     counts, ends = found.number.tolist(), (found.first, found.level, found.shift, found.depth)
     searches = []

@@ -106,13 +106,15 @@ def _splits(costs: Costs, depth: int | None) -> tuple[list[np.ndarray], np.ndarr
     """
     if depth is None:
         best, splits = _split_all(costs)
-        return [splits], best[-1, 0]
-    best, found = costs.leaf, [np.zeros(costs.leaf.shape, dtype=np.int16)]
-    for _ in range(depth):
-        best, splits = _split_once(costs, best)
-        found.append(splits)
+        found = [splits]
+    else:
+        best, found = costs.leaf, [np.zeros(costs.leaf.shape, dtype=np.int16)]
+        for _ in range(depth):
+            best, splits = _split_once(costs, best)
+            found.append(splits)
     if np.isinf(best[-1, 0]).any():
-        raise ValueError(f"no tree of depth {depth} is free of error over {costs.values} values")
+        size = "" if depth is None else f" of depth {depth}"
+        raise ValueError(f"no tree{size} is free of error over {costs.values} values")
     return found, best[-1, 0]
 
 

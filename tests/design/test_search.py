@@ -1,11 +1,13 @@
 """The dynamic programmes against brute force and against a textbook's optimal alphabetic tree."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from searched import cost_of
 
 from reram_torch.adc import Intervals, SearchTree, Segmented
 from reram_torch.adc.base import compile_tables
@@ -33,9 +35,13 @@ def cost(design, counts, errors, prices):
 class Brute:
     """The least cost of any search, by trying them all."""
 
-    def __init__(self, counts, errors, prices, ends, allowed=lambda threshold: True):
-        self.counts, self.errors, self.prices = counts, errors, prices
+    def __init__(self, counts, errors, prices, ends, allowed=lambda threshold: True, escapes=None):
+        self.counts, self.errors, self.prices, self.escapes = counts, errors, prices, escapes
         self.ends, self.allowed = ends, allowed
+
+    def escape(self, a, b):
+        """Told otherwise, if that is allowed."""
+        return np.inf if self.escapes is None else sum(self.escapes[a : b + 1]) + self.prices.word
 
     def level(self, a, b):
         """One level, a multiple of a half."""
@@ -75,7 +81,7 @@ class Brute:
             return min(found)
 
         searched = part(0, n - 1, depth, leaves) + self.prices.start * sum(self.counts)
-        return min(self.level(0, n - 1), searched)
+        return min(self.level(0, n - 1), self.escape(0, n - 1), searched)
 
 
 def tree(counts, errors, prices, **limits):
@@ -174,6 +180,18 @@ def test_no_segments_are_better(counts, prices, kind, aligned):
     brute = Brute(tuple(counts), tuple(errors), prices, [])
     brute.ends = [brute.level, lambda a, b: brute.run(a, b, aligned)]
     assert cost(design, counts, errors, prices) == pytest.approx(brute.of())
+
+
+@given(numbers, some_prices, st.sampled_from(["lossy", "lossless"]), st.booleans(), st.data())
+def test_no_search_that_may_escape_is_better(counts, prices, kind, runs, data):
+    errors = [c + 0.1 if kind == "lossy" else np.inf for c in counts]
+    escape = [data.draw(st.floats(0, 60)) for _ in counts]
+    given_ = Histograms(*(np.array([x], float) for x in (counts, errors)))
+    given_ = replace(given_, escape=np.array([escape]))
+    [found] = (optimal_segments if runs else optimal_trees)(given_, prices)
+    brute = Brute(counts, errors, prices, [], escapes=escape)
+    brute.ends = [brute.level, brute.escape, brute.run] if runs else [brute.level, brute.escape]
+    assert cost_of(found, given_, prices, 0) == pytest.approx(brute.of())
 
 
 def every_interval_design(brute, most):
