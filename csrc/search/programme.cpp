@@ -171,10 +171,9 @@ Ends Programme::few_ends(int leaves, int depth, Ends ends) {
   const double whole = end(0, n_ - 1);
   if (std::isinf(whole)) return {};
   ends = {{0, n_ - 1, 0}};                                 // always fits
-  double low = -60, high = std::log2(whole + 1e-300) + 1;  // beyond it no second end pays
+  double low = std::ldexp(1.0, -60), high = 2 * (whole + 1e-300);  // beyond it no second end pays
   for (int k = 0; k < kHalvings; ++k) {
-    const double middle = (low + high) / 2;
-    t_.each = std::exp2(middle);
+    const double middle = t_.each = std::sqrt(low * high);
     Ends found = free_ends(depth);
     const bool fits = int(found.size()) <= leaves;
     if (fits) ends = std::move(found);

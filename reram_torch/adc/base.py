@@ -19,7 +19,7 @@ import numpy as np
 
 from reram_torch._support.checks import check_choice, check_int
 from reram_torch._support.names import check_keys
-from reram_torch.adc.trees import ESCAPE, Leaf, Tables, Tree
+from reram_torch.adc.trees import ESCAPE, Tables, Tree, compiled
 
 MAX_BITS = 16
 
@@ -92,6 +92,10 @@ class AdcDesign(ABC):
     @abstractmethod
     def tree(self, lowest: int, highest: int) -> Tree:
         """The search tree for bit-line sums from `lowest` to `highest`."""
+
+    def tables(self, lowest: int, highest: int) -> Tables:
+        """What it makes of each sum: what its tree does, told faster where a kind can."""
+        return compiled(self.tree(lowest, highest), lowest, highest)
 
     @classmethod
     def candidates(cls, lowest: int, highest: int) -> Sequence[AdcDesign]:
@@ -208,23 +212,11 @@ def compile_tables(design: AdcDesign, lowest: int, highest: int) -> Tables:
     Raises:
         ValueError: a level of its tree is no multiple of 1/2, nor `ESCAPE`.
     """
-    level = np.empty(highest - lowest + 1)
-    comparisons = np.empty_like(level, dtype=np.uint8)
-    # (subtree, first sum, last sum, depth); only what the sums can reach is visited.
-    todo = [(design.tree(lowest, highest), lowest, highest, 0)]
-    while todo:
-        tree, first, last, depth = todo.pop()
-        if first > last:
-            continue
-        if isinstance(tree, Leaf):
-            level[first - lowest : last - lowest + 1] = tree.level
-            comparisons[first - lowest : last - lowest + 1] = depth
-        else:
-            todo.append((tree.below, first, min(last, tree.threshold - 1), depth + 1))
-            todo.append((tree.above, max(first, tree.threshold), last, depth + 1))
+    tables = design.tables(lowest, highest)
+    level = tables.level
     if not ((2 * level == np.rint(2 * level)) | (level == ESCAPE)).all():
         raise ValueError(f"the levels of {design} must be multiples of 1/2")
-    return Tables(lowest, level, comparisons)
+    return tables
 
 
 # --- checks and sizes that designs share ---
@@ -252,11 +244,13 @@ def check_integers(where: str, **values: Any) -> tuple[tuple[int, ...], ...]:
         TypeError: one of them is no list.
         ValueError: an element is no whole number within range.
     """
+    most = 1 << MAX_BITS  # trees may have thousands of them: what is all right is told at once
     for name, numbers in values.items():
         if not isinstance(numbers, tuple | list):
             raise TypeError(f"{where}.{name} must be a list of whole numbers, not {numbers!r}")
-        for number in numbers:
-            check_int(f"{where}.{name}", number, -(1 << MAX_BITS), 1 << MAX_BITS)
+        if not all(type(n) is int and -most <= n <= most for n in numbers):
+            for number in numbers:
+                check_int(f"{where}.{name}", number, -most, most)
     return tuple(tuple(map(int, numbers)) for numbers in values.values())
 
 

@@ -21,7 +21,7 @@ from reram_torch.adc.base import (
     register_adc,
     sum_bits,
 )
-from reram_torch.adc.trees import ESCAPE, Tree, balanced, from_depths, middle
+from reram_torch.adc.trees import ESCAPE, Tree, balanced, check_depths, from_depths, middle
 
 
 @register_adc
@@ -66,7 +66,7 @@ class Intervals(AdcDesign):
         if any(offset == ESCAPE and bits for offset, bits in zip(offsets, self.bits, strict=False)):
             raise ValueError("Intervals.bits must be 0 where an interval's offset is infinite")
         check_starts("Intervals", self.starts, len(offsets))
-        self.tree(0, 0)
+        check_depths(self.depths)
 
     @property
     def escapes(self) -> bool:

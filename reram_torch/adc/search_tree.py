@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from reram_torch.adc.base import (
     AdcDesign,
     Storage,
@@ -16,7 +18,7 @@ from reram_torch.adc.base import (
     register_adc,
     sum_bits,
 )
-from reram_torch.adc.trees import ESCAPE, Leaf, Tree, from_depths
+from reram_torch.adc.trees import ESCAPE, Leaf, Tables, Tree, check_depths, from_depths
 
 
 @register_adc
@@ -46,7 +48,7 @@ class SearchTree(AdcDesign):
             check_starts("SearchTree", self.starts, len(value))
         if not all(0 <= depth <= 255 for depth in self.depths):
             raise ValueError(f"SearchTree.depths must be 0 to 255, not {list(self.depths)}")
-        self.tree(0, 0)
+        check_depths(self.depths)
 
     @property
     def escapes(self) -> bool:
@@ -57,6 +59,13 @@ class SearchTree(AdcDesign):
         """The search tree; the same for all sums."""
         del lowest, highest
         return from_depths(self.starts, [Leaf(level) for level in self.levels], self.depths)
+
+    def tables(self, lowest: int, highest: int) -> Tables:
+        """See `AdcDesign`: as many values as each leaf has."""
+        ends = np.clip([*self.starts[1:], highest + 1], lowest, highest + 1)
+        values = np.diff(ends, prepend=lowest)
+        level = np.repeat(np.array(self.levels, dtype=float), values)
+        return Tables(lowest, level, np.repeat(np.array(self.depths, dtype=np.uint8), values))
 
     def payload(self, value: int, comparisons: int) -> int:
         """None: every comparison finds the leaf."""

@@ -96,8 +96,39 @@ def middle(step: int) -> float:
     return (step - 1) / 2 if step > 1 else 0
 
 
+def compiled(tree: Tree, lowest: int, highest: int) -> Tables:
+    """What a tree makes of the sums from `lowest` to `highest`."""
+    level = np.empty(highest - lowest + 1)
+    comparisons = np.empty_like(level, dtype=np.uint8)
+    # (subtree, first sum, last sum, depth); only what the sums can reach is visited.
+    todo = [(tree, lowest, highest, 0)]
+    while todo:
+        tree, first, last, depth = todo.pop()
+        if first > last:
+            continue
+        if isinstance(tree, Leaf):
+            level[first - lowest : last - lowest + 1] = tree.level
+            comparisons[first - lowest : last - lowest + 1] = depth
+        else:
+            todo.append((tree.below, first, min(last, tree.threshold - 1), depth + 1))
+            todo.append((tree.above, max(first, tree.threshold), last, depth + 1))
+    return Tables(lowest, level, comparisons)
+
+
+def check_depths(depths: tuple[int, ...]) -> None:
+    """Raises ValueError unless these are the depths of a binary tree's leaves, in order."""
+    stack: list[int] = []
+    for depth in depths:
+        stack.append(depth)
+        while len(stack) > 1 and stack[-1] == stack[-2] > 0:
+            stack.pop()
+            stack[-1] -= 1
+    if stack != [0]:
+        raise ValueError(f"depths {list(depths)} are not those of a binary tree's leaves, in order")
+
+
 def from_depths(starts: tuple[int, ...], leaves: Sequence[Tree], depths: tuple[int, ...]) -> Tree:
-    """The tree whose leaves, in order, lie at these depths."""
+    """The tree whose leaves, in order, lie at these depths (`check_depths`)."""
     stack: list[tuple[int, int, Tree]] = []  # depth, first sum, subtree
     for start, leaf, depth in zip(starts, leaves, depths, strict=True):
         stack.append((depth, start, leaf))
@@ -105,6 +136,4 @@ def from_depths(starts: tuple[int, ...], leaves: Sequence[Tree], depths: tuple[i
             _, threshold, above = stack.pop()
             made, first, below = stack.pop()
             stack.append((made - 1, first, Node(threshold, below, above)))
-    if len(stack) != 1 or stack[0][0] != 0:
-        raise ValueError(f"depths {list(depths)} are not those of a binary tree's leaves, in order")
     return stack[0][2]

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from reram_torch.adc import AdcDesign, Intervals, SearchTree, Segmented
-from reram_torch.adc.base import DESIGNS, compile_tables, node_bits
+from reram_torch.adc.base import DESIGNS, node_bits
 from reram_torch.config.sections import SearchConfig
 from reram_torch.crossbar.geometry import Geometry
 from reram_torch.design.candidates import (
@@ -121,11 +121,9 @@ class OptimalDesigner(Designer):
 
     @cached_property
     def _lossy(self) -> Histograms:
-        loads, highs = self.loads.loads, self.loads.highs
-        lowest = loads[0].lowest
+        loads, highs, lowest = self.loads, self.loads.highs, self.loads.loads[0].lowest
         bounds = np.stack([np.where(lowest < 0, -highs, 0), highs + 1], axis=1) - lowest
-        counts, square = np.stack([x.likely for x in loads]), np.stack([x.square for x in loads])
-        return Histograms(counts, square, lowest, bounds)
+        return Histograms(loads.likely, loads.square, lowest, bounds)
 
     @cached_property
     def _lossless(self) -> Histograms:
@@ -205,12 +203,3 @@ def controller_of(search: SearchConfig) -> str:
     if kind in _DESIGNERS or kind in _OFFERS:
         return f"{kind}_aligned" if search.aligned else kind
     return offered(kind, 0, 1)[0].controller
-
-
-def error_of(designs: list[AdcDesign], loads: LayerLoads, geometry: Geometry) -> np.ndarray:
-    """Squared error of each table's design over the layer's signal, (T,)."""
-    g, found = geometry, []
-    for design, load in zip(designs, loads.loads, strict=True):
-        tables = compile_tables(design, g.lowest, g.highest)
-        found.append(float(load.square @ (tables.level - load.values) ** 2.0))
-    return np.array(found)

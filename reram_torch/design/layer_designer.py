@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from reram_torch.adc.base import AdcDesign, compile_tables
+from reram_torch.adc.base import AdcDesign
 from reram_torch.adc.storage import table_bytes
 from reram_torch.config.sections import SearchConfig
-from reram_torch.design.designers import Chooser, Designer, Found, designer_of, error_of
+from reram_torch.design.designers import Chooser, Designer, Found, designer_of
 from reram_torch.design.layer_prices import LayerPrices
-from reram_torch.design.loads import layer_loads, statistics_of
+from reram_torch.design.loads import compiled, layer_loads, statistics_of
 from reram_torch.design.sharing import Sharing
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.power.search_prices import SearchPrices
@@ -84,15 +84,16 @@ class LayerDesigner:
 
     def _make(self, price: float) -> Found:
         designer, most = self.designer, self.search.table_bytes
-        found = self._found_of(designer.at(price))
-        if most is None or found.bytes <= most:
-            if isinstance(designer, Chooser) or len(found.designs) == 1:
-                return found  # words take the directory's place: nothing is gained
-            return self._merged(list(found.designs), price, None)
-        if isinstance(designer, Chooser):
-            tried = [self._merged(list(found.designs), price, most)]
-        else:
-            tried = [self._merged(list(found.designs), price, most)]
+        designs = designer.at(price)
+        # Words take the directory's place: nothing is gained by sharing.
+        alone = isinstance(designer, Chooser) or len(designs) == 1
+        if most is None:
+            return self._found_of(designs) if alone else self._merged(designs, price, None)
+        found = self._found_of(designs)
+        if found.bytes <= most:
+            return found if alone else self._merged(designs, price, None)
+        tried = [self._merged(designs, price, most)]
+        if not isinstance(designer, Chooser):
             tried += self._with_dearer_bytes(price, most, found.energy / most)
         fitting = [each for each in tried if each.bytes <= most]
         if not fitting:
@@ -132,13 +133,12 @@ class LayerDesigner:
 
     def _found_of(self, designs: Sequence[AdcDesign]) -> Found:
         loads, prices, g = self.designer.loads, self.designer.prices, self.layer.geometry
-        made = [compile_tables(d, g.lowest, g.highest).comparisons for d in designs]
-        each = zip(loads.loads, made, strict=True)
-        stored = table_bytes(list(designs), loads.index, g.lowest, g.highest)
+        level, made = compiled(designs, g)
+        comparisons = (loads.counts * made).sum(1)
         return Found(
             tuple(designs),
-            float(sum(load.counts @ table for load, table in each)),
-            prices.energy(designs, loads),
-            float(error_of(list(designs), loads, g).sum()),
-            stored,
+            float(comparisons.sum()),
+            prices.energy(designs, loads, comparisons, made.max(1) > 0),
+            float((loads.square * (level - loads.loads[0].values) ** 2).sum()),
+            table_bytes(designs, loads.index, g.lowest, g.highest),
         )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from reram_torch.adc.base import AdcDesign, compile_tables
+from reram_torch.adc.base import AdcDesign
 from reram_torch.adc.storage import is_plain, table_bytes, used_designs
 from reram_torch.crossbar.geometry import ceil_div
 from reram_torch.design.loads import LayerLoads, slices_of, statistics_of
@@ -47,9 +47,10 @@ class LayerPrices:
 
     def word(self, loads: LayerLoads, bits: int, *, latched: bool) -> np.ndarray:
         """What a word of each table costs: loading it, and keeping it, (T,)."""
-        made = np.array([load.counts.sum() for load in loads.loads])
+        made = loads.counts.sum(1)
         loading = 0.0 if latched else self.prices.word / self.sums_of_word
-        return made * loading + self.leakage * bits / _BITS
+        found: np.ndarray = made * loading + self.leakage * bits / _BITS
+        return found
 
     def are_latched(self, loads: LayerLoads, design: AdcDesign) -> bool:
         """Whether tables of one word each, as of this design, lie in latches."""
@@ -57,26 +58,31 @@ class LayerPrices:
         bits = words.number * words.bits * len(loads.loads)
         return words.number <= 1 and ceil_div(bits, _BITS) <= self.prices.latched_bytes
 
-    def energy(self, designs: Sequence[AdcDesign], loads: LayerLoads) -> float:
+    def energy(
+        self,
+        designs: Sequence[AdcDesign],
+        loads: LayerLoads,
+        comparisons: np.ndarray,
+        starts: np.ndarray,
+    ) -> float:
         """Of a layer's searches and tables, pJ, as a report has it.
 
         Args:
             designs: one for each table.
             loads: of the tables.
+            comparisons: that each makes on its load, (T,).
+            starts: which designs can make a comparison at all, bool (T,): a single level starts
+                nothing and loads nothing.
         """
         g, p = self.geometry, self.prices
-        comparisons = started = words = 0.0
-        for design, load in zip(designs, loads.loads, strict=True):
-            made = compile_tables(design, g.lowest, g.highest).comparisons
-            if made.any():  # a single level starts nothing and loads nothing
-                count = float(load.counts.sum())
-                comparisons += float(load.counts @ made)
-                started += count
-                words += design.words(g.lowest, g.highest).number * count / self.sums_of_word
-        kept = table_bytes(designs, loads.index, g.lowest, g.highest) if started else 0
-        energy = p.comparison * comparisons + p.start * started + self.leakage * kept
+        number = {d: d.words(g.lowest, g.highest).number for d in dict.fromkeys(designs)}
+        started = loads.counts.sum(1) * starts
+        words = float(started @ np.array([number[d] for d in designs])) / self.sums_of_word
+        made, begun = float(comparisons.sum()), float(started.sum())
+        kept = table_bytes(designs, loads.index, g.lowest, g.highest) if begun else 0
+        energy = p.comparison * made + p.start * begun + self.leakage * kept
         if is_plain(used_designs(designs, loads.index)):
-            energy -= p.programming * (comparisons + started)
+            energy -= p.programming * (made + begun)
         if kept > p.latched_bytes:
             energy += p.word * words
         return energy + (self.counting if len(loads.edges) > 1 else 0.0)

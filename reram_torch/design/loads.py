@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from reram_torch.adc.base import AdcDesign, compile_tables
 from reram_torch.config.sections import GRANULARITIES, granularity_parts
 from reram_torch.crossbar.geometry import Geometry
 from reram_torch.nn.base import CrossbarLayer
@@ -51,13 +54,6 @@ class Load:
         """Conversions seen and taken for likely."""
         return self.counts + self.prior
 
-    def within(self, high: int) -> Load:
-        """The same on sums up to `high` in size."""
-        lowest = -high if self.lowest < 0 else 0
-        part = slice(lowest - self.lowest, high - self.lowest + 1)
-        prior = self.prior[part] if isinstance(self.prior, np.ndarray) else self.prior
-        return Load(lowest, self.counts[part], self.square[part], self.mean[part], prior)
-
 
 @dataclass(frozen=True)
 class LayerLoads:
@@ -86,9 +82,29 @@ class LayerLoads:
         found: np.ndarray = index[:, :, nearest]
         return found
 
-    def possible(self, table: int) -> Load:
-        """A table's load on the sums that it can meet."""
-        return self.loads[table].within(int(self.highs[table]))
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """Conversions of each table, (T, V)."""
+        return np.stack([load.counts for load in self.loads])
+
+    @cached_property
+    def likely(self) -> np.ndarray:
+        """Conversions of each table seen and taken for likely, (T, V)."""
+        return np.stack([load.likely for load in self.loads])
+
+    @cached_property
+    def square(self) -> np.ndarray:
+        """Weight of a squared error of each table, (T, V)."""
+        return np.stack([load.square for load in self.loads])
+
+
+def compiled(designs: Sequence[AdcDesign], geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
+    """Levels and comparisons of designs by bit-line sum, float64 and uint8 (designs, V)."""
+    g, place = geometry, {design: k for k, design in enumerate(dict.fromkeys(designs))}
+    tables = [compile_tables(design, g.lowest, g.highest) for design in place]
+    rows = [place[design] for design in designs]
+    level, made = np.stack([t.level for t in tables]), np.stack([t.comparisons for t in tables])
+    return level[rows], made[rows]
 
 
 def statistics_of(layer: CrossbarLayer) -> Statistics:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from reram_torch.adc.base import AdcDesign, compile_tables
+from reram_torch.adc.base import AdcDesign
 from reram_torch.adc.storage import table_bytes
 from reram_torch.design.layer_prices import LayerPrices
-from reram_torch.design.loads import LayerLoads
+from reram_torch.design.loads import LayerLoads, compiled
 
 _BITS = 8  # of a byte
 
@@ -37,11 +37,9 @@ class Sharing:
         words = [d.words(g.lowest, g.highest) for d in self.designs]
         self._bytes = np.array([w.number * w.bits / _BITS for w in words])
         self._keeping = (price or 1.0) * prices.leakage * self._bytes
-        counts = np.stack([load.likely for load in loads.loads])  # (T, V)
-        square = np.stack([load.square for load in loads.loads])
-        tables = [compile_tables(d, g.lowest, g.highest) for d in self.designs]
-        made = np.stack([t.comparisons for t in tables]).astype(float)  # (D, V)
-        away = np.stack([t.level for t in tables]) - loads.loads[0].values
+        counts, square = loads.likely, loads.square  # (T, V)
+        level, comparisons = compiled(self.designs, g)  # (D, V)
+        made, away = comparisons.astype(float), level - loads.loads[0].values
         starts = made.any(1)
         p, latched = prices.prices, prices.are_latched(loads, self.designs[0])
         loading = 0.0 if latched else p.word / prices.sums_of_word
@@ -64,28 +62,25 @@ class Sharing:
 
     def merge(self, most: int | None) -> None:
         """Gives up designs while that pays, or until the tables take at most so many bytes."""
-        while len(np.unique(self.picked)) > 1:
-            loss, heirs = self._without()
+        rows, used = np.arange(len(self.cost)), np.unique(self.picked)
+        rivals = np.full_like(self.cost, np.inf)
+        rivals[:, used] = self.cost[:, used]
+        rivals[rows, self.picked] = np.inf
+        heirs = np.argmin(rivals, 1)  # each table's best design but its own
+        while len(used) > 1:
+            more = rivals[rows, heirs] - self.cost[rows, self.picked]
+            loss = np.bincount(self.picked, more, len(self.designs)) - self._keeping
             over = most is not None and self.bytes > most
-            used = np.unique(self.picked)
             worth = loss[used] / np.maximum(self._bytes[used], 1e-9) if over else loss[used]
             least = used[int(np.argmin(worth))]
             if not np.isfinite(loss[least]) or (not over and loss[least] > 0):
                 return
-            self.picked = np.where(self.picked == least, heirs, self.picked)
-
-    def _without(self) -> tuple[np.ndarray, np.ndarray]:
-        """What giving up each design costs, and each table's best design but its own."""
-        used = np.unique(self.picked)
-        cost = np.full_like(self.cost, np.inf)
-        cost[:, used] = self.cost[:, used]
-        rows = np.arange(len(cost))
-        own = cost[rows, self.picked].copy()
-        cost[rows, self.picked] = np.inf
-        heirs = np.argmin(cost, 1)
-        loss = np.zeros(len(self.designs))
-        np.add.at(loss, self.picked, cost[rows, heirs] - own)
-        return loss - self._keeping, heirs
+            orphans, left = self.picked == least, (self.picked == least) | (heirs == least)
+            self.picked = np.where(orphans, heirs, self.picked)
+            used = used[used != least]
+            rivals[:, least] = np.inf
+            rivals[orphans, self.picked[orphans]] = np.inf
+            heirs[left] = np.argmin(rivals[left], 1)
 
     def assigned(self) -> list[AdcDesign]:
         """A design for each table."""

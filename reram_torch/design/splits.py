@@ -85,10 +85,10 @@ def _with_leaves(costs: Costs, depth: int | None, most: int, ends: list[Ends]) -
     if np.isinf(costs.leaf[-1, 0]).any():
         raise ValueError(f"no tree of {most} leaves is free of error over {costs.values} values")
     # Beyond the cost of a single leaf, no second one pays.
-    low, high = np.full(len(large), -60.0), np.log2(costs.leaf[-1, 0] + 1e-300) + 1
+    low, high = np.full(len(large), 2.0**-60), 2 * (costs.leaf[-1, 0] + 1e-300)
     for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        found = _ends_all(costs.dearer(2.0**middle), depth)
+        middle = np.sqrt(low * high)
+        found = _ends_all(costs.dearer(middle), depth)
         fits = np.array([len(f) <= most for f in found])
         for k in np.flatnonzero(fits):
             ends[large[k]] = found[k]
