@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -141,35 +141,45 @@ class TreeDesigner(OptimalDesigner):
 
     def _optimal(self, histograms: Histograms, prices: TablePrices) -> list[AdcDesign]:
         limits = Limits(self.search.depth, self.search.leaves, self.search.grid)
-        lowest = histograms.lowest
-        return [
-            SearchTree(
-                _starts(found, lowest), tuple(v + lowest for v in found.levels), found.depths
-            )
-            for found in optimal_trees(histograms, prices, limits)
-        ]
+        found = optimal_trees(histograms, prices, limits)
+        return [_tree(search, histograms.lowest) for search in found]
 
 
 class SegmentedDesigner(OptimalDesigner):
     """Optimal searches of single levels and small plain ADCs."""
 
     def _optimal(self, histograms: Histograms, prices: TablePrices) -> list[AdcDesign]:
-        limits = Limits(grid=self.search.grid, aligned=self.search.aligned)
-        aligned, lowest = self.search.aligned, histograms.lowest
-        return [
-            Segmented(_starts(f, lowest), f.steps, f.bits, f.depths, offsets_of(f), aligned)
-            for f in optimal_segments(histograms, prices, limits)
-        ]
+        aligned = self.search.aligned
+        limits = Limits(grid=self.search.grid, aligned=aligned)
+        found = optimal_segments(histograms, prices, limits)
+        return [_segmented(search, histograms.lowest, aligned=aligned) for search in found]
 
 
 class IntervalDesigner(OptimalDesigner):
     """The best few intervals and their detection trees."""
 
     def _optimal(self, histograms: Histograms, prices: TablePrices) -> list[AdcDesign]:
-        return [
-            Intervals(_starts(f, histograms.lowest), f.steps, f.bits, f.depths, offsets_of(f))
-            for f in optimal_intervals(histograms, prices)
-        ]
+        found = optimal_intervals(histograms, prices)
+        return [_intervals(search, histograms.lowest) for search in found]
+
+
+# Tables and prices next to each other often have the same search.
+@lru_cache(maxsize=4096)
+def _tree(found: Search, lowest: int) -> AdcDesign:
+    levels = tuple(level + lowest for level in found.levels)
+    return SearchTree(_starts(found, lowest), levels, found.depths)
+
+
+@lru_cache(maxsize=4096)
+def _segmented(found: Search, lowest: int, *, aligned: bool) -> AdcDesign:
+    f = found
+    return Segmented(_starts(f, lowest), f.steps, f.bits, f.depths, offsets_of(f), aligned)
+
+
+@lru_cache(maxsize=4096)
+def _intervals(found: Search, lowest: int) -> AdcDesign:
+    f = found
+    return Intervals(_starts(f, lowest), f.steps, f.bits, f.depths, offsets_of(f))
 
 
 def _starts(found: Search, lowest: int) -> tuple[int, ...]:

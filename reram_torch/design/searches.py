@@ -126,7 +126,8 @@ class Histograms:
                 weights = self.counts[t] if exact else self.errors[t]
                 shape[t] = len(found)
                 found.append(joined(cuts, weights, MOST_VALUES, self.lowest))
-        return found, shape
+        used, shape = np.unique(shape, return_inverse=True)
+        return [found[k] for k in used], shape
 
     def _on_grid(self, first: int, end: int, grid: int) -> np.ndarray:
         inner = np.arange(first + 1, end)
