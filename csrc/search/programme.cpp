@@ -29,6 +29,22 @@ int split(const double* left, const double* right, int64_t stride, int a, int b)
   return found;
 }
 
+// Of the best cut in two of a run of k intervals: how many are on the left, its last group, what it
+// costs.
+std::tuple<int, int, double> best_cut(const std::vector<std::vector<double>>& rows, int64_t stride,
+                                      int k, int a, int b) {
+  std::tuple<int, int, double> best{1, a, kInfinity};
+  for (int j = 1; j < k; ++j) {
+    const double* left = rows[size_t(j - 1)].data() + a * stride;
+    const double* right = rows[size_t(k - j - 1)].data();
+    for (int s = a; s < b; ++s) {
+      const double cost = left[s] + right[(s + 1) * stride + b];
+      if (cost < std::get<2>(best)) best = {j, s, cost};
+    }
+  }
+  return best;
+}
+
 }  // namespace
 
 Programme::Programme(const Table& table, const Kernels& kernels, double start, Room& room)
@@ -94,18 +110,19 @@ Ends Programme::best(const Limits& limits) {
   const int depth = limits.depth >= n_ - 1 ? -1 : limits.depth;
   Ends ends = free_ends(depth);
   if (!limits.leaves || int(ends.size()) <= limits.leaves) return ends;
-  return few_ends(limits.leaves, depth, std::move(ends));
+  return few_ends(limits.leaves, depth);
 }
 
 // Fills the rows, and returns which of them is the deepest.
 int Programme::solve(int depth) {
   if (depth < 0) {
     double* f = rows(0);
-    const Costs rows[kRows] = {costs(0), costs(1), costs(2), costs(3)};
+    static_assert(kRows == 4);
+    const Costs room[kRows] = {costs(0), costs(1), costs(2), costs(3)};
     for (int a = n_ - 1; a >= 0; a -= kRows) {
       const int count = std::min(kRows, a + 1);
       for (int r = 0; r < count; ++r) set_costs(a - r, r);
-      kernels_.best(rows, a, count, n_, f, stride_);
+      kernels_.best(room, a, count, n_, f, stride_);
     }
     return 0;
   }
@@ -167,10 +184,10 @@ Ends Programme::free_ends(int depth) {
 }
 
 // A price for each end, the least that leaves so few of them.
-Ends Programme::few_ends(int leaves, int depth, Ends ends) {
+Ends Programme::few_ends(int leaves, int depth) {
   const double whole = end(0, n_ - 1);
   if (std::isinf(whole)) return {};
-  ends = {{0, n_ - 1, 0}};                                 // always fits
+  Ends ends{{0, n_ - 1, 0}};                                       // always fits
   double low = std::ldexp(1.0, -60), high = 2 * (whole + 1e-300);  // beyond it no second end pays
   for (int k = 0; k < kHalvings; ++k) {
     const double middle = t_.each = std::sqrt(low * high);
@@ -184,22 +201,6 @@ Ends Programme::few_ends(int leaves, int depth, Ends ends) {
 }
 
 // --- a few intervals, every cut tried: rows k - 1 hold what k of them cost ---
-
-// Of the best cut in two of a run of k intervals: how many are on the left, its last group, what it
-// costs.
-static std::tuple<int, int, double> best_cut(const std::vector<std::vector<double>>& rows,
-                                             int64_t stride, int k, int a, int b) {
-  std::tuple<int, int, double> best{1, a, kInfinity};
-  for (int j = 1; j < k; ++j) {
-    const double* left = rows[size_t(j - 1)].data() + a * stride;
-    const double* right = rows[size_t(k - j - 1)].data();
-    for (int s = a; s < b; ++s) {
-      const double cost = left[s] + right[(s + 1) * stride + b];
-      if (cost < std::get<2>(best)) best = {j, s, cost};
-    }
-  }
-  return best;
-}
 
 void Programme::join_one(int k, int a, int b) {
   end(a, b);  // and its node

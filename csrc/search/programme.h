@@ -43,14 +43,15 @@ class Programme {
   double level(int a, int b) const;
 
  private:
-  // Rows f(a, b) of the searches at most so deep (-1: of any depth) or with so many intervals.
+  // Rows f(a, b): 0 of searches of any depth, or k of those at most so deep; of intervals, k - 1 of
+  // k of them.
   double* rows(int k);
   Costs costs(int row);
   void set_costs(int a, int row = 0);
   double end(int a, int b);
   void set_ends();
   Ends free_ends(int depth);
-  Ends few_ends(int leaves, int depth, Ends ends);
+  Ends few_ends(int leaves, int depth);
   Ends intervals(int most);
   int solve(int depth);
   bool deeper(int k);

@@ -16,7 +16,7 @@ namespace {
 
 constexpr int64_t kMostTables = int64_t(1) << 24, kMostValues = int64_t(1) << 17;
 constexpr int64_t kMostThreads = 1 << 12;
-constexpr int kMostGroups = 8192;  // of a dynamic programme: half a gigabyte, minutes
+constexpr int kMostGroups = 4096;  // of a dynamic programme: seconds, an eighth of a gigabyte
 
 // The arguments of a call.
 struct Call {

@@ -95,7 +95,7 @@ class Histograms:
     def cuts(self, grid: int, *, runs: bool) -> tuple[list[np.ndarray], np.ndarray]:
         """Where thresholds may be: the first value, possible thresholds and the end of each shape.
 
-        Where a table that may err, or may end at runs, has more than `MOST_VALUES` of them,
+        Where a table that may err, or end at runs or escapes, has more than `MOST_VALUES` of them,
         neighbours that weigh little are joined.
 
         Args:
@@ -122,7 +122,7 @@ class Histograms:
             if len(cuts) - 1 <= MOST_VALUES:
                 continue
             exact = bool(np.isinf(self.errors[t, cuts[0] : cuts[-1]]).any())
-            if runs or not exact:
+            if runs or not exact or self.escape is not None:
                 weights = self.counts[t] if exact else self.errors[t]
                 shape[t] = len(found)
                 found.append(joined(cuts, weights, MOST_VALUES, self.lowest))

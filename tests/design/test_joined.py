@@ -61,6 +61,17 @@ def test_limits_of_large_lossless_trees_are_refused_or_kept():
         optimal_trees(given_, PRICE, Limits(depth=13))
 
 
+@pytest.mark.skipif(not cpu.available(), reason="numpy takes long")
+@pytest.mark.parametrize("make", [optimal_trees, optimal_segments])
+def test_large_tables_may_escape_and_have_no_error(make):
+    values, prices = np.arange(-3000, 3001), TablePrices(1.0, 0.0, 1e-3)
+    counts = 1e6 * np.exp(-np.abs(values) / 15)[None]
+    given_ = Histograms(counts, np.full_like(counts, np.inf), -3000, escape=12 * counts)
+    [found] = make(given_, prices)
+    assert 0 < sum(found.escapes) < len(found.escapes)
+    assert np.isfinite(cost_of(found, given_, prices, 0))
+
+
 @st.composite
 def weighted(draw):
     """Weights of values, most of them zero or small."""
