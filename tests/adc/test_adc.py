@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reram_torch.adc import Intervals, SearchTree, TwinRange, UniformSAR
 from reram_torch.adc.base import compile_tables, design_from_dict, design_to_dict
-from reram_torch.adc.trees import Leaf
+from reram_torch.adc.trees import Leaf, compiled
 
 
 def walk(tree, v):
@@ -150,3 +150,23 @@ def test_intervals_decode_runs_to_their_middle_unless_they_are_told():
 def test_large_domains_compile():
     tables = compile_tables(UniformSAR(16), -28_800, 28_800)
     assert np.array_equal(tables.level, np.arange(-28_800, 28_801))
+
+
+@given(
+    st.lists(st.integers(-20, 20), min_size=1, max_size=12, unique=True),
+    st.integers(-15, 0),
+    st.integers(0, 15),
+    st.data(),
+)
+def test_a_search_tree_tells_its_tables_as_its_tree_does(starts, lowest, highest, data):
+    depths = [0]
+    while len(depths) < len(starts):
+        k = data.draw(st.integers(0, len(depths) - 1))
+        depths[k : k + 1] = [depths[k] + 1] * 2
+    levels = tuple(k / 2 for k in range(len(starts)))
+    design = SearchTree(tuple(sorted(starts)), levels, tuple(depths))
+    tables = design.tables(lowest, highest)
+    expected = compiled(design.tree(lowest, highest), lowest, highest)
+    assert tables.level.tolist() == expected.level.tolist()
+    assert tables.comparisons.tolist() == expected.comparisons.tolist()
+    assert tables.comparisons.dtype == expected.comparisons.dtype
