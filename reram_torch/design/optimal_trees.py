@@ -85,8 +85,9 @@ def solved(
     found = native.searches(h.counts, h.errors, h.escape, by_table, cuts, rules)
     if len(found.number) and found.number.min() < 1:
         t = int(found.number.argmin())
-        n = len(shapes[shape[t]]) - 1
-        size = f" of {rules.leaves} leaves" if rules.leaves else ""
+        n = int(shapes[shape[t]][-1] - shapes[shape[t]][0])
+        size = f" with thresholds at multiples of {grid}" if grid > 1 else ""
+        size = f" of {rules.leaves} leaves" if rules.leaves else size
         size = f" of depth {rules.depth}" if rules.depth >= 0 else size
         why = "is free of error" if found.number[t] == 0 else "can be found in time"
         raise ValueError(f"no tree{size} {why} over {n} values")

@@ -50,6 +50,13 @@ def test_lossless_trees_know_no_limit_of_values():
 PRICE = TablePrices(1.0)
 
 
+def test_a_grid_is_not_free_of_error():
+    """It was a tree with errors."""
+    given_ = Histograms(np.ones((1, 5)), np.full((1, 5), np.inf))
+    with pytest.raises(ValueError, match="no tree.* is free of error"):
+        optimal_trees(given_, PRICE, Limits(grid=2))
+
+
 def test_limits_of_large_lossless_trees_are_refused_or_kept():
     if not cpu.available():
         pytest.skip("numpy takes long")
