@@ -45,7 +45,7 @@
 extern "C" {
 #endif
 
-#define RERAM_ABI_VERSION 11
+#define RERAM_ABI_VERSION 12
 
 #if defined(_WIN32)
 #define RERAM_API __declspec(dllexport)

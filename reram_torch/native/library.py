@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reram_torch._support.files import package_folders
 
-ABI_VERSION = 11
+ABI_VERSION = 12
 
 
 class NativeError(RuntimeError):
