@@ -4,6 +4,7 @@
 
 #define RERAM_ISA avx2
 
+#include "cpu/avx2_nibbles.h"
 #include "cpu/narrow.h"
 
 namespace reram::cpu::RERAM_ISA {
@@ -25,7 +26,12 @@ struct Compress {
 };
 constexpr Compress kCompress;
 
-struct Avx2 : InOrder {
+struct Avx2 : InOrder, Avx2Nibbles {
+  using Avx2Nibbles::convert_nibbles;
+  using Avx2Nibbles::expand;
+  using Avx2Nibbles::kHasNibbles;
+  using Avx2Nibbles::settle;
+
   using Bytes __attribute__((vector_size(32))) = int8_t;
 
   static void spread(uint64_t bits, int8_t* out) {

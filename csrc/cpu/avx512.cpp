@@ -10,7 +10,7 @@
 namespace reram::cpu::RERAM_ISA {
 namespace {
 
-struct Avx512 : Avx512Order {
+struct Avx512 : Avx512Order, NoNibbles {
   using Bytes __attribute__((vector_size(64))) = int8_t;
 
   static void spread(uint64_t bits, int8_t* out) {

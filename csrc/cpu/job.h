@@ -92,6 +92,9 @@ struct VectorTables {
   // units that reach further take the general path.
   const int32_t* reach;
   const uint32_t* acc = nullptr;  // [sets] what undoes their base, as for `empty_acc`
+  // [sets] the lowest pair of slices that is looked up: the tables of those below are constant, and
+  // make no comparison.
+  const uint8_t* live = nullptr;
   // Sums (in size) that fit the vector path, with 4, 6 and 7 bits, and at all.
   int most4, most6, most7, most;
   // Significances of two slices side by side, as bytes: those of slices without cells are 0.
@@ -146,6 +149,10 @@ struct Job {
       work(d, shape.cycles + first + d);
   }
   RERAM_ALWAYS bool is_narrow() const { return narrow.tables[0] || narrow.bands; }
+  // Whether an instruction set may add word-lines up in nibbles.
+  RERAM_ALWAYS bool has_nibbles() const {
+    return p.isa == RERAM_AVX2 && !has_digits() && passes[0].minus < 0;
+  }
 
   const reram_problem& p;
   Shape shape;
@@ -165,8 +172,9 @@ struct Task {
   int64_t group, m0, m1, b0, b1;
 };
 
-// How a unit is worked out: in as many planes as hold any of its sums.
-enum Path { kWide, kFour, kSix, kSeven, kEight, kPaths };
+// How a unit is worked out: in as many planes as hold any of its sums; or in nibbles, with sums
+// below 16, 32, 48, 64 and 128.
+enum Path { kWide, kFour, kSix, kSeven, kEight, kNibbles, kPaths = kNibbles + 5 };
 
 // One cycle of one position in one tile, with at least one driven word-line.
 struct Unit {
@@ -192,12 +200,13 @@ struct Scratch {
   uint16_t* lines;        // [C * I * D * (R + 4) + 128] their driven word-lines
   uint64_t* cells;        // of one block in the order of Vec::arrange; or `inputs`
   int8_t* digits;         // [R + 1, J, 64] of one block and pass, or null
+  uint64_t* nibbles;      // of one sign of a block as Vec::expand leaves them, or null
   uint32_t* constant;     // [C] what is added to every output of a position
   uint32_t* sums;         // [blocks of a task, C, 64] accumulators, in the order of Vec::column
   // Null without counting.
   int64_t* counts;  // [8, 8, lanes] comparisons by cycle and slice; of a narrow layer by slice and
                     // cycle: what a sweep adds to lies together
-  uint8_t* made;    // [8, 8, 64] comparisons not yet added to them, by bit-line
+  uint8_t* made;    // [8, 8, 64] comparisons not yet added to them, by bit-line, as Vec wants them
   int* pending;     // [8] so many units' are
   int64_t* recovered;  // [8, 8, 2] by bit and slice: comparisons, and conversions that started
   int64_t* again;      // [R + 1, 8] tiles driven again, by driven word-lines and bit

@@ -16,6 +16,14 @@
 namespace reram::cpu::RERAM_ISA {
 namespace {
 
+// For instruction sets that do not add word-lines up in nibbles: see avx2_nibbles.h.
+struct NoNibbles {
+  static constexpr bool kHasNibbles = false;
+  static void expand(const uint64_t*, int64_t, uint64_t*) {}
+  template <bool Count>
+  static void convert_nibbles(int, const Sweep&) {}
+};
+
 // For instruction sets that keep bit-lines in their order.
 struct InOrder {
   // Which bit-line of a block the k-th accumulator belongs to.
@@ -86,12 +94,14 @@ inline void each_path(const Job& job, const Task& task, const Scratch& s, const 
   const int64_t room = (task.m1 - task.m0) * job.shape.cycles;
   const int64_t sign_words = job.shape.cell_bits * job.shape.sheet_words();
   for (int path = kWide; path < kPaths; ++path) {
-    const uint64_t* cells = path == kWide ? programmed : block;
+    const uint64_t* cells = path == kWide      ? programmed + pass.plus * sign_words
+                            : path >= kNibbles ? s.nibbles
+                                               : block + pass.plus * sign_words;
     for (int i = 0; i < job.shape.cycles; ++i) {
       const int first = tile.ends[i][path], count = tile.ends[i + 1][path] - first;
       if (!count) continue;
-      Sweep w = {cells + pass.plus * sign_words,
-                 pass.minus < 0 ? nullptr : cells + pass.minus * sign_words,
+      Sweep w = {cells,
+                 pass.minus < 0 ? nullptr : cells + (pass.minus - pass.plus) * sign_words,
                  job.shape.sheet_words(),
                  job.shape.cell_bits,
                  job.shape.dac_bits,
@@ -103,7 +113,8 @@ inline void each_path(const Job& job, const Task& task, const Scratch& s, const 
                  job.vector.addends,
                  sums,
                  s.bins};
-      w.count_into(s, i, false);
+      w.count_into(s, i, path >= kNibbles);
+      w.live = tile.live[i][path];
       work(path, w);
     }
   }
@@ -198,10 +209,16 @@ void convert_block(const Job& job, const Task& task, const Scratch& s, const Til
   const uint64_t* block = Vec::arrange(programmed, job.shape.block_words(), s.cells);
   for (int q = 0; q < job.pass_count; ++q) {
     const Pass& pass = job.passes[q];
+    if (tile.nibbles)
+      Vec::expand(programmed + pass.plus * job.shape.sheet_words(), job.shape.height + 1,
+                  s.nibbles);
     each_path(job, task, s, tile, pass, programmed, block, columns, sums,
               [&](int path, const Sweep& w) {
                 if (path == kWide)
                   convert_wide<Vec>(job, pass, columns, w);
+                else if (path >= kNibbles)
+                  w.counts ? Vec::template convert_nibbles<true>(path - kNibbles, w)
+                           : Vec::template convert_nibbles<false>(path - kNibbles, w);
                 else if (w.minus)
                   w.counts ? convert_path<Vec, true, true>(path, w)
                            : convert_path<Vec, true, false>(path, w);
@@ -232,8 +249,12 @@ void convert(const Job& job, const Task& task, const Scratch& s, int32_t* acc) {
   std::memset(s.sums, 0, size_t((task.b1 - task.b0) * block_sums) * sizeof(uint32_t));
   std::memset(s.constant, 0, size_t(count) * sizeof(uint32_t));
   locate(job, task, s);
+  // Fewer units would take less time than expanding the cells for them.
+  constexpr int64_t kLeastUnits = 48;
+  const bool nibbles =
+      Vec::kHasNibbles && job.has_nibbles() && count * job.shape.cycles >= kLeastUnits;
   for (int64_t t = 0; t < job.shape.tiles; ++t) {
-    const Tile tile = pack_tile<Vec>(job, task, s, t);
+    const Tile tile = pack_tile<Vec>(job, task, s, t, nibbles);
     for (int64_t b = task.b0; b < task.b1; ++b) {
       const int columns = block_columns(job.p, b);
       uint32_t* sums = s.sums + (b - task.b0) * block_sums;
@@ -242,6 +263,7 @@ void convert(const Job& job, const Task& task, const Scratch& s, int32_t* acc) {
     }
     if (job.shape.recoveries && s.counts) drive_again(job, task, s, tile);
   }
+  if (nibbles && s.counts) Vec::settle(s);
   job.has_digits() ? finish_task<Natural<Vec>>(job, task, s, acc)
                    : finish_task<Vec>(job, task, s, acc);
 }
@@ -294,7 +316,7 @@ void histogram(const Job& job, const Task& task, const Scratch& s) {
   const int64_t values = shape.values();
   locate(job, task, s);
   for (int64_t t = 0; t < shape.tiles; ++t) {
-    const Tile tile = pack_tile<Vec>(job, task, s, t);
+    const Tile tile = pack_tile<Vec>(job, task, s, t, false);
     for (int64_t b = task.b0; b < task.b1; ++b) {
       const int columns = block_columns(job.p, b);
       const uint64_t* block = block_of(job, task, t, b);

@@ -133,7 +133,7 @@ void finish_strip(const Job& job, const Task& task, const Scratch& s, int first,
 template <class Convert>
 inline void sweep_slices(const Job& job, const Scratch& s, Sweep w, const Convert& convert) {
   for (int j = 0; j < job.shape.slices; ++j, w.units += w.count) {
-    w.count_into(s, j, true);
+    w.count_into(s, j, w.columns == ~uint64_t(0));
     convert(w);
   }
 }

@@ -49,11 +49,14 @@ inline void gather_codes(const Job& job, int64_t t, const uint8_t* position, uin
 // The units of one tile.
 struct Tile {
   int ends[kCycles + 1][kPaths];  // units of each path before each cycle
+  bool nibbles;                   // whether units may be of their paths
+  int live[kCycles][kPaths];      // the lowest pair of slices that any of them looks up
   int64_t empty[kCycles];         // positions without a driven word-line, by cycle
 };
 
-inline int path_of(const Job& job, int reach, int set) {
+inline int path_of(const Job& job, int reach, int set, bool nibbles) {
   if (reach > job.vector.reach[set]) return kWide;
+  if (nibbles && reach < 128) return kNibbles + (reach < 64 ? reach / 16 : 4);
   return kFour + (reach > job.vector.most4) + (reach > job.vector.most6) +
          (reach > job.vector.most7);
 }
@@ -156,12 +159,13 @@ int driven_in(const Shape& shape, const uint64_t* planes, int first_bit, int bit
 // outputs of a position alike. Those of a cycle lie side by side, since they are much alike: their
 // loops then end where the processor expects it.
 template <class Vec, bool OneBit>
-Tile make_units(const Job& job, const Task& task, const Scratch& s, int64_t t) {
+Tile make_units(const Job& job, const Task& task, const Scratch& s, int64_t t, bool nibbles) {
   const Shape& shape = job.shape;
   const int64_t count = task.m1 - task.m0, height = shape.height;
   const int words = shape.words;
   const uint16_t* line_of = job.input.gather.lines + t * job.input.gather.stride;
   Tile tile = {};
+  tile.nibbles = nibbles;
   uint16_t* lines = s.lines;
   int64_t* const counts =
       task.b0 == 0 ? s.driven : nullptr;  // bit-lines may be divided among tasks
@@ -173,6 +177,7 @@ Tile make_units(const Job& job, const Task& task, const Scratch& s, int64_t t) {
     const uint32_t empty = job.tables.empty_acc ? job.tables.empty_acc[i] << bit : 0;
     int* const end = tile.ends[i + 1];
     std::memcpy(end, tile.ends[i], sizeof tile.ends[i]);
+    for (int& live : tile.live[i]) live = kSlices / 2;
     for (int64_t m = 0; OneBit && counts && m < count; ++m)
       ++counts[s.active[m * kCycles + i] * kCycles + i];
     for (int64_t m = 0; m < count; ++m) {
@@ -188,8 +193,14 @@ Tile make_units(const Job& job, const Task& task, const Scratch& s, int64_t t) {
       int reach = active[0];
       for (int d = 1; d < bits; ++d) reach += active[d] << d;
       reach *= (1 << shape.cell_bits) - 1;
-      const int set = job.set(job.tables.bucket_of[driven], i), path = path_of(job, reach, set);
-      if (path != kWide && job.vector.acc) s.constant[m] += job.vector.acc[set] << bit;
+      const int set = job.set(job.tables.bucket_of[driven], i);
+      const int path = path_of(job, reach, set, nibbles);
+      if (path != kWide && job.vector.acc) {
+        s.constant[m] += job.vector.acc[set] << bit;
+        const int live = job.vector.live[set];
+        if (live == kSlices / 2) continue;
+        if (live < tile.live[i][path]) tile.live[i][path] = live;
+      }
       Unit& unit = s.units[path * count * shape.cycles + end[path]++];
       unit.position = int32_t(m);
       unit.reach = reach;
@@ -209,10 +220,10 @@ Tile make_units(const Job& job, const Task& task, const Scratch& s, int64_t t) {
 }
 
 template <class Vec>
-Tile pack_tile(const Job& job, const Task& task, const Scratch& s, int64_t t) {
+Tile pack_tile(const Job& job, const Task& task, const Scratch& s, int64_t t, bool nibbles) {
   pack_planes<Vec>(job, task, s, t);
-  return job.shape.dac_bits == 1 ? make_units<Vec, true>(job, task, s, t)
-                                 : make_units<Vec, false>(job, task, s, t);
+  return job.shape.dac_bits == 1 ? make_units<Vec, true>(job, task, s, t, nibbles)
+                                 : make_units<Vec, false>(job, task, s, t, false);
 }
 
 }  // namespace

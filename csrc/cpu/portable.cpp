@@ -5,7 +5,7 @@
 namespace reram::cpu::RERAM_ISA {
 namespace {
 
-struct Portable : InOrder {
+struct Portable : InOrder, NoNibbles {
   using Bytes __attribute__((vector_size(16))) = int8_t;
 
   // 64 bytes of -1 where a bit is set.

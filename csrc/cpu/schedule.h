@@ -94,6 +94,7 @@ class Workspace {
                             128);
     take(scratch.cells, job.has_digits() ? 0 : shape.block_words());
     if (job.has_digits()) take(scratch.digits, (shape.height + 1) * shape.slices * kColumns);
+    if (job.has_nibbles()) take(scratch.nibbles, 4 * shape.sheet_words());
     take(scratch.constant, step);
     take(scratch.sums, std::max(shape.blocks * step, kNarrow) * kColumns);
     zeroed_ = total_;

@@ -27,17 +27,18 @@ struct Sweep {
   int64_t* bins;                    // [sets, 256, 8]
   // Of one cycle by slice (narrow: of one slice by cycle), or null.
   int64_t* counts = nullptr;  // [8, lanes]
-  uint8_t* made = nullptr;    // [8, 64] of a narrow layer's full strips, or null
+  uint8_t* made = nullptr;    // [8, 64] of a narrow layer's full strips and of nibbles, or null
   int* pending = nullptr;
+  int live = 0;  // of the tables of the units, the lowest pair of slices that is looked up
   // Of the sum 0 in the tables of a band, and 255 where they convert: [512] by cycle and position,
   // in the order of Vec.
   const uint8_t *places = nullptr, *inside = nullptr;
 
   // Counts comparisons of a cycle (narrow: of a slice), if any are counted.
-  RERAM_ALWAYS void count_into(const Scratch& s, int outer, bool narrow) {
+  RERAM_ALWAYS void count_into(const Scratch& s, int outer, bool by_column) {
     if (!s.counts) return;
     counts = s.counts + outer * kSlices * kCountLanes;
-    if (!narrow || columns != ~uint64_t(0)) return;
+    if (!by_column) return;
     made = s.made + outer * kSlices * kColumns;
     pending = s.pending + outer;
   }

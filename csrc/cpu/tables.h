@@ -94,6 +94,7 @@ class Tables {
         narrow_pays(false))
       pack_narrow();
     job_.vector.acc = vector_acc_.data();
+    job_.vector.live = live_.data();
   }
 
   // What a bit-line's cells allow. False where that is not worth knowing.
@@ -114,6 +115,7 @@ class Tables {
     const Shape& shape = job_.shape;
     const int32_t each = ((1 << shape.cell_bits) - 1) * ((1 << shape.dac_bits) - 1);
     vector_acc_.assign(size_t(sets_), 0);
+    live_.assign(size_t(sets_), kSlices / 2);
     reach_.assign(size_t(sets_), job_.vector.most);
     bool whole = true;
     for (int q = 0; q < job_.pass_count; ++q) {
@@ -141,6 +143,8 @@ class Tables {
       if (!packed.bytes) packed = fill(q, job_.table(set, j), reach);
       most = std::min(most, packed.reach);
       pointers_[q][size_t(set * kSlices + j)] = packed.bytes;
+      uint8_t& live = live_[size_t(set)];
+      if (packed.bytes != &bytes_.front()) live = std::min(live, uint8_t(j / 2));
       vector_acc_[size_t(set)] += uint32_t(packed.base) << job_.shape.cell_shift[j];
     }
     return most;
@@ -194,17 +198,20 @@ class Tables {
       high = most;
     }
     const int32_t from = both ? -reach : 0;
+    const uint8_t* made = job_.tables.comparisons + table;
+    if (low == high && std::all_of(made + from, made + reach + 1, [](int n) { return n == 0; }))
+      return {&bytes_.front(), low, reach};
     const int64_t base = low + 128;
     ByteTables& to = bytes_.emplace_back();
     for (int32_t v = from; v <= reach; ++v) {
       to.level8[uint8_t(v)] = int8_t(level(v) - base);
-      to.comparisons8[uint8_t(v)] = job_.tables.comparisons[table + v];
+      to.comparisons8[uint8_t(v)] = made[v];
     }
-    auto narrow = [&](int bits, int8_t* levels, uint8_t* made) {
+    auto narrow = [&](int bits, int8_t* levels, uint8_t* comparisons) {
       const int half = from < 0 ? 1 << (bits - 1) : 0;
       for (int v = -half; v < (1 << bits) - half; ++v) {
         levels[v & ((1 << bits) - 1)] = to.level8[uint8_t(v)];
-        made[v & ((1 << bits) - 1)] = to.comparisons8[uint8_t(v)];
+        comparisons[v & ((1 << bits) - 1)] = to.comparisons8[uint8_t(v)];
       }
     };
     narrow(7, to.level7, to.comparisons7);
@@ -222,6 +229,7 @@ class Tables {
   std::vector<uint8_t> bucket_of_, starts_;
   std::vector<uint32_t> empty_acc_, vector_acc_;
   std::vector<int32_t> reach_;  // of each set
+  std::vector<uint8_t> live_;   // likewise
   // How far the sums of each pass reach above and below 0.
   int32_t plus_[kMaxPasses] = {INT32_MAX, INT32_MAX}, minus_[kMaxPasses] = {INT32_MAX, INT32_MAX};
   std::deque<ByteTables> bytes_;
