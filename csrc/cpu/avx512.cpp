@@ -199,8 +199,9 @@ struct Avx512 : Avx512Order, NoNibbles {
     }
   }
 
-  // Sums of N planes, tables of 2^T values.
-  template <int N, int T, bool Signed, bool Banded, bool Count>
+  // Sums of N planes, tables of 2^T values, slices from the pair `Live` on: what the others would
+  // take is not compiled.
+  template <int N, int T, bool Signed, bool Banded, bool Count, int Live>
   RERAM_ALWAYS static void convert_unit(const Sweep& w, const Unit& unit, __m512i* made) {
     __m512i planes[N], bytes[kSlices];
     sum_planes<N, Signed>(w, unit, planes);
@@ -211,7 +212,7 @@ struct Avx512 : Avx512Order, NoNibbles {
     // 128 * (1 + 2 + ... + 128) < 2^15.
     __m512i low = _mm512_setzero_si512(), high = _mm512_setzero_si512();
 #pragma GCC unroll 4
-    for (int j = 0; j < kSlices; j += 2) {
+    for (int j = 2 * Live; j < kSlices; j += 2) {
       const __m512i even = level<T>(*tables[j], bytes[j]);
       const __m512i odd = level<T>(*tables[j + 1], bytes[j + 1]);
       const __m512i weights = _mm512_set1_epi16(short(w.weights[j / 2]));
@@ -230,7 +231,7 @@ struct Avx512 : Avx512Order, NoNibbles {
     add(2, high, first);
     add(3, high, second);
 #pragma GCC unroll 8
-    for (int j = 0; j < kSlices && Count; ++j) {
+    for (int j = 2 * Live; j < kSlices && Count; ++j) {
       const ByteTables& t = *tables[j];
       made[j] = _mm512_add_epi8(made[j], look_up<T>(t.comparisons4, t.comparisons6, t.comparisons7,
                                                     t.comparisons8, bytes[j]));
@@ -272,7 +273,7 @@ struct Avx512 : Avx512Order, NoNibbles {
         flush(made, w.counts);
         *w.pending = 0;
       }
-      convert_unit<N, T, false, Banded, true>(w, w.units[k], made);
+      convert_unit<N, T, false, Banded, true, 0>(w, w.units[k], made);
     }
     for (int j = 0; j < kSlices; ++j) _mm512_store_si512(w.made + j * kColumns, made[j]);
   }
@@ -280,6 +281,14 @@ struct Avx512 : Avx512Order, NoNibbles {
   template <int N, int T, bool Signed, bool Banded, bool Count>
   static void convert(const Sweep& w) {
     if (Count && !Signed && w.made) return convert_few<N, T, Banded>(w);
+    constexpr bool kSome = !Signed && !Banded;  // the others are few
+    if (kSome && w.live >= 2) return convert_live<N, T, Signed, Banded, Count, kSome ? 2 : 0>(w);
+    if (kSome && w.live == 1) return convert_live<N, T, Signed, Banded, Count, kSome ? 1 : 0>(w);
+    convert_live<N, T, Signed, Banded, Count, 0>(w);
+  }
+
+  template <int N, int T, bool Signed, bool Banded, bool Count, int Live>
+  static void convert_live(const Sweep& w) {
     const __mmask64 exist = _cvtu64_mask64(w.columns);
     const __m512i zero = _mm512_setzero_si512();
     __m512i totals[kSlices];
@@ -288,12 +297,12 @@ struct Avx512 : Avx512Order, NoNibbles {
       __m512i made[kSlices];  // as many units' as bytes hold
       for (int j = 0; j < kSlices; ++j) made[j] = zero;
       const int end = Count && w.count - k > w.addends ? k + w.addends : w.count;
-      for (; k < end; ++k) convert_unit<N, T, Signed, Banded, Count>(w, w.units[k], made);
-      for (int j = 0; j < kSlices && Count; ++j)
+      for (; k < end; ++k) convert_unit<N, T, Signed, Banded, Count, Live>(w, w.units[k], made);
+      for (int j = 2 * Live; j < kSlices && Count; ++j)
         totals[j] = _mm512_add_epi64(totals[j],
                                      _mm512_sad_epu8(_mm512_maskz_mov_epi8(exist, made[j]), zero));
     }
-    for (int j = 0; j < kSlices && Count; ++j) {
+    for (int j = 2 * Live; j < kSlices && Count; ++j) {
       int64_t* lanes = w.counts + j * kCountLanes;
       _mm512_store_si512(lanes, _mm512_add_epi64(_mm512_load_si512(lanes), totals[j]));
     }
