@@ -5,7 +5,9 @@
 #define RERAM_ISA avx2
 
 #include "cpu/avx2_nibbles.h"
+#include "cpu/avx2_product.h"
 #include "cpu/narrow.h"
+#include "cpu/product.h"
 
 namespace reram::cpu::RERAM_ISA {
 namespace {
@@ -26,7 +28,7 @@ struct Compress {
 };
 constexpr Compress kCompress;
 
-struct Avx2 : InOrder, Avx2Nibbles {
+struct Avx2 : InOrder, Avx2Nibbles, Avx2Product {
   using Avx2Nibbles::convert_nibbles;
   using Avx2Nibbles::expand;
   using Avx2Nibbles::kHasNibbles;
@@ -382,7 +384,7 @@ struct Avx2 : InOrder, Avx2Nibbles {
 
 }  // namespace
 
-const Kernels kKernels = {convert<Avx2>, convert_narrow<Avx2>, histogram<Avx2>,
-                          histogram_narrow<Avx2>, quantize<Avx2>};
+const Kernels kKernels = {convert<Avx2>,   convert_narrow<Avx2>,   convert_product<Avx2>,
+                          histogram<Avx2>, histogram_narrow<Avx2>, quantize<Avx2>};
 
 }  // namespace reram::cpu::RERAM_ISA

@@ -5,12 +5,14 @@
 #define RERAM_ISA avx512
 
 #include "cpu/avx512_order.h"
+#include "cpu/avx512_product.h"
 #include "cpu/narrow.h"
+#include "cpu/product.h"
 
 namespace reram::cpu::RERAM_ISA {
 namespace {
 
-struct Avx512 : Avx512Order, NoNibbles {
+struct Avx512 : Avx512Order, NoNibbles, Avx512Product {
   using Bytes __attribute__((vector_size(64))) = int8_t;
 
   static void spread(uint64_t bits, int8_t* out) {
@@ -378,7 +380,7 @@ struct Avx512 : Avx512Order, NoNibbles {
 
 }  // namespace
 
-const Kernels kKernels = {convert<Avx512>, convert_narrow<Avx512>, histogram<Avx512>,
-                          histogram_narrow<Avx512>, quantize<Avx512>};
+const Kernels kKernels = {convert<Avx512>,   convert_narrow<Avx512>,   convert_product<Avx512>,
+                          histogram<Avx512>, histogram_narrow<Avx512>, quantize<Avx512>};
 
 }  // namespace reram::cpu::RERAM_ISA

@@ -88,7 +88,7 @@ int32_t reram_crossbar(const reram_problem* problem, const uint8_t* u, const uin
     if (!valid_edges(*problem, edges) || !valid_index(*problem, job.shape, index))
       return RERAM_BAD_ARGUMENT;
     Tables tables(job, edges);
-    if (!tables.set(levels, comparisons, edges, index)) return RERAM_OVERFLOW;
+    if (!tables.set(levels, comparisons, edges, index, made)) return RERAM_OVERFLOW;
     const Windows windows(job);
     convert_all(job, *kernels, 0, [](int64_t) {}, acc, made, driven);
   } catch (const std::bad_alloc&) {

@@ -47,7 +47,9 @@ inline void add_counts(const Job& job, const Scratch& from, int64_t* made, int64
 template <class Prepare>
 void convert_all(const Job& job, const Kernels& kernels, int64_t pieces, const Prepare& prepare,
                  int32_t* acc, int64_t* made, int64_t* driven) {
-  const auto work = job.is_narrow() ? kernels.convert_narrow : kernels.convert;
+  const auto work = job.affine        ? kernels.convert_product
+                    : job.is_narrow() ? kernels.convert_narrow
+                                      : kernels.convert;
   const auto spaces =
       run(job, made, false, pieces, prepare,
           [&](const Task& task, const Scratch& scratch) { work(job, task, scratch, acc); });
@@ -55,6 +57,7 @@ void convert_all(const Job& job, const Kernels& kernels, int64_t pieces, const P
   std::fill_n(made, (job.shape.phases + job.shape.recoveries) * job.shape.slices, 0);
   std::fill_n(driven, job.shape.phases * (job.p.rows + 1), 0);
   for (const Workspace& space : spaces) add_counts(job, space.scratch, made, driven);
+  if (job.affine) count_affine(job, driven, made);
 }
 
 }  // namespace reram::cpu

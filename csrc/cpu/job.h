@@ -164,6 +164,7 @@ struct Job {
   VectorTables vector;
   NarrowTables narrow;
   const DigitTable* digits[kMaxPasses] = {};  // [sets][J] of each pass
+  bool affine = false;                        // results are products of codes
   const Finish* finish = nullptr;             // null: integers are wanted
 };
 
@@ -201,6 +202,8 @@ struct Scratch {
   uint64_t* cells;        // of one block in the order of Vec::arrange; or `inputs`
   int8_t* digits;         // [R + 1, J, 64] of one block and pass, or null
   uint64_t* nibbles;      // of one sign of a block as Vec::expand leaves them, or null
+  uint8_t* rows;          // of an affine layer, [C, 64 W] codes of one tile, and its weights as
+  uint8_t* weights;       // Vec::interleave leaves them
   uint32_t* constant;     // [C] what is added to every output of a position
   uint32_t* sums;         // [blocks of a task, C, 64] accumulators, in the order of Vec::column
   // Null without counting.
@@ -223,6 +226,7 @@ uint64_t fingerprint(const unsigned char* data, int64_t bytes);
 struct Kernels {
   void (*convert)(const Job&, const Task&, const Scratch&, int32_t* acc);
   void (*convert_narrow)(const Job&, const Task&, const Scratch&, int32_t* acc);
+  void (*convert_product)(const Job&, const Task&, const Scratch&, int32_t* acc);
   void (*histogram)(const Job&, const Task&, const Scratch&);
   void (*histogram_narrow)(const Job&, const Task&, const Scratch&);
   // False if a number is NaN or infinite.

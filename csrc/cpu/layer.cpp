@@ -168,7 +168,7 @@ int32_t reram_forward(const reram_problem* problem, const reram_layer* layer, co
     if (job.shape.positions && (!x || !y)) return RERAM_BAD_ARGUMENT;
     if (!valid_edges(p, edges) || !valid_index(p, job.shape, index)) return RERAM_BAD_ARGUMENT;
     Tables tables(job, edges);
-    if (!tables.set(levels, comparisons, edges, index)) return RERAM_OVERFLOW;
+    if (!tables.set(levels, comparisons, edges, index, made)) return RERAM_OVERFLOW;
     const Codes codes(p, *layer, job.is_narrow());
     codes.serve(p);
     job.input.u = codes.data();

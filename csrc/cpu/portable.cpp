@@ -1,11 +1,12 @@
 // Any machine. Also the plainest statement of what an instruction set supplies to kernel.h.
 #define RERAM_ISA portable
 #include "cpu/narrow.h"
+#include "cpu/product.h"
 
 namespace reram::cpu::RERAM_ISA {
 namespace {
 
-struct Portable : InOrder, NoNibbles {
+struct Portable : InOrder, NoNibbles, PlainProduct {
   using Bytes __attribute__((vector_size(16))) = int8_t;
 
   // 64 bytes of -1 where a bit is set.
@@ -135,7 +136,8 @@ struct Portable : InOrder, NoNibbles {
 
 }  // namespace
 
-const Kernels kKernels = {convert<Portable>, convert_narrow<Portable>, histogram<Portable>,
+const Kernels kKernels = {convert<Portable>,          convert_narrow<Portable>,
+                          convert_product<Portable>,  histogram<Portable>,
                           histogram_narrow<Portable>, quantize<Portable>};
 
 }  // namespace reram::cpu::RERAM_ISA

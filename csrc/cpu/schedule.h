@@ -95,6 +95,8 @@ class Workspace {
     take(scratch.cells, job.has_digits() ? 0 : shape.block_words());
     if (job.has_digits()) take(scratch.digits, (shape.height + 1) * shape.slices * kColumns);
     if (job.has_nibbles()) take(scratch.nibbles, 4 * shape.sheet_words());
+    if (job.affine) take(scratch.rows, step * shape.words * 64);
+    if (job.affine) take(scratch.weights, 2 * up(shape.height, 4) * 4 * kColumns * 2);
     take(scratch.constant, step);
     take(scratch.sums, std::max(shape.blocks * step, kNarrow) * kColumns);
     zeroed_ = total_;

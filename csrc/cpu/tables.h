@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "cpu/affine.h"
 #include "cpu/bands.h"
 #include "cpu/bounds.h"
 #include "cpu/digit_tables.h"
@@ -27,9 +28,9 @@ class Tables {
     job.vector.reach = reach_.data();
   }
 
-  // False if the tables could overflow the accumulator.
+  // False if the tables could overflow the accumulator. `counted`: whether comparisons are.
   bool set(const int32_t* levels, const uint8_t* comparisons, const int32_t* edges,
-           const int32_t* index) {
+           const int32_t* index, bool counted) {
     job_.tables.levels = levels;
     job_.tables.comparisons = comparisons;
     job_.tables.index = index;
@@ -40,6 +41,10 @@ class Tables {
       starts_[size_t(k)] = std::any_of(first, first + job_.shape.values(), [](int n) { return n; });
     }
     job_.tables.starts = starts_.data();
+    constexpr int64_t kLeastPositions = 8;  // reading the weights' codes takes as long
+    job_.affine = job_.shape.positions >= kLeastPositions && !job_.shape.recoveries &&
+                  !narrow_pays(false) && Affine(job_, edges).holds(counted);
+    if (job_.affine) return true;
     const uint8_t* last = comparisons + job_.p.tables * job_.shape.values();
     job_.vector.addends = 255 / std::max<int>(1, *std::max_element(comparisons, last));
     empty_acc_.assign(size_t(job_.shape.cycles), 0);

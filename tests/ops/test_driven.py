@@ -2,10 +2,9 @@
 
 import pytest
 import torch
-from problems import Kernels, assert_same, isas, lossless_tables
+from problems import Kernels, assert_same, isas, lossless_tables, uniform
 
 from reram_torch.crossbar.cells import program
-from reram_torch.crossbar.geometry import Geometry
 from reram_torch.crossbar.tables import AdcTables
 from reram_torch.native import cpu
 from reram_torch.ops import reference
@@ -69,7 +68,7 @@ def test_every_number_of_driven_word_lines(isa, encoding, outputs, kind, monkeyp
     monkeypatch.setenv("RERAM_TORCH_ISA", isa)
     generator = torch.Generator().manual_seed(outputs + encoding)
     rows = 200
-    g = Geometry(rows, 128, 1, 1, 8, 8, encoding)
+    g = uniform(rows, 1, 1, encoding=encoding)
     u = inputs(DRIVEN, rows, generator)
     codes = weights(outputs, rows, encoding, generator)
     table, cells = tables(g, kind, generator), program(codes, g)
@@ -85,7 +84,7 @@ def test_every_number_of_driven_word_lines(isa, encoding, outputs, kind, monkeyp
 def test_comparisons_outgrow_a_byte(isa, positions, most, monkeypatch):
     """All bit-lines make as many as they can, in whole blocks and in one that is not."""
     monkeypatch.setenv("RERAM_TORCH_ISA", isa)
-    g = Geometry(128, 128, 1, 1, 8, 8, 0)
+    g = uniform(128, 1, 1)
     generator = torch.Generator().manual_seed(positions)
     u = torch.randint(0, 256, (positions, 1, 150), dtype=torch.uint8, generator=generator)
     u *= torch.rand(u.shape, generator=generator) < 0.2
