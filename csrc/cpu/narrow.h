@@ -210,12 +210,18 @@ void look_up_driven(const Job& job, const uint8_t* table, const uint8_t* driven,
 
 constexpr int kStripSums = kCycles * kColumns;
 
+// In loops that compilers turn into vector instructions.
 inline uint8_t largest(const uint8_t* bytes) {
-  uint8_t most[kColumns] = {};
-  for (int k = 0; k < kStripSums; ++k)
-    most[k % kColumns] = bytes[k] > most[k % kColumns] ? bytes[k] : most[k % kColumns];
-  for (int k = 1; k < kColumns; ++k) most[0] = most[k] > most[0] ? most[k] : most[0];
-  return most[0];
+  uint8_t most[kColumns];
+  std::memcpy(most, bytes, sizeof most);
+  for (int i = 1; i < kCycles; ++i)
+    for (int m = 0; m < kColumns; ++m) {
+      const uint8_t byte = bytes[i * kColumns + m];
+      most[m] = byte > most[m] ? byte : most[m];
+    }
+  uint8_t found = 0;
+  for (uint8_t byte : most) found = byte > found ? byte : found;
+  return found;
 }
 
 // Calls `work(band, sweep)` for each band that converts any sum of a strip.

@@ -92,7 +92,9 @@ def set_adcs(net: nn.Module, adc: str) -> None:
         index = torch.arange(len(EDGES) * g.slices).view(-1, 1, g.slices)
         index = index.expand(-1, g.cycles, -1).clone()
         index[0] = -1
-        layer.set_adc(layer.adc * len(EDGES), edges=EDGES, index=index.tolist())
+        # Equal designs are one: those of the last bucket's slices, one by one.
+        designs = [layer.adc[k] for k in layer.tables().index[-1, 0].tolist()]
+        layer.set_adc(designs * len(EDGES), edges=EDGES, index=index.tolist())
 
 
 def median_times(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:

@@ -44,7 +44,7 @@ def layer(
     """The operator `layer` by way of `crossbar`."""
     a = LayerArguments.rebuild(tensors, integers, floats)
     check_finite("input", x)
-    N, K = weight.shape[0], weight[0].numel()
+    N, K = weight.shape[0], weight.shape[1:].numel()
     signed = a.geometry.signed_inputs
     u = in_passes(input_codes(x, *a.scale, a.geometry.input_bits, signed=signed))
     if a.window is None:
@@ -73,7 +73,7 @@ def layer_cpu(
 ) -> Results:  # fmt: skip
     """The operator `layer` on the CPU: one native call where it serves."""
     a = LayerArguments.rebuild(tensors, integers, floats)
-    N, K = weight.shape[0], weight[0].numel()
+    N, K = weight.shape[0], weight.shape[1:].numel()
     in_float32 = a.weights.scale.dtype == torch.float32
     one_pass = in_float32 and not a.geometry.signed_inputs and not a.geometry.centered
     if not use_native() or not one_pass or K * a.tables.unit > WIDE_DEPTH:
