@@ -6,6 +6,7 @@
 
 #include "cpu/avx2_nibbles.h"
 #include "cpu/avx2_product.h"
+#include "cpu/avx2_quantize.h"
 #include "cpu/narrow.h"
 #include "cpu/product.h"
 
@@ -28,7 +29,7 @@ struct Compress {
 };
 constexpr Compress kCompress;
 
-struct Avx2 : InOrder, Avx2Nibbles, Avx2Product {
+struct Avx2 : InOrder, Avx2Nibbles, Avx2Product, Avx2Quantizer {
   using Avx2Nibbles::convert_nibbles;
   using Avx2Nibbles::expand;
   using Avx2Nibbles::kHasNibbles;

@@ -6,13 +6,14 @@
 
 #include "cpu/avx512_order.h"
 #include "cpu/avx512_product.h"
+#include "cpu/avx512_quantize.h"
 #include "cpu/narrow.h"
 #include "cpu/product.h"
 
 namespace reram::cpu::RERAM_ISA {
 namespace {
 
-struct Avx512 : Avx512Order, NoNibbles, Avx512Product {
+struct Avx512 : Avx512Order, NoNibbles, Avx512Product, Avx512Quantizer {
   using Bytes __attribute__((vector_size(64))) = int8_t;
 
   static void spread(uint64_t bits, int8_t* out) {

@@ -10,6 +10,7 @@
 
 #include "cpu/digits.h"
 #include "cpu/pack.h"
+#include "cpu/quantize.h"
 #include "cpu/recovery.h"
 #include "cpu/wide.h"
 
@@ -266,38 +267,6 @@ void convert(const Job& job, const Task& task, const Scratch& s, int32_t* acc) {
   if (nibbles && s.counts) Vec::settle(s);
   job.has_digits() ? finish_task<Natural<Vec>>(job, task, s, acc)
                    : finish_task<Vec>(job, task, s, acc);
-}
-
-// Adding and subtracting 1.5 * 2^23 rounds to the nearest whole number, halves to even, as torch
-// does; codes end far below it.
-template <class Vec>
-bool quantize(const float* x, int64_t count, const Quantizer& q, uint8_t* codes) {
-  constexpr float kRound = 12582912, kFar = 1024, kLargest = 3.40282347e38f;
-  constexpr int kBlock = 32;  // the last one is filled up: a loop over the rest would take longer
-  int bad = 0;
-  const auto block = [&](const float* from, uint8_t* to) {
-    for (int k = 0; k < kBlock; ++k) {
-      bad |= !(from[k] <= kLargest) | !(from[k] >= -kLargest);
-      float v = from[k] / q.scale;
-      v = v > -kFar ? v : -kFar;
-      v = v < kFar ? v : kFar;
-      v = (v + kRound) - kRound + q.zero;
-      v = v > 0 ? v : 0;
-      v = v < q.most ? v : q.most;
-      to[k] = uint8_t(int(v));
-    }
-  };
-  int64_t k = 0;
-  for (; k + kBlock <= count; k += kBlock) block(x + k, codes + k);
-  if (k < count) {
-    const size_t left = size_t(count - k);
-    float from[kBlock] = {};
-    uint8_t to[kBlock];
-    std::memcpy(from, x + k, left * sizeof(float));
-    block(from, to);
-    std::memcpy(codes + k, to, left);
-  }
-  return !bad;
 }
 
 template <class Vec, bool Signed>

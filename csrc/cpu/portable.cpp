@@ -6,7 +6,7 @@
 namespace reram::cpu::RERAM_ISA {
 namespace {
 
-struct Portable : InOrder, NoNibbles, PlainProduct {
+struct Portable : InOrder, NoNibbles, PlainProduct, PlainQuantizer {
   using Bytes __attribute__((vector_size(16))) = int8_t;
 
   // 64 bytes of -1 where a bit is set.
