@@ -31,10 +31,12 @@
  *                                            recoveries, by bit and slice; and the conversions that
  *                                            recoveries started, likewise. NULL: no counting
  *   driven  int64 [I + R, rows + 1]          in how many tiles of positions and groups a cycle
- * drove exactly so many word-lines, those of a position's tile once, whatever its bit-lines; and
- * how many were driven again, by bit, to recover any sum. NULL with `made` histogram int64
- * [buckets, I + R, J, V]   how often each bit-line sum occurred; those of bits as if all sums of
- * driven cycles were recovered
+ *                                            drove exactly so many word-lines, those of a
+ *                                            position's tile once, whatever its bit-lines; and how
+ *                                            many were driven again, by bit, to recover any sum.
+ *                                            NULL with `made`
+ *   histogram int64 [buckets, I + R, J, V]   how often each bit-line sum occurred; those of bits as
+ *                                            if all sums of driven cycles were recovered
  */
 #ifndef RERAM_CROSSBAR_H
 #define RERAM_CROSSBAR_H

@@ -8,13 +8,16 @@
  *
  * Arrays, row-major, of T tables over V values each (the bit-line sums from `lowest`):
  *
- *   counts, errors, escape  double [T, V]   conversions; weights of a squared error, where one that
- *                                           is infinite makes its whole table free of error; cost
- * of an escape, or NULL: there is none prices                  double [T, 3]   of a comparison, of
- * a conversion that starts, of a word cuts                    int32 [sum of C + 1]  thresholds that
- * are allowed, with the first value and the end of all: C groups of values between them, for each
- * of several shapes cut_starts              int64 [shapes + 1]    where each shape's cuts begin
- *   shape                   int32 [T]       whose cuts a table has
+ *   counts      double [T, V]         conversions
+ *   errors      double [T, V]         weights of a squared error; one that is infinite makes its
+ *                                     whole table free of error
+ *   escape      double [T, V]         cost of an escape, or NULL: there is none
+ *   prices      double [T, 3]         of a comparison, of a conversion that starts, of a word
+ *   cuts        int32 [sum of C + 1]  thresholds that are allowed, with the first value and the end
+ *                                     of all: C groups of values between them, for each of several
+ *                                     shapes
+ *   cut_starts  int64 [shapes + 1]    where each shape's cuts begin
+ *   shape       int32 [T]             whose cuts a table has
  *
  * Results: how many ends each table's search has (0: there is none within the limits, -1: there may
  * be one, but it takes too long), and, for each end, from the lowest value on:

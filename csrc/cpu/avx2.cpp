@@ -111,20 +111,18 @@ struct Avx2 : InOrder, Avx2Nibbles, Avx2Product, Avx2Quantizer {
   }
 
   template <int N>
-  RERAM_ALWAYS static void count_unit(const Sweep& w, const Unit& unit, const uint64_t* cells,
-                                      __m256i* planes) {
-    count_bits<N>(w, unit, cells, planes,
-                  [&](const uint64_t* sheet, const uint16_t* lines, int n)
-                      RERAM_ALWAYS { count<N>(sheet, lines, n, planes); });
+  RERAM_ALWAYS static void count_unit(const Unit& unit, const uint64_t* cells, __m256i* planes) {
+    for (int q = 0; q < N; ++q) planes[q] = __m256i{};
+    count<N>(cells, unit.lines, unit.counts[0], planes);
   }
 
   // The sums of a unit in N bit planes of four slices, in two's complement if they are signed.
   template <int N, bool Signed>
   RERAM_ALWAYS static void sum_planes(const Sweep& w, const Unit& unit, int half, __m256i* planes) {
-    count_unit<N>(w, unit, w.plus + 4 * half, planes);
+    count_unit<N>(unit, w.plus + 4 * half, planes);
     if (!Signed) return;
     __m256i minus[N], borrow = _mm256_setzero_si256();
-    count_unit<N>(w, unit, w.minus + 4 * half, minus);
+    count_unit<N>(unit, w.minus + 4 * half, minus);
 #pragma GCC unroll 8
     for (int q = 0; q < N; ++q) {
       const __m256i x = _mm256_xor_si256(planes[q], minus[q]);

@@ -97,20 +97,18 @@ struct Avx512 : Avx512Order, NoNibbles, Avx512Product, Avx512Quantizer {
   }
 
   template <int N>
-  RERAM_ALWAYS static void count_unit(const Sweep& w, const Unit& unit, const uint64_t* cells,
-                                      __m512i* planes) {
-    count_bits<N>(w, unit, cells, planes,
-                  [&](const uint64_t* sheet, const uint16_t* lines, int n)
-                      RERAM_ALWAYS { count<N>(sheet, lines, n, planes); });
+  RERAM_ALWAYS static void count_unit(const Unit& unit, const uint64_t* cells, __m512i* planes) {
+    for (int q = 0; q < N; ++q) planes[q] = __m512i{};
+    count<N>(cells, unit.lines, unit.counts[0], planes);
   }
 
   // The sums of a unit in N bit planes, in two's complement if they are signed.
   template <int N, bool Signed>
   RERAM_ALWAYS static void sum_planes(const Sweep& w, const Unit& unit, __m512i* planes) {
-    count_unit<N>(w, unit, w.plus, planes);
+    count_unit<N>(unit, w.plus, planes);
     if (!Signed) return;
     __m512i minus[N], borrow = _mm512_setzero_si512();
-    count_unit<N>(w, unit, w.minus, minus);
+    count_unit<N>(unit, w.minus, minus);
 #pragma GCC unroll 8
     for (int q = 0; q < N; ++q) {
       const __m512i a = planes[q];

@@ -58,7 +58,7 @@ template <class Vec, int N>
 void tally(const Sweep& w) {
   alignas(64) WidePlanes planes;
   std::memset(planes, 0, N * sizeof *planes);
-  count_wide(w.plus, w.units->lines, w.units->counts[0], 0, N, planes);
+  count_wide(w.plus, w.units->lines, w.units->counts[0], N, planes);
   constexpr int kHalf = 1 << (N / 2);
   for (int i = 0; i < kCycles; ++i) {
     uint64_t low[kHalf], high[kHalf];
@@ -93,7 +93,7 @@ inline void each_path(const Job& job, const Task& task, const Scratch& s, const 
                       const Pass& pass, const uint64_t* programmed, const uint64_t* block,
                       int columns, uint32_t* sums, const Work& work) {
   const int64_t room = (task.m1 - task.m0) * job.shape.cycles;
-  const int64_t sign_words = job.shape.cell_bits * job.shape.sheet_words();
+  const int64_t sign_words = job.shape.sheet_words();
   for (int path = kWide; path < kPaths; ++path) {
     const uint64_t* cells = path == kWide      ? programmed + pass.plus * sign_words
                             : path >= kNibbles ? s.nibbles
@@ -104,8 +104,6 @@ inline void each_path(const Job& job, const Task& task, const Scratch& s, const 
       Sweep w = {cells,
                  pass.minus < 0 ? nullptr : cells + (pass.minus - pass.plus) * sign_words,
                  job.shape.sheet_words(),
-                 job.shape.cell_bits,
-                 job.shape.dac_bits,
                  s.units + path * room + first,
                  count,
                  job.vector.weights,

@@ -288,8 +288,6 @@ void each_strip(const Job& job, const Task& task, const Scratch& s, uint32_t* co
         const Sweep sweep = {Vec::arrange(s.inputs, words, s.cells),
                              nullptr,
                              0,
-                             1,
-                             1,
                              s.units,
                              int(job.p.outputs),
                              kCycleWeights,

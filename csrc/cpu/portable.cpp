@@ -50,9 +50,9 @@ struct Portable : InOrder, NoNibbles, PlainProduct, PlainQuantizer {
   template <bool Signed>
   static void sums(const Sweep& w, const Unit& unit, uint8_t (*out)[kColumns]) {
     WidePlanes planes, minus;
-    count_unit(w, unit, w.plus, 8, planes);
+    count_unit(unit, w.plus, 8, planes);
     if (Signed) {
-      count_unit(w, unit, w.minus, 8, minus);
+      count_unit(unit, w.minus, 8, minus);
       for (int j = 0; j < kSlices; ++j) {
         uint64_t borrow = 0;
         for (int q = 0; q < 8; ++q) {

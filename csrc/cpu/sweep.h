@@ -15,8 +15,7 @@ namespace {
 // What the inner loops work on: one pass of one block over a tile's units of one path.
 struct Sweep {
   const uint64_t *plus, *minus;  // [R + 1, 8] cells; minus may be null
-  int64_t sheet_words;           // from the cells of one bit to those of the next
-  int cell_bits, dac_bits;
+  int64_t sheet_words;           // from the cells of one sign to those of the other
   const Unit* units;
   int count;
   const uint16_t* weights;          // of two slices side by side [4]
@@ -80,27 +79,6 @@ inline void count_bytes(const Sweep& w, const Unit& unit, const uint8_t (*sums)[
       const int v = sums[j][n], value = Signed && v >> (N - 1) ? v + 256 - (1 << N) : v;
       ++bins[value * kSlices + j];
     }
-}
-
-// Counts a unit's word-lines with cells of several bits or in cycles of several bits, by falling
-// significance: `count(cells, lines, n)` adds word-lines to the `N` planes.
-template <int N, class Plane, class Count>
-RERAM_ALWAYS inline void count_bits(const Sweep& w, const Unit& unit, const uint64_t* cells,
-                                    Plane* planes, const Count& count) {
-  for (int q = 0; q < N; ++q) planes[q] = Plane{};
-  if (w.cell_bits + w.dac_bits == 2) {
-    count(cells, unit.lines, unit.counts[0]);
-    return;
-  }
-  for (int s = w.cell_bits + w.dac_bits - 2; s >= 0; --s) {
-    for (int q = N - 1; q > 0; --q) planes[q] = planes[q - 1];
-    planes[0] = Plane{};
-    const uint16_t* lines = unit.lines;
-    for (int d = 0; d < w.dac_bits; lines += unit.counts[d++]) {
-      const int c = s - d;
-      if (0 <= c && c < w.cell_bits) count(cells + c * w.sheet_words, lines, unit.counts[d]);
-    }
-  }
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// Sums of more than eight bits, or levels further apart than a byte holds: sums are counted in as
-// many planes as they need and looked up one by one.
+// Levels further apart than a byte holds: sums of eight bits are counted in as many planes as they
+// need and looked up one by one.
 #pragma once
 
 #include "cpu/sweep.h"
@@ -7,18 +7,18 @@
 namespace reram::cpu::RERAM_ISA {
 namespace {
 
-constexpr int kWidePlanes = 24;  // 4,096 word-lines of 15 * 15 take 20
+constexpr int kWidePlanes = 8;  // 255 word-lines
 
 using WidePlanes = uint64_t[kWidePlanes][kSlices];
 
-// Counts `n` word-lines (a multiple of four) into planes [from, top).
-inline void count_wide(const uint64_t* cells, const uint16_t* lines, int n, int from, int top,
+// Counts `n` word-lines (a multiple of four) into the planes below `top`.
+inline void count_wide(const uint64_t* cells, const uint16_t* lines, int n, int top,
                        WidePlanes planes) {
   for (int k = 0; k < n; k += 4) {
     const uint64_t *a = cells + lines[k], *b = cells + lines[k + 1], *c = cells + lines[k + 2],
                    *d = cells + lines[k + 3];
     uint64_t carry[kSlices];
-    uint64_t *ones = planes[from], *twos = planes[from + 1];
+    uint64_t *ones = planes[0], *twos = planes[1];
     for (int j = 0; j < kSlices; ++j) {
       const uint64_t x = ones[j] ^ a[j], twos_a = (ones[j] & a[j]) | (x & b[j]), y = x ^ b[j];
       const uint64_t z = y ^ c[j], twos_b = (y & c[j]) | (z & d[j]), w = twos[j] ^ twos_a;
@@ -26,7 +26,7 @@ inline void count_wide(const uint64_t* cells, const uint16_t* lines, int n, int 
       ones[j] = z ^ d[j];
       twos[j] = w ^ twos_b;
     }
-    for (int q = from + 2; q < top; ++q)
+    for (int q = 2; q < top; ++q)
       for (int j = 0; j < kSlices; ++j) {
         const uint64_t next = planes[q][j] & carry[j];
         planes[q][j] ^= carry[j];
@@ -36,13 +36,9 @@ inline void count_wide(const uint64_t* cells, const uint16_t* lines, int n, int 
 }
 
 // Counts a unit's word-lines on the cells of one sign into the planes below `top`.
-inline void count_unit(const Sweep& w, const Unit& unit, const uint64_t* cells, int top,
-                       WidePlanes planes) {
+inline void count_unit(const Unit& unit, const uint64_t* cells, int top, WidePlanes planes) {
   std::memset(planes, 0, sizeof(WidePlanes));
-  const uint16_t* lines = unit.lines;
-  for (int d = 0; d < w.dac_bits; lines += unit.counts[d++])
-    for (int c = 0; c < w.cell_bits; ++c)
-      count_wide(cells + c * w.sheet_words, lines, unit.counts[d], c + d, top, planes);
+  count_wide(cells, unit.lines, unit.counts[0], top, planes);
 }
 
 // The sums of one unit.
@@ -53,14 +49,11 @@ void wide_sums(const Sweep& w, const Unit& unit, int32_t (*sums)[kColumns]) {
   while (unit.reach >> top) ++top;
   for (int side = 0; side < (w.minus ? 2 : 1); ++side) {
     alignas(64) WidePlanes planes;
-    count_unit(w, unit, side ? w.minus : w.plus, top, planes);
-    for (int q = 0; q < top; q += 8) {
-      alignas(64) uint8_t bytes[kSlices][kColumns];
-      Vec::bytes_of_planes(planes + q, bytes);
-      const int32_t weight = side ? -(1 << q) : 1 << q;
-      for (int j = 0; j < kSlices; ++j)
-        for (int n = 0; n < kColumns; ++n) sums[j][n] += weight * bytes[j][n];
-    }
+    count_unit(unit, side ? w.minus : w.plus, top, planes);
+    alignas(64) uint8_t bytes[kSlices][kColumns];
+    Vec::bytes_of_planes(planes, bytes);
+    for (int j = 0; j < kSlices; ++j)
+      for (int n = 0; n < kColumns; ++n) sums[j][n] += side ? -bytes[j][n] : bytes[j][n];
   }
 }
 
