@@ -2,7 +2,8 @@
 #pragma once
 
 #include <algorithm>
-#include <vector>
+#include <map>
+#include <utility>
 
 #include "cpu/job.h"
 
@@ -14,10 +15,10 @@ struct Span {
   bool escapes = false;
 };
 
-inline Span span_of(const int32_t* levels, int64_t values) {
+inline Span span_of(const int32_t* levels, int32_t low, int32_t high) {
   Span span;
   bool any = false;
-  for (int64_t v = 0; v < values; ++v) {
+  for (int32_t v = low; v <= high; ++v) {
     if (levels[v] == RERAM_ESCAPE) {
       span.escapes = true;
       continue;
@@ -29,12 +30,34 @@ inline Span span_of(const int32_t* levels, int64_t values) {
   return span;
 }
 
-// Of all buckets' tables of a phase and slice, times a sign.
-inline Span span_of(const Job& job, const std::vector<Span>& tables, int phase, int j, int sign) {
+// Those of tables over the sums up to some size, each worked out once.
+class Spans {
+ public:
+  explicit Spans(const Job& job) : job_(job) {}
+  // `table`: where its sum 0 lies; negative: nothing is converted.
+  const Span& of(int64_t table, int32_t reach) {
+    const bool both = job_.shape.lowest < 0;
+    const auto found = known_.find({table, reach});
+    if (found != known_.end()) return found->second;
+    const Span span =
+        table < 0 ? Span() : span_of(job_.tables.levels + table, both ? -reach : 0, reach);
+    return known_[{table, reach}] = span;
+  }
+
+ private:
+  const Job& job_;
+  std::map<std::pair<int64_t, int32_t>, Span> known_;
+};
+
+// Of all buckets' tables of a phase and slice, times a sign, over the sums that these can have.
+inline Span span_of(const Job& job, Spans& tables, int phase, int j, int sign) {
+  const Shape& shape = job.shape;
+  const int pulse = phase < shape.cycles ? (1 << job.p.dac_bits[phase]) - 1 : 1;
+  const int32_t most = job.p.rows * ((1 << job.p.cell_bits[j]) - 1) * pulse;
   Span all;
+  all.escapes = most > shape.highest;
   for (int b = 0; b < job.p.buckets; ++b) {
-    const int32_t table = job.tables.index[job.set(b, phase) * job.shape.slices + j];
-    const Span own = table < 0 ? Span() : tables[size_t(table)];
+    const Span& own = tables.of(job.table(job.set(b, phase), j), std::min(most, shape.highest));
     const int64_t x = sign * own.low, y = sign * own.high;
     all.low = b ? std::min({all.low, x, y}) : std::min(x, y);
     all.high = b ? std::max({all.high, x, y}) : std::max(x, y);
@@ -48,9 +71,7 @@ inline Span span_of(const Job& job, const std::vector<Span>& tables, int phase, 
 inline bool fits(const Job& job) {
   const reram_problem& p = job.p;
   const Shape& shape = job.shape;
-  std::vector<Span> tables;
-  for (int k = 0; k < p.tables; ++k)
-    tables.push_back(span_of(job.tables.levels + k * shape.values(), shape.values()));
+  Spans tables(job);
   double least = 0, most = 0;  // exact: far fewer than 2^53
   for (int q = 0; q < job.pass_count; ++q)
     for (int i = 0; i < shape.cycles; ++i)

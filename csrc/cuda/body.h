@@ -222,7 +222,7 @@ RERAM_DEVICE void fill_buckets(const Job& job, const Shared& s, int thread, int 
     while (bucket + 1 < job.p.buckets && read_only(job.in.edges + bucket + 1) <= driven) ++bucket;
     s.bucket_of[driven] = uint8_t(bucket);
   }
-  const int counts = job.out.made ? kMaxWarps * count_rows(job) * kSliceLanes : 0;
+  const int counts = job.out.made ? threads / kLanes * count_rows(job) * kSliceLanes : 0;
   for (int k = thread; k < counts; k += threads) s.made[k] = 0;
   const int tallies = tallied(job) ? job.size.cycles * (job.size.height + 1) : 0;
   for (int k = thread; k < tallies; k += threads) s.driven[k] = 0;

@@ -164,7 +164,8 @@ inline Layout layout(const Job& job, bool resident) {
   const int64_t entries = int64_t(job.p.tables) * size.values + 1;
   Layout at;
   at.base = take(rows * 8);
-  at.made = take(job.out.made ? kMaxWarps * count_rows(job) * kSliceLanes * 8 : 0);
+  const int64_t warps = int64_t(job.split.row_groups) * job.split.column_groups;
+  at.made = take(job.out.made ? warps * count_rows(job) * kSliceLanes * 8 : 0);
   at.planes =
       take(int64_t(job.split.row_groups) * job.p.input_bits * size.chunks * kPlaneStride * 4);
   at.total = take(rows * 4);

@@ -140,7 +140,7 @@ def check_accumulator(geometry: Geometry, depth: int, tables: AdcTables) -> None
     Raises:
         ValueError: some input could overflow the accumulator.
     """
-    low, high, escapes = _spans(tables)  # (I + R, J)
+    low, high, escapes = _spans(geometry, tables)  # (I + R, J)
     weight, least, most = geometry.significances(low.device), 0, 0
     for sign in geometry.signs:
         a, b = (sign * weight * low, sign * weight * high)
@@ -172,16 +172,36 @@ def check_accumulator(geometry: Geometry, depth: int, tables: AdcTables) -> None
         )
 
 
-def _spans(tables: AdcTables) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Smallest and largest level, int64, and whether any sum escapes, by phase and slice."""
+def _spans(
+    geometry: Geometry, tables: AdcTables
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Smallest and largest level, int64, and whether any sum escapes, by phase and slice.
+
+    Only sums that a phase and slice can have count.
+    """
+    g, zero = geometry, -geometry.lowest
+    most = torch.from_numpy(g.largest_sums(g.rows)).to(tables.levels.device)
+    reach = most.clamp(max=g.highest).expand(tables.index.shape)
     out = tables.levels == ESCAPE
-    none = out.all(1, keepdim=True)  # of nothing but escapes
-    small = tables.levels.where(~out, 2**31 - 1).amin(1, keepdim=True).where(~none, 0)
-    large = tables.levels.where(~out, ESCAPE).amax(1, keepdim=True).where(~none, 0)
-    rows = torch.cat([small, large, out.any(1, keepdim=True).int()], 1)
-    rows = torch.cat([rows, torch.zeros_like(rows[:1])])  # what -1 decodes to
-    found = rows[tables.index.long()].long()  # (B, I + R, J, 3)
-    return found[..., 0].amin(0), found[..., 1].amax(0), found[..., 2].amax(0) > 0
+    at = tables.index.long().clamp(min=0), reach
+
+    def within(values: torch.Tensor) -> torch.Tensor:
+        """The largest of each table's values up to a distance from the sum 0."""
+        above = values[:, zero:].cummax(1).values[at]
+        if not zero:
+            return above
+        return above.maximum(values[:, : zero + 1].flip(1).cummax(1).values[at])
+
+    there = tables.index >= 0
+    high = within(tables.levels)  # escapes are below all
+    low = -within((-tables.levels.long()).where(~out, ESCAPE))
+    some = (high > ESCAPE) & there  # anything but escapes
+    escapes = (within(out.int()) > 0) & there | (most > g.highest)
+    return (
+        low.where(some, 0).long().amin(0),
+        high.where(some, 0).long().amax(0),
+        escapes.any(0),
+    )
 
 
 def lossless_adc(geometry: Geometry) -> UniformSAR:

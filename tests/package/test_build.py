@@ -1,5 +1,6 @@
 """What the sources compile to: instruction sets that stay apart, CUDA or not."""
 
+import itertools
 import os
 import re
 import shutil
@@ -40,9 +41,10 @@ def plain_build(tmp_path_factory):
     return build
 
 
-def symbols(path):
-    """(type, name) of everything that an object file defines."""
-    lines = output("nm", "-C", "--defined-only", path).splitlines()
+def symbols(*paths):
+    """(type, name) of everything that object files define."""
+    every = (output("nm", "-C", "--defined-only", path) for path in paths)
+    lines = [line for listing in every for line in listing.splitlines()]
     return {(line.split()[1], line.split(maxsplit=2)[2]) for line in lines if line.strip()}
 
 
@@ -60,8 +62,9 @@ def test_the_linker_merges_nothing_across_instruction_sets(plain_build):
         assert weak <= {"DW.ref.__gxx_personality_v0"}, isa  # an address: the same for all
         functions = {name for kind, name in those if kind in "Tt"}
         assert len(functions) > 100
-        assert all(f"reram::cpu::{isa}::" in name for name in functions), isa
-    for (path,) in found.values():
+        own = re.compile(rf"reram::(cpu|search)::{isa}::")
+        assert all(own.search(name) for name in functions), isa
+    for path in itertools.chain(*found.values()):
         assert ".init_array" not in output("objdump", "-h", path)
 
 
@@ -89,7 +92,7 @@ def test_instructions_stay_in_their_namespaces():
     for line in listing.splitlines():
         if match := re.match(r"^[0-9a-f]+ <(.*)>:$", line):
             name = match.group(1)
-            space = re.search(r"reram::cpu::(portable|avx2|avx512)::", name)
+            space = re.search(r"reram::(?:cpu|search)::(portable|avx2|avx512)::", name)
             isa = space.group(1) if space else "portable"
         elif match := re.match(r"^ *[0-9a-f]+:\t(\w+)(.*)", line):
             used = [p for p in REGISTERS if re.search(p, match.group(2))]

@@ -265,7 +265,7 @@ def measured(net, x):
 @pytest.mark.parametrize("encoding", ["offset", "differential", "dual"])
 def test_sar_is_the_sum_over_every_conversion(design, encoding, isaac):
     """Against the energy of each sum, one at a time."""
-    from reram_torch.ops.reference import bit_line_sums
+    from reram_torch.ops.reference import tile_cycles
 
     config = rt.Config(rt.CrossbarConfig(rows=32), rt.WeightConfig(encoding=encoding))
     net = rt.calibrate(rt.convert(torch.nn.Linear(50, 3), config), torch.rand(9, 50))
@@ -279,13 +279,13 @@ def test_sar_is_the_sum_over_every_conversion(design, encoding, isaac):
 
     codes = read_back(layer.encoded().cells, g, 3, 50)
     expected = 0.0
-    for i, j, _, driven, sums in bit_line_sums(layer.codes(x), codes, g):
-        for active, row in zip(
-            driven.flatten().tolist(), sums.reshape(-1, 3).tolist(), strict=True
-        ):
-            bucket = max(b for b, e in enumerate(tables.edges.tolist()) if e <= active)
-            k = int(tables.index[bucket, i, j])
-            for s in row if k >= 0 else ():
+    for cycle, _ in tile_cycles(layer.codes(x), codes, g):
+        active = cycle.activity.flatten().tolist()
+        parts = [(j, part.reshape(-1, 3)) for j, pair in enumerate(cycle.sums) for part in pair]
+        for (j, part), m in itertools.product(parts, range(len(active))):
+            bucket = max(b for b, e in enumerate(tables.edges.tolist()) if e <= active[m])
+            k = int(tables.index[bucket, cycle.index, j])
+            for s in part[m].tolist() if k >= 0 else ():
                 units = switching_energy(layer.adc[k], g.lowest, g.highest, sar.switching)
                 made = int(tables.comparisons[k, s - g.lowest])
                 expected += units[s - g.lowest] * 1e-3 + made * (sar.comparator_pj + sar.logic_pj)

@@ -57,9 +57,11 @@ def codes_of(layer, x):
 def brute_force(layer, u, q, slopes):
     """Slopes times bit-line sums, over the baseline's comparisons; u (M, G, K), q (G, N, K)."""
     total, sums = 0.0, 0
-    for i, j, _, _, part in reference.bit_line_sums(u, q, layer.geometry):
-        total += float(slopes[i, j] * part.abs().sum())
-        sums += part.numel()
+    for cycle, _ in reference.tile_cycles(u, q, layer.geometry):
+        for j, signs in enumerate(cycle.sums):
+            for part in signs:
+                total += float(slopes[cycle.index, j] * part.abs().sum())
+                sums += part.numel()
     g, depth = layer.geometry, u.shape[-1]
     own = g.passes * g.cycles * g.slices * len(g.signs) * g.tiles(depth)
     return total / (sums / own * 64 * 8 * math.ceil(depth / 128))
