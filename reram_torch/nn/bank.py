@@ -39,7 +39,8 @@ class AdcBank:
     def __init__(self, geometry: Geometry, depth: int, design: AdcDesign):
         self._geometry, self._depth, self._first = geometry, depth, design
         self._correction: torch.Tensor | None = None
-        self._kept: tuple[tuple[bool, ...], int, AdcTables] | None = None
+        # Slices that exist, the tables of all, and those of these.
+        self._kept: tuple[tuple[bool, ...], AdcTables, AdcTables] | None = None
         self.set([design])
 
     def set(
@@ -122,10 +123,10 @@ class AdcBank:
         if torch.compiler.is_compiling() or present.device.type != "cpu":
             return self._tables.of_slices(present)
         which = tuple(present.tolist())
-        if self._kept is None or self._kept[:2] != (which, id(self._tables)):
+        if self._kept is None or self._kept[0] != which or self._kept[1] is not self._tables:
             with lasting():
                 own = self._tables if all(which) else self._tables.of_slices(present)
-            self._kept = which, id(self._tables), own
+            self._kept = which, self._tables, own
         return self._kept[2]
 
     @property
