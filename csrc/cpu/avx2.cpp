@@ -35,7 +35,7 @@ struct Avx2 : InOrder, Avx2Nibbles, Avx2Product, Avx2Quantizer {
   using Avx2Nibbles::kHasNibbles;
   using Avx2Nibbles::settle;
 
-  using Bytes __attribute__((vector_size(32))) = int8_t;
+  using Bytes __attribute__((vector_size(32))) = uint8_t;  // wraps, as int8_t may not
 
   static void spread(uint64_t bits, int8_t* out) {
     const __m256i of_byte =

@@ -14,7 +14,7 @@ namespace reram::cpu::RERAM_ISA {
 namespace {
 
 struct Avx512 : Avx512Order, NoNibbles, Avx512Product, Avx512Quantizer {
-  using Bytes __attribute__((vector_size(64))) = int8_t;
+  using Bytes __attribute__((vector_size(64))) = uint8_t;  // wraps, as int8_t may not
 
   static void spread(uint64_t bits, int8_t* out) {
     _mm512_storeu_si512(out, _mm512_movm_epi8(_cvtu64_mask64(bits)));

@@ -7,7 +7,7 @@ namespace reram::cpu::RERAM_ISA {
 namespace {
 
 struct Portable : InOrder, NoNibbles, PlainProduct, PlainQuantizer {
-  using Bytes __attribute__((vector_size(16))) = int8_t;
+  using Bytes __attribute__((vector_size(16))) = uint8_t;  // wraps, as int8_t may not
 
   // 64 bytes of -1 where a bit is set.
   static void spread(uint64_t bits, int8_t* out) {
