@@ -2,8 +2,8 @@
 
 A differential pair whose columns hold as much positive as negative weight has small sums. So an
 integer c[n, t] for each output and tile is subtracted from its codes, and c[n, t] * sum_k u_k over
-the tile's inputs is added to its result. It is chosen as in RAELLA (Andrulis et al., ISCA 2023,
-section 4.1): to make the slices' column sums small, the high ones above all.
+the tile's inputs is added to its result. It is chosen as in RAELLA (Andrulis et al., ISCA 2023):
+to make the slices' column sums small, the high ones above all.
 """
 
 from __future__ import annotations
