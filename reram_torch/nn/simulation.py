@@ -122,17 +122,30 @@ class SimulatedLayer(nn.Module):
                 "reram_torch.calibrate(net, batches) on a few batches, or load a state_dict "
                 "saved after calibration"
             )
-        return self.simulate(x, self.tables(), count=count)
+        weights = self.encoded()
+        tables = self.bank.tables(self.weight.device, weights.present)
+        return self._simulate(x, weights, tables, count=count)
 
     def simulate(
         self, x: torch.Tensor, tables: AdcTables, *, count: bool = False, corrected: bool = True
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The same with any tables, and with or without the correction of the ADCs in place."""
+        return self._simulate(x, self.encoded(), tables, count=count, corrected=corrected)
+
+    def _simulate(
+        self,
+        x: torch.Tensor,
+        weights: CrossbarWeights,
+        tables: AdcTables,
+        *,
+        count: bool,
+        corrected: bool = True,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         bias = self.bank.corrected(self.bias, self.weight) if corrected else self.bias
         scaled, largest = self.scaled(x)
         held = self.quantizer.on_grid(scaled, self.log_input_step)
         padded, window = self.windowed(held)
-        arguments = LayerArguments(self.encoded(), tables, self.input_scale, self.geometry, window)
+        arguments = LayerArguments(weights, tables, self.input_scale, self.geometry, window)
         weight = self.programmed.on_grid(self.weight, self.log_weight_step).to(held.dtype)
         y, *counts = torch.ops.reram_torch.layer(
             padded, weight, bias if largest is None else None, *arguments.flatten(), count
