@@ -210,12 +210,12 @@ class Geometry:
         """Bit-lines that hold one slice of one output: one, or a pair for the two signs."""
         return 1 if self.offset else 2
 
-    def significance(self, cycle: int, part: int) -> int:
-        """What a level of a cycle and a slice counts for in the shift-add."""
-        return 1 << (sum(self.dac_widths[:cycle]) + sum(self.cell_widths[:part]))
-
     def significances(self, device: torch.device | str = "cpu") -> torch.Tensor:
-        """The same for all, and those of recoveries, int64 (I + R, J)."""
+        """What a level counts for in the shift-add, by cycle and then recovered bit, and by slice.
+
+        Returns:
+            int64 (I + R, J).
+        """
         below = [*(1 << sum(self.dac_widths[:i]) for i in range(self.cycles))]
         below += [1 << bit for bit in range(self.recoveries)]
         cells = [1 << sum(self.cell_widths[:j]) for j in range(self.slices)]

@@ -113,7 +113,7 @@ def design_adc(
     """Chooses the ADCs of every layer under one budget, and puts them in place.
 
     Each layer's error is that of its bit-line sums, weighed by their significance squared
-    (`Geometry.significance`), measured against the mean square of the layer's results, and
+    (`Geometry.significances`), measured against the mean square of the layer's results, and
     weighed by the effect on the network's output: at first that of noise (`layer_sensitivities`),
     then that of the ADCs' own errors (`adc_effects`). The ADCs minimise the errors of all layers
     plus a price for their energy: comparisons, conversions that start at all, clocks of the

@@ -127,7 +127,7 @@ def slices_of(layer: CrossbarLayer) -> np.ndarray:
 def layer_loads(layer: CrossbarLayer, granularity: str) -> LayerLoads:
     """The loads of a layer's tables, with errors relative to the layer's signal.
 
-    A squared error weighs its significance squared (`Geometry.significance`) over the mean
+    A squared error weighs its significance squared (`Geometry.significances`) over the mean
     square of the layer's results. Tables without data of their own get the distribution of the same
     slice in all cycles and buckets, as far as their sums can reach.
 
