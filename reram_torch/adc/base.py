@@ -19,7 +19,7 @@ import numpy as np
 
 from reram_torch._support.checks import check_choice, check_int
 from reram_torch._support.names import check_keys
-from reram_torch.adc.trees import ESCAPE, Tables, Tree, compiled
+from reram_torch.adc.trees import ESCAPE, Tables, Tree, compiled, visited
 
 MAX_BITS = 16
 
@@ -96,6 +96,13 @@ class AdcDesign(ABC):
     def tables(self, lowest: int, highest: int) -> Tables:
         """What it makes of each sum: what its tree does, told faster where a kind can."""
         return compiled(self.tree(lowest, highest), lowest, highest)
+
+    def thresholds(self, lowest: int, highest: int) -> Sequence[int] | np.ndarray:
+        """The thresholds that some sum from `lowest` to `highest` is compared with, in any order.
+
+        Those of its tree, told faster where a kind can.
+        """
+        return visited(self.tree(lowest, highest), lowest, highest)
 
     @classmethod
     def candidates(cls, lowest: int, highest: int) -> Sequence[AdcDesign]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -66,6 +67,13 @@ class SearchTree(AdcDesign):
         values = np.diff(ends, prepend=lowest)
         level = np.repeat(np.array(self.levels, dtype=float), values)
         return Tables(lowest, level, np.repeat(np.array(self.depths, dtype=np.uint8), values))
+
+    def thresholds(self, lowest: int, highest: int) -> Sequence[int] | np.ndarray:
+        """See `AdcDesign`: where leaves begin, if all of them do within these sums."""
+        inner = self.starts[1:]
+        if inner and not lowest < inner[0] <= inner[-1] <= highest:
+            return super().thresholds(lowest, highest)
+        return inner
 
     def payload(self, value: int, comparisons: int) -> int:
         """None: every comparison finds the leaf."""

@@ -115,6 +115,18 @@ def compiled(tree: Tree, lowest: int, highest: int) -> Tables:
     return Tables(lowest, level, comparisons)
 
 
+def visited(tree: Tree, lowest: int, highest: int) -> list[int]:
+    """The thresholds that some sum from `lowest` to `highest` is compared with."""
+    found, todo = [], [(tree, lowest, highest)]
+    while todo:
+        tree, first, last = todo.pop()
+        if first <= last and isinstance(tree, Node):
+            found.append(tree.threshold)
+            todo.append((tree.below, first, min(last, tree.threshold - 1)))
+            todo.append((tree.above, max(first, tree.threshold), last))
+    return found
+
+
 def check_depths(depths: tuple[int, ...]) -> None:
     """Raises ValueError unless these are the depths of a binary tree's leaves, in order."""
     stack: list[int] = []

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
+
+import numpy as np
 
 from reram_torch._support.checks import check_int
 from reram_torch.adc.base import (
@@ -49,6 +52,17 @@ class UniformSAR(AdcDesign):
         if not self.bits:
             return Leaf(0 if lowest < 0 else middle(self.step))
         return balanced(grid_levels(self.bits, self.step, lowest))
+
+    def thresholds(self, lowest: int, highest: int) -> Sequence[int] | np.ndarray:
+        """See `AdcDesign`: halfway between its levels, if sums reach all of them."""
+        s, codes = self.step, np.arange(1, 1 << self.bits)
+        if lowest < 0:
+            codes -= 1 << self.bits >> 1
+        # Code k begins at k s - s / 2; a code below zero ends there, one further from zero.
+        found = codes * s - s // 2 + (codes <= 0) * (s % 2 == 0)
+        if len(found) and not lowest < found[0] <= found[-1] <= highest:
+            return super().thresholds(lowest, highest)
+        return found
 
     def words(self, lowest: int, highest: int) -> Words:
         """One: the bits and the step of a programmable SAR."""

@@ -1,6 +1,7 @@
 """Energy of the ADCs by one of three models, which answer different questions and never mix.
 
-- `bit_cycle`: so much for each comparison, and for each conversion that starts.
+- `bit_cycle`: so much for each comparison, and for each conversion that starts, the more the finer
+  the ADC is.
 - `sar`: comparator and logic for each comparison, and the capacitors along the path of each search.
 - `resolution`: an ADC of b bits that always finishes, from a survey of published ADCs. It prices a
   smaller ADC, not one that stops early, and nothing else.
@@ -31,6 +32,7 @@ def _bit_cycle(technology: Technology, layer: LayerConversions) -> Parts:
     return {
         "comparisons": int(counts.comparisons.sum()) * model.comparison_pj,
         "conversions": int(counts.conversions.sum()) * model.conversion_pj,
+        "resolution": int(counts.conversions.sum()) * model.finer_pj(layer.resolution),
     }
 
 

@@ -22,18 +22,32 @@ class BitCycle:
             `Controllers.included_pj` says, pJ.
         conversion_pj: of a conversion that starts besides: sampling, reset, pJ.
         source: where the numbers come from.
+        resolution_pj: what its resolution of b bits adds to a conversion that starts, over 2^b, pJ.
+        noise_pj: the least that it adds, over 4^b, pJ: what thermal noise asks for.
         low, high: other values of these numbers that the literature allows.
     """
 
     comparison_pj: float
     conversion_pj: float
     source: str
+    resolution_pj: float = 0.0
+    noise_pj: float = 0.0
     low: _Values = field(default_factory=dict)
     high: _Values = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_numbers("adc.bit_cycle", self, zero=("conversion_pj",))
+        free = ("conversion_pj", "resolution_pj", "noise_pj")
+        check_numbers("adc.bit_cycle", self, zero=free)
         check_variants("adc.bit_cycle", self)
+
+    def finer_pj(self, bits: int) -> float:
+        """What a conversion that starts takes for its ADC's resolution, pJ; nothing for 0 bits."""
+        return finer_pj(bits, self.resolution_pj, self.noise_pj)
+
+
+def finer_pj(bits: int, resolution_pj: float, noise_pj: float) -> float:
+    """What a conversion takes for so many bits of resolution, pJ, by the prices of `BitCycle`."""
+    return max(resolution_pj * 2.0**bits, noise_pj * 4.0**bits) if bits else 0.0
 
 
 @dataclass(frozen=True)

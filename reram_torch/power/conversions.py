@@ -9,6 +9,7 @@ import numpy as np
 
 from reram_torch.adc.activity_sar import ActivitySAR
 from reram_torch.adc.base import AdcDesign, compile_tables
+from reram_torch.adc.resolution import window_of
 from reram_torch.adc.storage import is_plain, table_bytes, used_designs
 from reram_torch.crossbar.geometry import Geometry
 from reram_torch.crossbar.tables import lossless_adc
@@ -89,6 +90,13 @@ class LayerConversions:
         """The most comparisons that a conversion of each cycle can take, (I,)."""
         found: np.ndarray = self._depths[self.index].max((0, 2))
         return found
+
+    @cached_property
+    def resolution(self) -> int:
+        """Bits of the ADC that can make the thresholds of all its searches; 0 without any."""
+        g = self.counts.geometry
+        window = window_of(used_designs(self.designs, self.index), g.lowest, g.highest)
+        return 0 if window is None else window.bits
 
     # --- controllers and tables ---
 

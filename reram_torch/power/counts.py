@@ -18,6 +18,7 @@ EVENTS = {
     "conversions": "bit-line sums converted",
     "comparisons": "A/D operations",
     "word_line_drives": "pulses on a word-line of an array",
+    "dac_units": "the same, each weighed by the size of a DAC of its digit's width, 2^(width - 1)",
     "cell_reads": "cells that a driven word-line joins to a used bit-line",
     "sample_and_holds": "bit-line sums held for conversion",
     "shift_adds": "levels shifted and added",
@@ -167,6 +168,16 @@ class LayerCounts(LayerMapping):
         return self.drives * self.arrays_across
 
     @property
+    def dac_units(self) -> int:
+        """Pulses on word-lines, each weighed by the part of its DAC that its digit takes.
+
+        That doubles with each bit; a recovery drives single bits.
+        """
+        g = self.geometry
+        widths = np.array(g.dac_widths + (1,) * g.recoveries)
+        return int(self.word_line_drives @ (1 << (widths - 1)))
+
+    @property
     def cell_reads(self) -> np.ndarray:
         """Cells on driven word-lines and used bit-lines, by cycle and slice, (I, J)."""
         each = self.outputs * self.geometry.bit_lines * self.present
@@ -225,6 +236,7 @@ class LayerCounts(LayerMapping):
             "conversions": conversions,
             "comparisons": int(self.comparisons.sum()),
             "word_line_drives": int(self.word_line_drives.sum()),
+            "dac_units": self.dac_units,
             "cell_reads": int(self.cell_reads.sum()),
             "sample_and_holds": conversions,
             "shift_adds": conversions,

@@ -17,7 +17,7 @@ from reram_torch.nn.base import CrossbarLayer
 from reram_torch.plots.searches import SearchView
 from reram_torch.power.adc_energy import Parts, adc_parts_pj
 from reram_torch.power.conversions import Histogram, LayerConversions, histogram_edges
-from reram_torch.power.counts import LayerCounts
+from reram_torch.power.counts import BASELINE_COMPARISONS, LayerCounts
 from reram_torch.power.figures import GIVEN, Assumption
 from reram_torch.power.float_macs import FloatLayerReport
 from reram_torch.power.latency import Latency, busy_ns, layer_latency
@@ -170,7 +170,11 @@ def _layer_report(
     energy |= {c.name: events[c.event] * technology.event_pj(c) for c in technology.components}
     g, array = counts.geometry, technology.array
     areas = technology.array_area_mm2
-    known = (g.rows, g.cols) == (array.rows, array.cols) and areas
+    known = (
+        (g.rows, g.cols, g.dac_bits) == (array.rows, array.cols, 1)
+        and layer.resolution <= BASELINE_COMPARISONS
+        and areas
+    )
     return LayerReport(
         name,
         events,
@@ -192,6 +196,7 @@ def _layer_report(
         layer.table_bytes,
         _words(layer, technology),
         int(layer.longest().max()),
+        layer.resolution,
     )
 
 
@@ -241,6 +246,7 @@ def _total(rows: Sequence[LayerReport], counts: list[LayerCounts]) -> LayerRepor
         table_bytes=sum(r.table_bytes for r in rows),
         words_loaded=sum(r.words_loaded for r in rows),
         depth=max(r.depth for r in rows),
+        resolution=max(r.resolution for r in rows),
         plain_sar=rivals("plain_sar"),
         activity_sar=rivals("activity_sar"),
     )

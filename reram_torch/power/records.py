@@ -61,7 +61,7 @@ class LayerReport:
         arrays: crossbars.
         utilisation: cells in use over cells.
         area_mm2: of the arrays and what belongs to them, or None where the technology's arrays are
-            of another size.
+            of another size, or its ADCs or DACs of fewer bits.
         conversions_by: conversions by cycle and slice; `comparisons_by`, `skipped_by`,
             `cell_reads_by`: likewise. Empty in a total.
         word_line_drives_by: pulses by cycle.
@@ -69,6 +69,8 @@ class LayerReport:
         table_bytes: of the tables that its ADCs search by; in a total, of all layers.
         words_loaded: of these tables.
         depth: the most comparisons that a conversion can take.
+        resolution: bits of the ADC that can make the thresholds of all its searches: log2 of full
+            scale over the smallest step; in a total, of the finest.
         plain_sar: a plain SAR of full resolution on the same arrays.
         activity_sar: an `ActivitySAR` on the same arrays.
     """
@@ -93,6 +95,7 @@ class LayerReport:
     table_bytes: int = 0
     words_loaded: int = 0
     depth: int = 0
+    resolution: int = 0
     plain_sar: Rival | None = None
     activity_sar: Rival | None = None
 

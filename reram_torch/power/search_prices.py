@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reram_torch.power.adc_technology import TableMemory
+from reram_torch.power.adc_technology import TableMemory, finer_pj
 from reram_torch.power.technology import Technology
 
 _PJ_PER_NW_NS = 1e-6
@@ -23,6 +23,8 @@ class SearchPrices:
         activity: of counting the driven word-lines of an array for a cycle.
         latched_bytes: a layer's tables of up to so many bytes are never loaded.
         programming: what a clock takes beyond that of a plain SAR, which is not programmed.
+        resolution: of what an ADC's b bits add to a conversion that starts, over 2^b.
+        noise: the least of that, over 4^b.
     """
 
     comparison: float
@@ -32,6 +34,12 @@ class SearchPrices:
     activity: float = 0.0
     latched_bytes: int = 0
     programming: float = 0.0
+    resolution: float = 0.0
+    noise: float = 0.0
+
+    def finer(self, bits: int) -> float:
+        """What an ADC's resolution adds to a conversion that starts."""
+        return finer_pj(bits, self.resolution, self.noise)
 
 
 # What is minimised where comparisons alone are the objective.
@@ -57,6 +65,8 @@ def search_prices(technology: Technology, controller: str) -> SearchPrices:
         0.0 if logic is None else logic.activity_pj,
         0 if tables is None else tables.latched_bytes,
         clock - plain,
+        adc.bit_cycle.resolution_pj,
+        adc.bit_cycle.noise_pj,
     )
 
 

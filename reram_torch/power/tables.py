@@ -18,10 +18,11 @@ _RIVALS = {"plain_sar": "plain SAR", "activity_sar": "activity SAR"}
 def layer_table(report: PowerFigures) -> str:
     """Counts, energy and latency of every layer."""
     head = (
-        "{:24} {:>15} {:>15} {:>6} {:>7} {:>9} {:>8} {:>8} {:>12} {:>5} {:>7} {:>7} {:>5} {:>10}"
+        "{:24} {:>15} {:>15} {:>6} {:>7} {:>9} {:>8} {:>8} {:>12} {:>5} {:>4} {:>7} {:>7} {:>5} "
+        "{:>10}"
     ).format(
         "layer", "conversions", "comparisons", "each", "per MAC", "reduction", "/plain", "/activ.",
-        "energy/inf.", "ADC", "tables", "arrays", "used", "average",
+        "energy/inf.", "ADC", "bits", "tables", "arrays", "used", "average",
     )  # fmt: skip
     lines = [head]
     for r in (*report.layers, report.total):
@@ -31,8 +32,8 @@ def layer_table(report: PowerFigures) -> str:
             f"{r.comparisons_per_conversion:6.2f} {r.comparisons_per_mac:7.3f} "
             f"{r.reduction:8.2f}x {r.times_less('comparisons', 'plain_sar'):7.2f}x "
             f"{r.times_less('comparisons', 'activity_sar'):7.2f}x {energy:>12} "
-            f"{r.adc_share:5.0%} {r.table_bytes:5,} B {r.arrays:7,} {r.utilisation:5.0%} "
-            f"{quantity(r.latency.average_ns, 'ns'):>10}"
+            f"{r.adc_share:5.0%} {r.resolution:4} {r.table_bytes:5,} B {r.arrays:7,} "
+            f"{r.utilisation:5.0%} {quantity(r.latency.average_ns, 'ns'):>10}"
         )
     return "\n".join(lines)
 
@@ -137,6 +138,7 @@ def _rows(first: PowerFigures) -> dict[str, _Show]:
             f"{max(x.table_bytes for x in r.layers):,}" if t is r.total else "0"
         ),
         "words loaded per conversion": lambda _, t: f"{t.words_per_conversion:.3f}",
+        "finest ADC, bits": lambda _, t: f"{t.resolution}",
         "longest search, comparisons": lambda _, t: f"{t.depth}",
         "latency, lock step": latency("worst_ns"),
         "latency, self-timed": latency("average_ns"),

@@ -130,9 +130,9 @@ class Technology:
         """
         conversions = self.array.arrays_per_tile * self.array.cols
         model = self.adc.bit_cycle
-        adc = conversions * (comparisons * model.comparison_pj + model.conversion_pj)
+        each = comparisons * model.comparison_pj + model.conversion_pj + model.finer_pj(comparisons)
         power = {c.name: c.tile_power_mw for c in self.components if c.tile_power_mw is not None}
-        return {"adc": adc / self.array.cycle_ns, **power}
+        return {"adc": conversions * each / self.array.cycle_ns, **power}
 
     def variants(self, model: str) -> Iterator[tuple[str, Technology]]:
         """The technology with each low and high value of its ADC, and what varies in words.

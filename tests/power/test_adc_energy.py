@@ -93,6 +93,7 @@ def test_parts_are_events_times_prices():
     assert row.adc_parts_pj == pytest.approx({
         "comparisons": made * adc.bit_cycle.comparison_pj,
         "conversions": started * adc.bit_cycle.conversion_pj,
+        "resolution": started * adc.bit_cycle.resolution_pj * 2**row.resolution,
         "controllers": (made + started) * (dearest - logic.included_pj),
         "activity_unit": 6 * 3 * 3 * logic.activity_pj,
         "words": row.words_loaded * adc.tables.word_pj,
@@ -140,7 +141,7 @@ def test_what_a_technology_has_no_section_of_costs_nothing():
         isaac, adc=dataclasses.replace(isaac.adc, controllers=None, tables=None)
     )
     whole, total = metered(layer, x).total, metered(layer, x, technology=bare).total
-    assert set(total.adc_parts_pj) == {"comparisons", "conversions"}
+    assert set(total.adc_parts_pj) == {"comparisons", "conversions", "resolution"}
     assert {k: whole.adc_parts_pj[k] for k in total.adc_parts_pj} == total.adc_parts_pj
     assert total.comparisons == whole.comparisons
     assert rt.Technology.from_dict(bare.to_dict()) == bare

@@ -27,8 +27,10 @@ def isaac():
 
 @pytest.fixture
 def published(isaac):
-    """With what is published of ISAAC's ADC: no share of a conversion that bits have no part in."""
-    bit_cycle = dataclasses.replace(isaac.adc.bit_cycle, conversion_pj=0.0)
+    """With what is published of ISAAC's ADC: eight comparisons and nothing else."""
+    bit_cycle = dataclasses.replace(
+        isaac.adc.bit_cycle, conversion_pj=0.0, resolution_pj=0.0, noise_pj=0.0
+    )
     return dataclasses.replace(isaac, adc=dataclasses.replace(isaac.adc, bit_cycle=bit_cycle))
 
 
@@ -47,7 +49,8 @@ def test_the_tile_of_isaac(isaac, published):
     assert sum(area.values()) * 96 == pytest.approx(0.372, rel=0.01)
     conversions = 96 * 128 / 100  # a ns
     more = isaac.tile_power_mw()["adc"] - power["adc"]
-    assert more == pytest.approx(conversions * isaac.adc.bit_cycle.conversion_pj)
+    model = isaac.adc.bit_cycle
+    assert more == pytest.approx(conversions * (model.conversion_pj + model.finer_pj(8)))
 
 
 def test_a_layer_that_keeps_a_tile_busy_takes_its_power(isaac):
