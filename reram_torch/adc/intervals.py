@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -21,7 +22,16 @@ from reram_torch.adc.base import (
     register_adc,
     sum_bits,
 )
-from reram_torch.adc.trees import ESCAPE, Tree, balanced, check_depths, from_depths, middle
+from reram_torch.adc.trees import (
+    ESCAPE,
+    Tables,
+    Tree,
+    balanced,
+    check_depths,
+    from_depths,
+    met,
+    middle,
+)
 
 
 @register_adc
@@ -85,6 +95,40 @@ class Intervals(AdcDesign):
         del lowest, highest
         parts = [balanced(self.levels(k)) for k in range(len(self.starts))]
         return from_depths(self.starts, parts, self.depths)
+
+    def _parts(self, lowest: int, highest: int) -> list[tuple[int, int]]:
+        """The sums of each interval, from one up to another."""
+        ends = np.clip([*self.starts[1:], highest + 1], lowest, highest + 1).tolist()
+        return list(zip([lowest, *ends[:-1]], ends, strict=True))
+
+    def tables(self, lowest: int, highest: int) -> Tables:
+        """See `AdcDesign`: the nearest level of each sum's interval."""
+        assert self.offsets is not None  # since __post_init__
+        levels, made = [], []
+        for k, (first, end) in enumerate(self._parts(lowest, highest)):
+            base, step = self.starts[k] + self.offsets[k], self.steps[k]
+            level = np.full(end - first, base, dtype=float)
+            if self.bits[k]:
+                codes = np.floor((np.arange(first, end) - base) / step + 0.5)
+                level = base + step * np.clip(codes, 0, (1 << self.bits[k]) - 1)
+            levels.append(level)
+            made.append(np.full(end - first, self.depths[k] + self.bits[k], dtype=np.uint8))
+        return Tables(lowest, np.concatenate(levels), np.concatenate(made))
+
+    def thresholds(self, lowest: int, highest: int) -> Sequence[int] | np.ndarray:
+        """See `AdcDesign`: of the detection tree, and of every interval that ends in bits."""
+        assert self.offsets is not None  # since __post_init__
+        found = [np.array(self.starts[1:], dtype=np.int64)]
+        for k, (first, end) in enumerate(self._parts(lowest, highest)):
+            codes = np.arange(1, 1 << self.bits[k])
+            base, step = self.starts[k] + self.offsets[k], self.steps[k]
+            if len(codes):
+                between = np.ceil(base + step * (codes - 0.5)).astype(np.int64)
+                found.append(met(between, first, end - 1))
+        inner = found[0]
+        if len(inner) and not lowest < inner[0] <= inner[-1] <= highest:
+            return super().thresholds(lowest, highest)
+        return np.concatenate(found)
 
     def payload(self, value: int, comparisons: int) -> int:
         """Bit cycles of a sum's search, after its interval is found."""

@@ -127,6 +127,29 @@ def visited(tree: Tree, lowest: int, highest: int) -> list[int]:
     return found
 
 
+def met(thresholds: np.ndarray, first: int, last: int) -> np.ndarray:
+    """Those of a `balanced` search that some sum from `first` to `last` is compared with.
+
+    These are all that part such sums, and what the first and the last are compared with on the way:
+    a threshold above all of them is met by the last if by any, and one below by the first.
+
+    Args:
+        thresholds: of the whole search, rising.
+        first: the smallest sum.
+        last: the largest; below the first: there are none.
+    """
+    if first > last:
+        return thresholds[:0]
+    found = {*thresholds[(thresholds > first) & (thresholds <= last)].tolist()}
+    for value in (first, last):
+        low, high = 0, len(thresholds)
+        while low < high:
+            at = (low + high + 1) // 2 - 1
+            found.add(int(thresholds[at]))
+            low, high = (low, at) if value < thresholds[at] else (at + 1, high)
+    return np.array(sorted(found), dtype=np.int64)
+
+
 def check_depths(depths: tuple[int, ...]) -> None:
     """Raises ValueError unless these are the depths of a binary tree's leaves, in order."""
     stack: list[int] = []

@@ -17,7 +17,7 @@ from reram_torch.adc.base import (
     full_bits,
     register_adc,
 )
-from reram_torch.adc.trees import Leaf, Tree, balanced, grid_levels, middle
+from reram_torch.adc.trees import Leaf, Tables, Tree, balanced, grid_levels, met, middle
 
 
 @register_adc
@@ -53,16 +53,23 @@ class UniformSAR(AdcDesign):
             return Leaf(0 if lowest < 0 else middle(self.step))
         return balanced(grid_levels(self.bits, self.step, lowest))
 
+    def tables(self, lowest: int, highest: int) -> Tables:
+        """See `AdcDesign`: the nearest code of each sum."""
+        values, first = np.arange(lowest, highest + 1), 0 if lowest >= 0 else -(1 << self.bits) // 2
+        level = np.full(len(values), 0.0 if lowest < 0 else middle(self.step))
+        if self.bits:
+            codes = np.sign(values) * ((np.abs(values) + self.step // 2) // self.step)
+            codes = np.clip(codes, first, first + (1 << self.bits) - 1)
+            level = codes * self.step - np.sign(codes) * (0.5 if self.step % 2 == 0 else 0.0)
+        return Tables(lowest, level, np.full(len(values), self.bits, dtype=np.uint8))
+
     def thresholds(self, lowest: int, highest: int) -> Sequence[int] | np.ndarray:
-        """See `AdcDesign`: halfway between its levels, if sums reach all of them."""
+        """See `AdcDesign`: halfway between its levels."""
         s, codes = self.step, np.arange(1, 1 << self.bits)
         if lowest < 0:
             codes -= 1 << self.bits >> 1
         # Code k begins at k s - s / 2; a code below zero ends there, one further from zero.
-        found = codes * s - s // 2 + (codes <= 0) * (s % 2 == 0)
-        if len(found) and not lowest < found[0] <= found[-1] <= highest:
-            return super().thresholds(lowest, highest)
-        return found
+        return met(codes * s - s // 2 + (codes <= 0) * (s % 2 == 0), lowest, highest)
 
     def words(self, lowest: int, highest: int) -> Words:
         """One: the bits and the step of a programmable SAR."""

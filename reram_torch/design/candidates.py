@@ -8,14 +8,18 @@ of a layer at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
 from reram_torch.adc.base import DESIGNS, AdcDesign, compile_tables
+from reram_torch.adc.resolution import window_of
 from reram_torch.design.loads import Load
+from reram_torch.design.reaches import Reach
 from reram_torch.power.search_prices import SearchPrices
 
+_FEW = 512  # designs: for more, those that no price asks for are left out
 _ROUNDS = 8  # over the tables of a layer
 
 # Mean errors left by other tables, relative to the layer's signal, that candidates are kept for.
@@ -49,20 +53,33 @@ class Choices:
         designs: the designs.
         square: weighted squared error of each.
         mean: weighted mean error of each.
-        energy: what each costs.
+        energy: what each costs, but for its ADC's resolution.
+        started: conversions that each starts.
+        windows: of each, for `Reach.allows`, (K, 3).
     """
 
     designs: tuple[AdcDesign, ...]
     square: np.ndarray
     mean: np.ndarray
     energy: np.ndarray
+    started: np.ndarray | float = 0.0
+    windows: np.ndarray | None = None
+
+    def within(self, reach: Reach, lowest: int, start: float) -> Choices:
+        """The same by an ADC of this reach, which costs `start` more for a conversion that starts.
+
+        What it does not reach is infinitely dear.
+        """
+        assert self.windows is not None  # who designs has made them with the energies
+        energy = self.energy + start * self.started
+        return replace(self, energy=np.where(reach.allows(self.windows, lowest), energy, np.inf))
 
 
 def candidates(offer: Offer, load: Load, prices: SearchPrices, word: float) -> Choices:
     """The designs of an offer that are worth choosing from.
 
-    Those with the least error at some price, for each of several mean errors that the other tables
-    of the layer may leave to be made up for.
+    All if they are few, and else those with the least error at some price, for each of several mean
+    errors that the other tables of the layer may leave to be made up for.
 
     Args:
         offer: the designs.
@@ -71,13 +88,19 @@ def candidates(offer: Offer, load: Load, prices: SearchPrices, word: float) -> C
         word: of each word.
     """
     starts = offer.comparisons > 0
-    started = prices.start * float(load.likely.sum()) + word * offer.words
-    energy = prices.comparison * offer.comparisons + started * starts
-    order = np.argsort(energy, kind="stable")
-    hulls = [_hull(energy, offer.square + (offer.mean + left) ** 2, order) for left in _LEFT]
-    keep = np.unique(np.concatenate(hulls))
+    started = float(load.likely.sum()) * starts
+    each = prices.start * started + word * offer.words * starts
+    energy = prices.comparison * offer.comparisons + each
+    keep = np.arange(len(energy))
+    if len(keep) > _FEW:
+        order = np.argsort(energy, kind="stable")
+        hulls = [_hull(energy, offer.square + (offer.mean + left) ** 2, order) for left in _LEFT]
+        keep = np.unique(np.concatenate(hulls))
     designs = tuple(offer.make(int(k)) for k in keep)
-    return Choices(designs, offer.square[keep], offer.mean[keep], energy[keep])
+    windows = np.array([_window(d, load.lowest, int(load.values[-1])) for d in designs])
+    return Choices(
+        designs, offer.square[keep], offer.mean[keep], energy[keep], started[keep], windows
+    )
 
 
 def choose(tables: list[Choices], price: float) -> list[AdcDesign]:
@@ -115,17 +138,27 @@ def offered(kind: str, lowest: int, highest: int) -> Sequence[AdcDesign]:
     return designs
 
 
-def offer_of(kind: str, load: Load) -> Offer:
-    """What a kind's own candidates do on a load."""
-    values, likely = load.values, load.likely
+def offers_of(kind: str, loads: Sequence[Load]) -> list[Offer]:
+    """What a kind's own candidates do on each of a layer's loads."""
+    values = loads[0].values
     lowest, highest = int(values[0]), int(values[-1])
-    designs, found = offered(kind, lowest, highest), []
-    for design in designs:
-        tables = compile_tables(design, lowest, highest)
-        off = values - tables.level
-        words = design.words(lowest, highest).number
-        found.append((likely @ tables.comparisons, load.square @ off**2, load.mean @ off, words))
-    return Offer(designs.__getitem__, *np.array(found, dtype=float).T)
+    designs = offered(kind, lowest, highest)
+    tables = [compile_tables(design, lowest, highest) for design in designs]
+    off = values - np.stack([t.level for t in tables])  # (K, V)
+    made = np.stack([t.comparisons for t in tables]).astype(float)
+    words = np.array([design.words(lowest, highest).number for design in designs], dtype=float)
+    comparisons, square, mean = (
+        np.stack([getattr(load, name) for load in loads]) @ each.T  # (T, K)
+        for name, each in (("likely", made), ("square", off**2), ("mean", off))
+    )
+    each = zip(comparisons, square, mean, strict=True)
+    return [Offer(designs.__getitem__, *found, words) for found in each]
+
+
+@lru_cache(maxsize=1 << 16)
+def _window(design: AdcDesign, lowest: int, highest: int) -> tuple[int, int, int]:
+    window = window_of([design], lowest, highest)
+    return (0, 0, 0) if window is None else (window.first, window.last, window.step)
 
 
 def _hull(x: np.ndarray, y: np.ndarray, order: np.ndarray) -> np.ndarray:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import ClassVar
 
 import numpy as np
 
 from reram_torch.adc import AdcDesign, Intervals, SearchTree, Segmented
-from reram_torch.adc.base import DESIGNS, node_bits
+from reram_torch.adc.base import DESIGNS, full_bits, node_bits
 from reram_torch.config.sections import SearchConfig
 from reram_torch.crossbar.geometry import Geometry
 from reram_torch.design.candidates import (
@@ -18,13 +20,14 @@ from reram_torch.design.candidates import (
     Offer,
     candidates,
     choose,
-    offer_of,
     offered,
+    offers_of,
 )
 from reram_torch.design.layer_prices import LayerPrices
 from reram_torch.design.loads import LayerLoads, Load
 from reram_torch.design.optimal_intervals import optimal_intervals
 from reram_torch.design.optimal_trees import optimal_segments, optimal_trees
+from reram_torch.design.reaches import Reach
 from reram_torch.design.searches import Histograms, Limits, Search, TablePrices
 from reram_torch.design.twin_range_offer import twin_range_offer
 
@@ -68,13 +71,19 @@ class Designer(ABC):
         return self.prices.geometry
 
     @abstractmethod
-    def at(self, price: float, byte: float = 0.0) -> list[AdcDesign]:
+    def at(self, price: float, byte: float = 0.0, reach: Reach | None = None) -> list[AdcDesign]:
         """The ADCs with the least error + price * energy; at 0, lossless ones of least energy.
 
         Args:
             price: of energy.
             byte: what a byte of the tables costs besides, in energy.
+            reach: of their thresholds; None: any.
         """
+
+    @property
+    def full(self) -> int:
+        """Bits of an ADC that can make every threshold."""
+        return full_bits(self.geometry.lowest, self.geometry.highest)
 
 
 class Chooser(Designer):
@@ -88,36 +97,58 @@ class Chooser(Designer):
         bits = first[0].words(g.lowest, g.highest).bits if first else 1
         words = prices.word(loads, bits, latched=latched)
         self._choices: list[Choices] = [
-            candidates(offer_on(kind, load), load, prices.prices, float(word))
-            for load, word in zip(loads.loads, words, strict=True)
+            candidates(offer, load, prices.prices, float(word))
+            for offer, load, word in zip(
+                offers_on(kind, loads.loads), loads.loads, words, strict=True
+            )
         ]
 
-    def at(self, price: float, byte: float = 0.0) -> list[AdcDesign]:
+    def at(self, price: float, byte: float = 0.0, reach: Reach | None = None) -> list[AdcDesign]:
         """See `Designer`; a table is one word whatever its design, so a byte's price is idle."""
         del byte
-        return choose(self._choices, max(price, _LEAST))
+        price, choices = max(price, _LEAST), self._choices
+        if reach is not None:
+            start = self.prices.prices.finer(reach.bits)
+            choices = [each.within(reach, self.geometry.lowest, start) for each in choices]
+        return choose(choices, price)
 
 
 _OFFERS: dict[str, Callable[[Load], Offer]] = {"twin_range": twin_range_offer}
 
 
-def offer_on(kind: str, load: Load) -> Offer:
-    """The designs of a kind on a load."""
+def offers_on(kind: str, loads: Sequence[Load]) -> Iterable[Offer]:
+    """The designs of a kind on each of a layer's loads."""
     special = _OFFERS.get(kind)
-    return offer_of(kind, load) if special is None else special(load)
+    return offers_of(kind, loads) if special is None else map(special, loads)
 
 
 class OptimalDesigner(Designer):
     """Optimal searches by dynamic programming, of all tables at once."""
 
-    def at(self, price: float, byte: float = 0.0) -> list[AdcDesign]:
+    saturates: ClassVar[bool] = False  # sums beyond its reach
+
+    def at(self, price: float, byte: float = 0.0, reach: Reach | None = None) -> list[AdcDesign]:
         """See `Designer`."""
         g, prices = self.geometry, self.prices
         bits = node_bits(g.lowest, g.highest)
         words = prices.word(self.loads, bits, latched=False) + byte * bits / 8
         p = prices.prices
-        scaled = TablePrices(*((price or 1.0) * x for x in (p.comparison, p.start, words)))
-        return self._optimal(self._lossy if price else self._lossless, scaled)
+        start = p.start + (p.finer(reach.bits) if reach else 0.0)
+        scaled = TablePrices(*((price or 1.0) * x for x in (p.comparison, start, words)))
+        histograms = self._within(reach) if price else self._lossless
+        return self._optimal(histograms, scaled, reach.step if reach else 1)
+
+    def _within(self, reach: Reach | None) -> Histograms:
+        if reach is None or reach.full >= self.full:
+            return self._lossy
+        if reach.full not in self._reached:
+            ends = reach.ends(self._lossy.lowest)
+            self._reached[reach.full] = self._lossy.within(ends, saturating=self.saturates)
+        return self._reached[reach.full]
+
+    @cached_property
+    def _reached(self) -> dict[int, Histograms]:
+        return {}
 
     @cached_property
     def _lossy(self) -> Histograms:
@@ -132,15 +163,16 @@ class OptimalDesigner(Designer):
         return Histograms(lossy.counts, errors, lossy.lowest, lossy.bounds)
 
     @abstractmethod
-    def _optimal(self, histograms: Histograms, prices: TablePrices) -> list[AdcDesign]:
-        """The best designs on these histograms."""
+    def _optimal(self, histograms: Histograms, prices: TablePrices, step: int) -> list[AdcDesign]:
+        """The best designs on these histograms, with thresholds at multiples of a step."""
 
 
 class TreeDesigner(OptimalDesigner):
     """Optimal search trees."""
 
-    def _optimal(self, histograms: Histograms, prices: TablePrices) -> list[AdcDesign]:
-        limits = Limits(self.search.depth, self.search.leaves, self.search.grid)
+    def _optimal(self, histograms: Histograms, prices: TablePrices, step: int) -> list[AdcDesign]:
+        grid = math.lcm(self.search.grid, step)
+        limits = Limits(self.search.depth, self.search.leaves, grid)
         found = optimal_trees(histograms, prices, limits)
         return [_tree(search, histograms.lowest) for search in found]
 
@@ -148,9 +180,11 @@ class TreeDesigner(OptimalDesigner):
 class SegmentedDesigner(OptimalDesigner):
     """Optimal searches of single levels and small plain ADCs."""
 
-    def _optimal(self, histograms: Histograms, prices: TablePrices) -> list[AdcDesign]:
+    saturates: ClassVar[bool] = True
+
+    def _optimal(self, histograms: Histograms, prices: TablePrices, step: int) -> list[AdcDesign]:
         aligned = self.search.aligned
-        limits = Limits(grid=self.search.grid, aligned=aligned)
+        limits = Limits(grid=math.lcm(self.search.grid, step), aligned=aligned)
         found = optimal_segments(histograms, prices, limits)
         return [_segmented(search, histograms.lowest, aligned=aligned) for search in found]
 
@@ -158,7 +192,10 @@ class SegmentedDesigner(OptimalDesigner):
 class IntervalDesigner(OptimalDesigner):
     """The best few intervals and their detection trees."""
 
-    def _optimal(self, histograms: Histograms, prices: TablePrices) -> list[AdcDesign]:
+    saturates: ClassVar[bool] = True
+
+    def _optimal(self, histograms: Histograms, prices: TablePrices, step: int) -> list[AdcDesign]:
+        del step
         found = optimal_intervals(histograms, prices)
         return [_intervals(search, histograms.lowest) for search in found]
 

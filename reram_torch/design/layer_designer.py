@@ -13,6 +13,7 @@ from reram_torch.config.sections import SearchConfig
 from reram_torch.design.designers import Chooser, Designer, Found, designer_of
 from reram_torch.design.layer_prices import LayerPrices
 from reram_torch.design.loads import compiled, layer_loads, statistics_of
+from reram_torch.design.reaches import Reach, climbed
 from reram_torch.design.sharing import Sharing
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.power.search_prices import SearchPrices
@@ -21,6 +22,8 @@ from reram_torch.power.technology import ArrayTiming
 # What a byte costs, over all energy spread on the bytes allowed, where tables are too large.
 _BYTE_PRICES = (0.25, 1.0, 4.0)
 _HIGHEST = 60.0  # log2 of what one costs at most
+_BITS = 8  # of an ADC, to begin with
+_NEAR = 4.0  # times a price
 
 
 class LayerDesigner:
@@ -54,6 +57,7 @@ class LayerDesigner:
                 statistics.derived[key] = made
         self.designer: Designer = made
         self._found: dict[float, Found] = {}
+        self._reach: tuple[float, Reach] | None = None  # the price that it was found at
 
     def at(self, price: float) -> Found:
         """The ADCs with the least sensitivity * error + price * energy; at 0, lossless.
@@ -84,7 +88,8 @@ class LayerDesigner:
 
     def _make(self, price: float) -> Found:
         designer, most = self.designer, self.search.table_bytes
-        designs = designer.at(price)
+        reach = self._reach_at(price)
+        designs = designer.at(price, reach=reach)
         # Words take the directory's place: nothing is gained by sharing.
         alone = isinstance(designer, Chooser) or len(designs) == 1
         if most is None:
@@ -94,7 +99,7 @@ class LayerDesigner:
             return found if alone else self._merged(designs, price, None)
         tried = [self._merged(designs, price, most)]
         if not isinstance(designer, Chooser):
-            tried += self._with_dearer_bytes(price, most, found.energy / most)
+            tried += self._with_dearer_bytes(price, most, found.energy / most, reach)
         fitting = [each for each in tried if each.bytes <= most]
         if not fitting:
             least = min(each.bytes for each in tried)
@@ -104,11 +109,32 @@ class LayerDesigner:
             )
         return min(fitting, key=lambda each: each.error + price * each.energy)
 
-    def _with_dearer_bytes(self, price: float, most: int, byte: float) -> list[Found]:
+    def _reach_at(self, price: float) -> Reach | None:
+        """Full scale and step of the ADCs at a price; None: as the searches like.
+
+        They change little with it: what is found serves prices nearby.
+        """
+        if not price or not self.designer.prices.prices.resolves:
+            return None
+        near = self._reach
+        if near is None or not 1 / _NEAR <= price / near[0] <= _NEAR:
+            start = Reach(min(self.designer.full, _BITS)) if near is None else near[1]
+
+            def cost(reach: Reach) -> float:
+                found = self._found_of(self.designer.at(price, reach=reach))
+                return found.error + price * found.energy
+
+            near = price, climbed(start, self.designer.full, cost)
+            self._reach = near
+        return near[1]
+
+    def _with_dearer_bytes(
+        self, price: float, most: int, byte: float, reach: Reach | None
+    ) -> list[Found]:
         """The same with bytes at several prices; at least one fits, if any price makes it."""
 
         def at(share: float) -> Found:
-            designs = self.designer.at(price, share * byte)
+            designs = self.designer.at(price, share * byte, reach)
             return self._merged(designs, price, most)
 
         tried = [at(share) for share in _BYTE_PRICES]

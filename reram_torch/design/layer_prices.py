@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from reram_torch.adc.base import AdcDesign
+from reram_torch.adc.resolution import window_of
 from reram_torch.adc.storage import is_plain, table_bytes, used_designs
 from reram_torch.crossbar.geometry import ceil_div
 from reram_torch.design.loads import LayerLoads, slices_of, statistics_of
@@ -58,6 +59,11 @@ class LayerPrices:
         bits = words.number * words.bits * len(loads.loads)
         return words.number <= 1 and ceil_div(bits, _BITS) <= self.prices.latched_bytes
 
+    def finer(self, designs: Sequence[AdcDesign]) -> float:
+        """What the resolution that these searches ask for adds to a conversion that starts, pJ."""
+        window = window_of(designs, self.geometry.lowest, self.geometry.highest)
+        return 0.0 if window is None else self.prices.finer(window.bits)
+
     def energy(
         self,
         designs: Sequence[AdcDesign],
@@ -80,7 +86,8 @@ class LayerPrices:
         words = float(started @ np.array([number[d] for d in designs])) / self.sums_of_word
         made, begun = float(comparisons.sum()), float(started.sum())
         kept = table_bytes(designs, loads.index, g.lowest, g.highest) if begun else 0
-        energy = p.comparison * made + p.start * begun + self.leakage * kept
+        start = p.start + (self.finer(designs) if p.resolves else 0.0)
+        energy = p.comparison * made + start * begun + self.leakage * kept
         if is_plain(used_designs(designs, loads.index)):
             energy -= p.programming * (made + begun)
         if kept > p.latched_bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -80,6 +80,7 @@ class Histograms:
         errors: weight of a squared error, (T, V); one that is infinite allows its table none.
         lowest: the sum of the first value.
         bounds: the first value that each table meets and the end of all, int (T, 2); None: all.
+        window: the lowest and the highest threshold that searches may have, as sums; None: any.
         escape: what an escape from a value costs, (T, V); None: searches do not escape.
     """
 
@@ -88,6 +89,7 @@ class Histograms:
     lowest: int = 0
     bounds: np.ndarray | None = None
     escape: np.ndarray | None = None
+    window: tuple[int, int] | None = None
     _cuts: dict[tuple[int, bool], tuple[list[np.ndarray], np.ndarray]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -108,6 +110,23 @@ class Histograms:
         if (grid, runs) not in self._cuts:
             self._cuts[grid, runs] = self._make_cuts(grid, runs)
         return self._cuts[grid, runs]
+
+    def within(self, window: tuple[int, int], *, saturating: bool) -> Histograms:
+        """The same for searches whose thresholds keep to a window.
+
+        Args:
+            window: lowest and highest threshold.
+            saturating: sums beyond are taken for those at its ends, which is near the truth where
+                levels are those of runs, whose thresholds would leave it otherwise.
+        """
+        if not saturating:
+            return replace(self, window=window)
+        first, end = window[0] - 1 - self.lowest, window[1] + 1 - self.lowest
+        first, end = max(first, 0), min(end, self.counts.shape[1])
+        counts, errors = (_gathered(x, first, end) for x in (self.counts, self.errors))
+        bounds = [0, self.counts.shape[1]] if self.bounds is None else self.bounds
+        bounds = np.clip(np.broadcast_to(bounds, (len(counts), 2)), first, end)
+        return replace(self, counts=counts, errors=errors, bounds=bounds)
 
     def _make_cuts(self, grid: int, runs: bool) -> tuple[list[np.ndarray], np.ndarray]:
         T, V = self.counts.shape
@@ -131,4 +150,16 @@ class Histograms:
 
     def _on_grid(self, first: int, end: int, grid: int) -> np.ndarray:
         inner = np.arange(first + 1, end)
+        if self.window is not None:
+            low, high = (t - self.lowest for t in self.window)
+            inner = inner[(inner >= low) & (inner <= high)]
         return np.concatenate([[first], inner[(self.lowest + inner) % grid == 0], [end]])
+
+
+def _gathered(weights: np.ndarray, first: int, end: int) -> np.ndarray:
+    """Weights by value, (T, V), with those beyond a window put on its first and its last value."""
+    found = np.zeros_like(weights)
+    found[:, first:end] = weights[:, first:end]
+    found[:, first] += weights[:, :first].sum(1)
+    found[:, end - 1] += weights[:, end:].sum(1)
+    return found

@@ -43,7 +43,8 @@ class Sharing:
         starts = made.any(1)
         p, latched = prices.prices, prices.are_latched(loads, self.designs[0])
         loading = 0.0 if latched else p.word / prices.sums_of_word
-        each = starts * (p.start + loading * np.array([w.number for w in words]))
+        start = p.start + (prices.finer(self.designs) if p.resolves else 0.0)
+        each = starts * (start + loading * np.array([w.number for w in words]))
         error = square @ (away**2).T  # (T, D)
         energy = p.comparison * (counts @ made.T) + counts.sum(1)[:, None] * each
         self.cost = np.where(error > 0, np.inf, energy) if not price else error + price * energy

@@ -37,6 +37,11 @@ class SearchPrices:
     resolution: float = 0.0
     noise: float = 0.0
 
+    @property
+    def resolves(self) -> bool:
+        """Whether resolution has a price."""
+        return bool(self.resolution or self.noise)
+
     def finer(self, bits: int) -> float:
         """What an ADC's resolution adds to a conversion that starts."""
         return finer_pj(bits, self.resolution, self.noise)

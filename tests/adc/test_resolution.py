@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import reram_torch as rt
 from reram_torch.adc.resolution import Window, window_of
-from reram_torch.adc.trees import visited
+from reram_torch.adc.trees import compiled, visited
 
 
 @given(st.integers(1, 9), st.integers(0, 4), st.booleans())
@@ -20,13 +20,30 @@ def test_a_uniform_search_asks_for_its_bits(bits, shift, signed):
     assert window.bits == bits
 
 
-@given(st.integers(0, 8), st.integers(0, 3), st.integers(0, 40), st.integers(1, 300), st.booleans())
-def test_thresholds_told_fast_are_those_of_the_tree(bits, shift, first, highest, signed):
+@st.composite
+def designs(draw):
+    """Of the kinds that tell tables and thresholds faster than their trees."""
+    starts = sorted(draw(st.sets(st.integers(-300, 300), min_size=3, max_size=3)))
+    offsets = tuple(draw(st.integers(-9, 9)) / 2 for _ in starts)
+    steps = tuple(1 << draw(st.integers(0, 4)) for _ in starts)
+    bits = tuple(draw(st.integers(0, 6)) for _ in starts)
+    return draw(st.sampled_from([
+        rt.UniformSAR(bits[0], steps[0]),
+        rt.SearchTree(tuple(starts), (-1, 0.5, 7), (1, 2, 2)),
+        rt.Intervals(tuple(starts), steps, bits, (2, 2, 1), offsets),
+        rt.Segmented(tuple(starts), steps, bits, (1, 2, 2)),
+    ]))  # fmt: skip
+
+
+@given(designs(), st.integers(1, 300), st.booleans())
+def test_what_is_told_fast_is_what_the_tree_says(design, highest, signed):
     lowest = -highest * signed
-    tree = rt.SearchTree((lowest - 1, first, first + 9, first + 30), (0, 1, 10, 40), (2, 2, 2, 2))
-    for design in (rt.UniformSAR(bits, 1 << shift), tree):
-        told = sorted(design.thresholds(lowest, highest))
-        assert told == sorted(visited(design.tree(lowest, highest), lowest, highest))
+    tree = design.tree(lowest, highest)
+    assert {*design.thresholds(lowest, highest)} == {*visited(tree, lowest, highest)}
+    told, expected = design.tables(lowest, highest), compiled(tree, lowest, highest)
+    assert np.array_equal(told.level, expected.level)
+    assert np.array_equal(told.comparisons, expected.comparisons)
+    assert told.comparisons.dtype == expected.comparisons.dtype
 
 
 def by_grids(thresholds):

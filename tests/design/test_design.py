@@ -13,7 +13,7 @@ from torch import nn
 import reram_torch as rt
 from reram_torch.adc.base import compile_tables, full_bits
 from reram_torch.design.candidates import Choices, candidates, choose
-from reram_torch.design.designers import offer_on
+from reram_torch.design.designers import offers_on
 from reram_torch.design.loads import Load
 from reram_torch.design.measured import Reference
 from reram_torch.power.search_prices import COMPARISONS, SearchPrices
@@ -44,7 +44,7 @@ PRICES = SearchPrices(2.0, start=3.0)
 @examples(40)
 @given(loads(), st.sampled_from(["uniform", "twin_range"]))
 def test_candidates_are_priced_as_their_tables_say(load, kind):
-    found = candidates(offer_on(kind, load), load, PRICES, 5.0)
+    found = candidates(*offers_on(kind, [load]), load, PRICES, 5.0)
     for k, design in enumerate(found.designs):
         square, mean, comparisons, starts = measure(design, load)
         energy = 2.0 * comparisons + (3.0 * load.counts.sum() + 5.0) * starts
@@ -57,7 +57,8 @@ def test_candidates_are_priced_as_their_tables_say(load, kind):
 @given(loads(), st.floats(1e-6, 1e6))
 def test_no_twin_range_is_better_than_the_one_chosen(load, price):
     """Against every TwinRange that there is, tried one by one."""
-    [chosen] = choose([candidates(offer_on("twin_range", load), load, COMPARISONS, 0.0)], price)
+    [offer] = offers_on("twin_range", [load])
+    [chosen] = choose([candidates(offer, load, COMPARISONS, 0.0)], price)
     square, mean, made, _ = measure(chosen, load)
     values = load.values
     best = (np.inf, None)
@@ -98,7 +99,7 @@ def test_a_histogram_that_saw_one_value():
         counts[at] = 5.0
         load = Load(lowest, counts, counts, counts)
         for kind in ("uniform", "twin_range"):
-            found = candidates(offer_on(kind, load), load, COMPARISONS, 0.0)
+            found = candidates(*offers_on(kind, [load]), load, COMPARISONS, 0.0)
             assert measure(choose([found], 1e-9)[0], load)[0] == 0
             least = {"uniform": 0, "twin_range": 5}[kind]  # without bits nothing is converted
             assert measure(choose([found], 1e9)[0], load)[2] == least
