@@ -153,14 +153,15 @@ def _layers(report: PowerFigures) -> str:
             f"{r.reduction:.2f}x", f"{r.times_less('comparisons', 'plain_sar'):.2f}x",
             f"{r.times_less('comparisons', 'activity_sar'):.2f}x",
             f"{r.times_less('adc_energy_pj', 'plain_sar'):.2f}x",
-            f"{r.times_less('adc_energy_pj', 'activity_sar'):.2f}x", f"{r.table_bytes:,}",
+            f"{r.times_less('adc_energy_pj', 'activity_sar'):.2f}x", f"{r.resolution}",
+            f"{r.table_bytes:,}",
             quantity(report.per_inference(r.energy_pj), "pJ"), f"{r.adc_share:.0%}",
             f"{r.arrays:,}", f"{r.utilisation:.0%}", quantity(r.latency.average_ns, "ns"),
             quantity(r.latency.worst_ns, "ns"),
         ]  # fmt: skip
 
     head = ["layer", "ADCs", "conversions", "skipped", "comparisons", "per sum", "per MAC",
-            "/ISAAC", "/plain", "/activity", "ADC energy /plain", "/activity", "table bytes",
+            "/ISAAC", "/plain", "/activity", "ADC energy /plain", "/activity", "bits", "table bytes",
             "energy", "ADC share", "arrays", "in use", "self-timed", "lock step"]  # fmt: skip
     return _table(head, [row(r) for r in (*report.layers, report.total)], total=True)
 
