@@ -161,8 +161,9 @@ def _layers(report: PowerFigures) -> str:
         ]  # fmt: skip
 
     head = ["layer", "ADCs", "conversions", "skipped", "comparisons", "per sum", "per MAC",
-            "/ISAAC", "/plain", "/activity", "ADC energy /plain", "/activity", "bits", "table bytes",
-            "energy", "ADC share", "arrays", "in use", "self-timed", "lock step"]  # fmt: skip
+            "/ISAAC", "/plain", "/activity", "ADC energy /plain", "/activity", "bits",
+            "table bytes", "energy", "ADC share", "arrays", "in use", "self-timed",
+            "lock step"]  # fmt: skip
     return _table(head, [row(r) for r in (*report.layers, report.total)], total=True)
 
 
