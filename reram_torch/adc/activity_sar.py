@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,7 +17,8 @@ from reram_torch.adc.base import (
     full_bits,
     register_adc,
 )
-from reram_torch.adc.trees import Tree, balanced, grid_levels
+from reram_torch.adc.trees import Tables, Tree
+from reram_torch.adc.uniform import UniformSAR
 
 
 @register_adc
@@ -43,8 +45,20 @@ class ActivitySAR(AdcDesign):
 
     def tree(self, lowest: int, highest: int) -> Tree:
         """The search tree of a plain SAR that reaches `largest`, for sums within it."""
+        return self._plain(lowest, highest).tree(lowest, highest)
+
+    def tables(self, lowest: int, highest: int) -> Tables:
+        """See `AdcDesign`: those of that plain SAR."""
+        return self._plain(lowest, highest).tables(lowest, highest)
+
+    def thresholds(self, lowest: int, highest: int) -> Sequence[int] | np.ndarray:
+        """See `AdcDesign`: those of that plain SAR."""
+        return self._plain(lowest, highest).thresholds(lowest, highest)
+
+    def _plain(self, lowest: int, highest: int) -> UniformSAR:
         most = self.largest or highest
-        return balanced(grid_levels(full_bits(-most if lowest < 0 else 0, most), 1, lowest))
+        bits = full_bits(-most if lowest < 0 else 0, most)
+        return UniformSAR(min(bits, MAX_BITS))  # larger sums are recovered, not told
 
     def words(self, lowest: int, highest: int) -> Words:
         """None: the counter of driven word-lines says all."""

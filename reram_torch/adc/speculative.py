@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from reram_torch._support.checks import check_int
 from reram_torch.adc.base import MAX_BITS, AdcDesign, Words, check_step, register_adc
-from reram_torch.adc.trees import Tree, balanced, grid_levels, without
+from reram_torch.adc.trees import ESCAPE, Tables, Tree, balanced, grid_levels, without
 from reram_torch.adc.uniform import UniformSAR
 
 
@@ -56,6 +59,19 @@ class SpeculativeSAR(AdcDesign):
         levels = grid_levels(self.bits, self.step, lowest)
         ends = {levels[-1], levels[0]} if lowest < 0 else {levels[-1]}
         return without(balanced(levels), ends)
+
+    def tables(self, lowest: int, highest: int) -> Tables:
+        """See `AdcDesign`: the codes of a plain ADC, less those at the ends."""
+        plain = self.final().tables(lowest, highest)
+        levels = grid_levels(self.bits, self.step, lowest)
+        out = plain.level == levels[-1]
+        if lowest < 0:
+            out |= plain.level == levels[0]
+        return Tables(lowest, np.where(out, ESCAPE, plain.level), plain.comparisons)
+
+    def thresholds(self, lowest: int, highest: int) -> Sequence[int] | np.ndarray:
+        """See `AdcDesign`: those of a plain ADC."""
+        return self.final().thresholds(lowest, highest)
 
     def words(self, lowest: int, highest: int) -> Words:
         """One: the bits and the step of a programmable SAR."""

@@ -194,7 +194,7 @@ class _Run:
 
     def count_sums(self, seen: list[CrossbarLayer]) -> None:
         """Gives layers their histograms: those of all processes' inputs, where they are shared."""
-        watchers = {layer: BitLineWatcher(layer) for layer in seen}
+        watchers = {layer: BitLineWatcher(layer, len(self.calls)) for layer in seen}
         if self.world == 1:
             self._sweep(self.calls, watchers)
         else:

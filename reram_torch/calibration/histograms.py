@@ -6,19 +6,26 @@ import torch
 
 from reram_torch._support.lasting import lasting
 from reram_torch.calibration.activity import activity_edges, driven_lines
+from reram_torch.calibration.tries import TrySampler
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.statistics import Statistics
 from reram_torch.nn.watchers import Watcher
 
 
 class BitLineWatcher(Watcher):
-    """Adds up a layer's bit-line sums while it computes on lossless crossbars."""
+    """Adds up a layer's bit-line sums while it computes on lossless crossbars.
+
+    Args:
+        layer: the layer.
+        calls: how often it computes, about; only samples depend on it.
+    """
 
     computes = hides = True
 
-    def __init__(self, layer: CrossbarLayer):
+    def __init__(self, layer: CrossbarLayer, calls: int = 1):
         self.tables = layer.lossless_tables()
         self.recoveries = layer.geometry.recoveries
+        self._sampler = TrySampler(layer, calls) if layer.geometry.speculation else None
         self.statistics: Statistics | None = None  # from the first input on
 
     def compute(self, layer: CrossbarLayer, x: torch.Tensor) -> torch.Tensor:
@@ -41,6 +48,8 @@ class BitLineWatcher(Watcher):
         self.statistics.by_activity += bins.cpu()
         self.statistics.square_sum += float(acc.square().sum())
         self.statistics.results += acc.numel()
+        if self._sampler is not None:
+            self.statistics.add_tries(self._sampler.look(layer, u))
         return y
 
     def _begin(self, layer: CrossbarLayer, u: torch.Tensor) -> Statistics:

@@ -60,7 +60,14 @@ def adc_bound(net: nn.Module) -> list[Bound]:
 
     Raises:
         RuntimeError: the network was not calibrated in this session.
+        ValueError: some of its crossbars speculate.
     """
+    tried = [n for n, m in crossbar_layers(net).items() if m.geometry.speculation]
+    if tried:
+        raise ValueError(
+            "adc_bound knows no bound where sums are recovered, as with the crossbar.speculation "
+            f"of {tried}"
+        )
     found = [
         _layer_bound(name, layer, layer.statistics)
         for name, layer in crossbar_layers(net).items()

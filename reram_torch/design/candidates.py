@@ -97,7 +97,7 @@ def candidates(offer: Offer, load: Load, prices: SearchPrices, word: float) -> C
         hulls = [_hull(energy, offer.square + (offer.mean + left) ** 2, order) for left in _LEFT]
         keep = np.unique(np.concatenate(hulls))
     designs = tuple(offer.make(int(k)) for k in keep)
-    windows = np.array([_window(d, load.lowest, int(load.values[-1])) for d in designs])
+    windows = np.array([window_at(d, load.lowest, int(load.values[-1])) for d in designs])
     return Choices(
         designs, offer.square[keep], offer.mean[keep], energy[keep], started[keep], windows
     )
@@ -156,7 +156,8 @@ def offers_of(kind: str, loads: Sequence[Load]) -> list[Offer]:
 
 
 @lru_cache(maxsize=1 << 16)
-def _window(design: AdcDesign, lowest: int, highest: int) -> tuple[int, int, int]:
+def window_at(design: AdcDesign, lowest: int, highest: int) -> tuple[int, int, int]:
+    """First and last threshold and step of a search; zeros of one that makes no comparison."""
     window = window_of([design], lowest, highest)
     return (0, 0, 0) if window is None else (window.first, window.last, window.step)
 

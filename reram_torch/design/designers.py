@@ -13,6 +13,7 @@ import numpy as np
 
 from reram_torch.adc import AdcDesign, Intervals, SearchTree, Segmented
 from reram_torch.adc.base import DESIGNS, full_bits, node_bits
+from reram_torch.adc.trees import ESCAPE
 from reram_torch.config.sections import SearchConfig
 from reram_torch.crossbar.geometry import Geometry
 from reram_torch.design.candidates import (
@@ -24,14 +25,14 @@ from reram_torch.design.candidates import (
     offers_of,
 )
 from reram_torch.design.layer_prices import LayerPrices
-from reram_torch.design.loads import LayerLoads, Load
+from reram_torch.design.loads import Escapes, LayerLoads, Load
 from reram_torch.design.optimal_intervals import optimal_intervals
 from reram_torch.design.optimal_trees import optimal_segments, optimal_trees
 from reram_torch.design.reaches import Reach
 from reram_torch.design.searches import Histograms, Limits, Search, TablePrices
 from reram_torch.design.twin_range_offer import twin_range_offer
 
-_LEAST = 2.0**-200  # a price that decides between equal errors and nothing else
+LEAST = 2.0**-200  # a price that decides between equal errors and nothing else
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,16 @@ class Designer(ABC):
         """Of the layer."""
         return self.prices.geometry
 
+    @property
+    def shares(self) -> bool:
+        """Whether tables gain by sharing a design: where one is a single word they do not."""
+        return True
+
+    def loads_with(self, designs: Sequence[AdcDesign]) -> LayerLoads:
+        """What tables have to convert as these designs, one for each, are in place."""
+        del designs
+        return self.loads
+
     @abstractmethod
     def at(self, price: float, byte: float = 0.0, reach: Reach | None = None) -> list[AdcDesign]:
         """The ADCs with the least error + price * energy; at 0, lossless ones of least energy.
@@ -103,10 +114,15 @@ class Chooser(Designer):
             )
         ]
 
+    @property
+    def shares(self) -> bool:
+        """Words take the directory's place."""
+        return False
+
     def at(self, price: float, byte: float = 0.0, reach: Reach | None = None) -> list[AdcDesign]:
         """See `Designer`; a table is one word whatever its design, so a byte's price is idle."""
         del byte
-        price, choices = max(price, _LEAST), self._choices
+        price, choices = max(price, LEAST), self._choices
         if reach is not None:
             start = self.prices.prices.finer(reach.bits)
             choices = [each.within(reach, self.geometry.lowest, start) for each in choices]
@@ -123,8 +139,13 @@ def offers_on(kind: str, loads: Sequence[Load]) -> Iterable[Offer]:
 
 
 class OptimalDesigner(Designer):
-    """Optimal searches by dynamic programming, of all tables at once."""
+    """Optimal searches by dynamic programming, of all tables at once.
 
+    Attributes:
+        escapes: what they cost, where searches may have some.
+    """
+
+    escapes: Escapes | None = None
     saturates: ClassVar[bool] = False  # sums beyond its reach
 
     def at(self, price: float, byte: float = 0.0, reach: Reach | None = None) -> list[AdcDesign]:
@@ -136,6 +157,8 @@ class OptimalDesigner(Designer):
         start = p.start + (p.finer(reach.bits) if reach else 0.0)
         scaled = TablePrices(*((price or 1.0) * x for x in (p.comparison, start, words)))
         histograms = self._within(reach) if price else self._lossless
+        if self.escapes is not None:
+            histograms = histograms.escaping(self.escapes.cost(price))
         return self._optimal(histograms, scaled, reach.step if reach else 1)
 
     def _within(self, reach: Reach | None) -> Histograms:
@@ -203,8 +226,9 @@ class IntervalDesigner(OptimalDesigner):
 # Tables and prices next to each other often have the same search.
 @lru_cache(maxsize=4096)
 def _tree(found: Search, lowest: int) -> AdcDesign:
-    levels = tuple(level + lowest for level in found.levels)
-    return SearchTree(_starts(found, lowest), levels, found.depths)
+    out = found.escapes or (False,) * len(found.levels)
+    levels = (ESCAPE if e else level + lowest for level, e in zip(found.levels, out, strict=True))
+    return SearchTree(_starts(found, lowest), tuple(levels), found.depths)
 
 
 @lru_cache(maxsize=4096)
@@ -224,8 +248,10 @@ def _starts(found: Search, lowest: int) -> tuple[int, ...]:
 
 
 def offsets_of(found: Search) -> tuple[float, ...]:
-    """Of each first level from the start of its interval."""
-    return tuple(v - s for s, v in zip(found.starts, found.levels, strict=True))
+    """Of each first level from the start of its interval; infinite of an escape."""
+    out = found.escapes or (False,) * len(found.levels)
+    ends = zip(found.starts, found.levels, out, strict=True)
+    return tuple(ESCAPE if e else v - s for s, v, e in ends)
 
 
 _DESIGNERS: dict[str, type[Designer]] = {

@@ -12,9 +12,10 @@ from reram_torch.adc.storage import table_bytes
 from reram_torch.config.sections import SearchConfig
 from reram_torch.design.designers import Chooser, Designer, Found, designer_of
 from reram_torch.design.layer_prices import LayerPrices
-from reram_torch.design.loads import compiled, layer_loads, statistics_of
+from reram_torch.design.loads import compiled, distances, layer_loads, statistics_of
 from reram_torch.design.reaches import Reach, climbed
 from reram_torch.design.sharing import Sharing
+from reram_torch.design.speculating import Speculator
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.power.search_prices import SearchPrices
 from reram_torch.power.technology import ArrayTiming
@@ -50,7 +51,9 @@ class LayerDesigner:
         # Candidates depend on the histogram and the prices only, and take long.
         key = (search.design, search.granularity, prices, array) if kind is Chooser else None
         made = statistics.derived.get(key)
-        if made is None:
+        if layer.geometry.speculation:
+            made = Speculator(layer, search, LayerPrices(prices, layer, array))
+        elif made is None:
             loads = layer_loads(layer, search.granularity)
             made = kind(loads, search, LayerPrices(prices, layer, array))
             if key is not None:
@@ -90,15 +93,14 @@ class LayerDesigner:
         designer, most = self.designer, self.search.table_bytes
         reach = self._reach_at(price)
         designs = designer.at(price, reach=reach)
-        # Words take the directory's place: nothing is gained by sharing.
-        alone = isinstance(designer, Chooser) or len(designs) == 1
+        alone = not designer.shares or len(designs) == 1
         if most is None:
             return self._found_of(designs) if alone else self._merged(designs, price, None)
         found = self._found_of(designs)
         if found.bytes <= most:
             return found if alone else self._merged(designs, price, None)
         tried = [self._merged(designs, price, most)]
-        if not isinstance(designer, Chooser):
+        if designer.shares:
             tried += self._with_dearer_bytes(price, most, found.energy / most, reach)
         fitting = [each for each in tried if each.bytes <= most]
         if not fitting:
@@ -153,18 +155,19 @@ class LayerDesigner:
         return tried
 
     def _merged(self, designs: list[AdcDesign], price: float, most: int | None) -> Found:
-        sharing = Sharing(designs, self.designer.loads, self.designer.prices, price)
+        sharing = Sharing(designs, self.designer.loads_with(designs), self.designer.prices, price)
         sharing.merge(most)
         return self._found_of(sharing.assigned())
 
     def _found_of(self, designs: Sequence[AdcDesign]) -> Found:
-        loads, prices, g = self.designer.loads, self.designer.prices, self.layer.geometry
-        level, made = compiled(designs, g)
+        prices, g = self.designer.prices, self.layer.geometry
+        loads = self.designer.loads_with(designs)
+        level, made = compiled(designs, loads)
         comparisons = (loads.counts * made).sum(1)
         return Found(
             tuple(designs),
             float(comparisons.sum()),
             prices.energy(designs, loads, comparisons, made.max(1) > 0),
-            float((loads.square * (level - loads.loads[0].values) ** 2).sum()),
+            float((loads.square * distances(level, loads.loads[0].values) ** 2).sum()),
             table_bytes(designs, loads.index, g.lowest, g.highest),
         )

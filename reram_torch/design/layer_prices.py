@@ -38,19 +38,20 @@ class LayerPrices:
         outputs = layer.outputs // layer.groups
         tiles = g.tiles(layer.depth)
         conversions = outputs * len(g.signs)  # of a tile-cycle's slice
-        cycles = float(statistics.by_activity[:, :, 0].sum()) / conversions  # of tiles
+        seen = statistics.by_activity[:, : g.cycles, 0]
+        cycles = float(seen.sum()) / conversions  # of tiles
         duration = cycles / (tiles * layer.groups) * array.cycle_ns
         across = ceil_div(outputs * int(slices_of(layer).sum()) * g.bit_lines, g.cols)
         self.prices, self.geometry = prices, g
         self.sums_of_word = conversions / across
         self.leakage = prices.leakage * duration * layer.groups * tiles * across
         self.counting = prices.activity * cycles * across
+        self._cycles = max(cycles, 1.0)
 
     def word(self, loads: LayerLoads, bits: int, *, latched: bool) -> np.ndarray:
         """What a word of each table costs: loading it, and keeping it, (T,)."""
-        made = loads.counts.sum(1)
         loading = 0.0 if latched else self.prices.word / self.sums_of_word
-        found: np.ndarray = made * loading + self.leakage * bits / _BITS
+        found: np.ndarray = loads.room * loading + self.leakage * bits / _BITS
         return found
 
     def are_latched(self, loads: LayerLoads, design: AdcDesign) -> bool:
@@ -83,13 +84,15 @@ class LayerPrices:
         g, p = self.geometry, self.prices
         number = {d: d.words(g.lowest, g.highest).number for d in dict.fromkeys(designs)}
         started = loads.counts.sum(1) * starts
-        words = float(started @ np.array([number[d] for d in designs])) / self.sums_of_word
+        loaded = loads.room * starts
+        words = float(loaded @ np.array([number[d] for d in designs])) / self.sums_of_word
         made, begun = float(comparisons.sum()), float(started.sum())
         kept = table_bytes(designs, loads.index, g.lowest, g.highest) if begun else 0
         start = p.start + (self.finer(designs) if p.resolves else 0.0)
-        energy = p.comparison * made + start * begun + self.leakage * kept
+        longer = 1 + loads.again / self._cycles  # that tables leak, and word-lines are counted
+        energy = p.comparison * made + start * begun + self.leakage * longer * kept
         if is_plain(used_designs(designs, loads.index)):
             energy -= p.programming * (made + begun)
         if kept > p.latched_bytes:
             energy += p.word * words
-        return energy + (self.counting if len(loads.edges) > 1 else 0.0)
+        return energy + (self.counting * longer if len(loads.edges) > 1 else 0.0)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from reram_torch.adc.base import AdcDesign, compile_tables
+from reram_torch.adc.trees import ESCAPE
 from reram_torch.config.sections import GRANULARITIES, granularity_parts
 from reram_torch.crossbar.geometry import Geometry
 from reram_torch.nn.base import CrossbarLayer
@@ -56,6 +57,45 @@ class Load:
 
 
 @dataclass(frozen=True)
+class Escapes:
+    """What recovering sums costs, with the tables of single bits that there are.
+
+    Attributes:
+        energy: of the conversions that are likely, by table and sum, pJ, (T, V).
+        error: weighted squared error that recoveries leave, likewise.
+        allowed: whether a table's sums may escape, bool (T,).
+        beyond: whether it can meet sums larger than any in these arrays, bool (T,): of a search
+            without error they must escape.
+    """
+
+    energy: np.ndarray
+    error: np.ndarray
+    allowed: np.ndarray
+    beyond: np.ndarray
+
+    def of(self, tables: slice) -> Escapes:
+        """Those of some tables."""
+        return Escapes(*(x[tables] for x in (self.energy, self.error, self.allowed, self.beyond)))
+
+    def forbidden(self, out: np.ndarray, *, exact: bool) -> np.ndarray:
+        """Infinity where a table cannot do with a search, 0 elsewhere, (T, D).
+
+        Args:
+            out: which sums each search lets escape, (D, V).
+            exact: whether there may be no error.
+        """
+        wrong = ~self.allowed[:, None] & out.any(1)
+        if exact:
+            wrong |= self.beyond[:, None] & self.allowed[:, None] & (out[:, -1] == 0)
+        found: np.ndarray = np.where(wrong, np.inf, 0.0)
+        return found
+
+    def cost(self, price: float) -> np.ndarray:
+        """Of escapes at a price of energy, (T, V); at 0 energy is all there is."""
+        return price * self.energy + self.error if price else self.energy
+
+
+@dataclass(frozen=True)
 class LayerLoads:
     """The tables of a layer.
 
@@ -64,13 +104,30 @@ class LayerLoads:
         highs: the largest sum that each table can meet; the smallest is 0, or its opposite.
         edges: fewest driven word-lines of each activity bucket.
         index: which table converts, (B, I, J), -1 where nothing is converted: no word-line is
-            driven, or the slice does not exist.
+            driven, or the slice does not exist; with speculation (B, I + R, J).
+        served: conversions that there were room for each time that a table was loaded, (T,); None:
+            as many as there were.
+        again: tile-cycles that recoveries drive.
+        escapes: what they cost, where sums may escape.
     """
 
     loads: list[Load]
     highs: np.ndarray
     edges: tuple[int, ...]
     index: np.ndarray
+    served: np.ndarray | None = None
+    again: float = 0.0
+    escapes: Escapes | None = None
+
+    @property
+    def lowest(self) -> int:
+        """The smallest sum of all loads."""
+        return self.loads[0].lowest
+
+    @property
+    def highest(self) -> int:
+        """The largest sum."""
+        return self.lowest + len(self.loads[0].counts) - 1
 
     def of_all_slices(self, index: np.ndarray) -> np.ndarray:
         """An index (B, I, J) in which the slices without a table have that of their neighbours.
@@ -81,6 +138,21 @@ class LayerLoads:
         nearest = [there[np.abs(there - j).argmin()] for j in range(index.shape[2])]
         found: np.ndarray = index[:, :, nearest]
         return found
+
+    def of(self, tables: slice) -> LayerLoads:
+        """Some of the tables; the index stays that of all."""
+        return replace(
+            self,
+            loads=self.loads[tables],
+            highs=self.highs[tables],
+            served=None if self.served is None else self.served[tables],
+            escapes=None if self.escapes is None else self.escapes.of(tables),
+        )
+
+    @property
+    def room(self) -> np.ndarray:
+        """Conversions that there were room for as tables were loaded, (T,)."""
+        return self.counts.sum(1) if self.served is None else self.served
 
     @cached_property
     def counts(self) -> np.ndarray:
@@ -98,13 +170,19 @@ class LayerLoads:
         return np.stack([load.square for load in self.loads])
 
 
-def compiled(designs: Sequence[AdcDesign], geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
-    """Levels and comparisons of designs by bit-line sum, float64 and uint8 (designs, V)."""
-    g, place = geometry, {design: k for k, design in enumerate(dict.fromkeys(designs))}
-    tables = [compile_tables(design, g.lowest, g.highest) for design in place]
+def compiled(designs: Sequence[AdcDesign], loads: LayerLoads) -> tuple[np.ndarray, np.ndarray]:
+    """Levels and comparisons of designs by a load's sums, float64 and uint8 (designs, V)."""
+    place = {design: k for k, design in enumerate(dict.fromkeys(designs))}
+    tables = [compile_tables(design, loads.lowest, loads.highest) for design in place]
     rows = [place[design] for design in designs]
     level, made = np.stack([t.level for t in tables]), np.stack([t.comparisons for t in tables])
     return level[rows], made[rows]
+
+
+def distances(level: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """From levels to sums, (designs, V); of those that are recovered, 0."""
+    found: np.ndarray = np.where(level == ESCAPE, 0.0, level - values)
+    return found
 
 
 def statistics_of(layer: CrossbarLayer) -> Statistics:
@@ -141,10 +219,7 @@ def layer_loads(layer: CrossbarLayer, granularity: str) -> LayerLoads:
     """
     g, statistics, parts = layer.geometry, statistics_of(layer), granularity_parts(granularity)
     if g.speculation:
-        raise ValueError(
-            "design_adc does not design searches whose sums are recovered: with "
-            "crossbar.speculation give layers their ADCs by [adc] or set_adc"
-        )
+        raise ValueError("a layer that speculates has SpeculatedLoads")
     present = slices_of(layer)
     seen = statistics.by_activity.double().numpy()[:, :, present]  # (B, I, J, V)
     edges = statistics.edges
@@ -153,7 +228,7 @@ def layer_loads(layer: CrossbarLayer, granularity: str) -> LayerLoads:
         seen, edges, reach = seen.sum(0, keepdims=True), (0,), reach[-1:]
     values = np.arange(g.lowest, g.highest + 1)
     possible = (np.abs(values) <= reach[:, None])[:, None, None]  # (B, 1, 1, V)
-    prior = _prior(seen, possible)
+    prior = prior_of(seen, possible)
     significance = g.significances().double().numpy()[:, present, None]  # (I, J, 1)
     signal = statistics.square_sum or 1.0
     weight = significance**2 / signal
@@ -184,8 +259,13 @@ def _reach(g: Geometry, height: int, edges: tuple[int, ...]) -> np.ndarray:
     return found
 
 
-def _prior(seen: np.ndarray, possible: np.ndarray) -> np.ndarray:
-    """Pooled distributions, a little for each table and for each sum that it can meet."""
+def prior_of(seen: np.ndarray, possible: np.ndarray) -> np.ndarray:
+    """Pooled distributions, a little for each table and for each sum that it can meet.
+
+    Args:
+        seen: conversions, (B, I, J, V).
+        possible: sums, of a shape that broadcasts to it.
+    """
     own = seen.sum(1, keepdims=True) * possible  # the same bucket and slice, all cycles
     pooled = seen.sum((0, 1), keepdims=True) * possible
     prior = np.broadcast_to(possible / possible.sum(-1, keepdims=True), seen.shape) * _PRIOR / 100

@@ -25,7 +25,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from reram_torch.design.endings import Endings, search_of
-from reram_torch.design.searches import Histograms, Limits, Search, TablePrices
+from reram_torch.design.escaping_trees import with_windows
+from reram_torch.design.searches import MOST_VALUES, Histograms, Limits, Search, TablePrices
 from reram_torch.design.splits import best_ends
 from reram_torch.native import searches as native
 from reram_torch.ops.backends import use_native
@@ -41,7 +42,16 @@ def optimal_trees(
     Raises:
         ValueError: no search is that small.
     """
-    return _optimal(histograms, prices, limits or Limits(), runs=False)
+    h, limits = histograms, limits or Limits()
+    found = _optimal(h, prices, limits, runs=False)
+    exact = bool(np.isinf(h.errors).any(1).all())
+    if not exact or h.escape is None or h.counts.shape[1] <= MOST_VALUES or limits != Limits():
+        return found
+
+    def without_escapes(given: Histograms) -> list[Search]:
+        return _optimal(given, prices, limits, runs=False)
+
+    return with_windows(found, h, prices, without_escapes)
 
 
 def optimal_segments(

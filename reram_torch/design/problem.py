@@ -146,7 +146,8 @@ class Problem:
         for layer in given.layers.values():
             assert layer.statistics is not None  # `Calibrated.of` has looked
             conversions += baseline_conversions(layer.depth, layer.statistics.results)
-            sums += int(layer.statistics.by_activity[:, :, slices_of(layer)].sum())
+            seen = layer.statistics.by_activity[:, : layer.geometry.cycles]
+            sums += int(seen[:, :, slices_of(layer)].sum())
         self.baseline = conversions * BASELINE_COMPARISONS
         plain = own if own is COMPARISONS else search_prices(given.technology, PLAIN)
         self._scale = sums * (BASELINE_COMPARISONS * plain.comparison + plain.start)

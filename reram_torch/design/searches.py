@@ -82,6 +82,7 @@ class Histograms:
         bounds: the first value that each table meets and the end of all, int (T, 2); None: all.
         window: the lowest and the highest threshold that searches may have, as sums; None: any.
         escape: what an escape from a value costs, (T, V); None: searches do not escape.
+        gathered: the first value and the end of those that all others are counted as; None: all.
     """
 
     counts: np.ndarray
@@ -90,6 +91,7 @@ class Histograms:
     bounds: np.ndarray | None = None
     escape: np.ndarray | None = None
     window: tuple[int, int] | None = None
+    gathered: tuple[int, int] | None = None
     _cuts: dict[tuple[int, bool], tuple[list[np.ndarray], np.ndarray]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -102,14 +104,23 @@ class Histograms:
 
         Args:
             grid: thresholds are multiples of this sum.
-            runs: whether searches may end at runs, which need no error.
+            runs: whether searches may end at runs, or escape, which needs no error.
 
         Returns:
             Shapes, and which each table has, (T,).
         """
+        runs = runs or self.escape is not None
         if (grid, runs) not in self._cuts:
             self._cuts[grid, runs] = self._make_cuts(grid, runs)
         return self._cuts[grid, runs]
+
+    def escaping(self, escape: np.ndarray) -> Histograms:
+        """The same whose searches may escape, at these costs (T, V), which no cut depends on."""
+        if self.gathered is not None:
+            escape = _gathered(escape, *self.gathered)
+        found = replace(self, escape=escape)
+        object.__setattr__(found, "_cuts", self._cuts)
+        return found
 
     def within(self, window: tuple[int, int], *, saturating: bool) -> Histograms:
         """The same for searches whose thresholds keep to a window.
@@ -126,7 +137,7 @@ class Histograms:
         counts, errors = (_gathered(x, first, end) for x in (self.counts, self.errors))
         bounds = [0, self.counts.shape[1]] if self.bounds is None else self.bounds
         bounds = np.clip(np.broadcast_to(bounds, (len(counts), 2)), first, end)
-        return replace(self, counts=counts, errors=errors, bounds=bounds)
+        return replace(self, counts=counts, errors=errors, bounds=bounds, gathered=(first, end))
 
     def _make_cuts(self, grid: int, runs: bool) -> tuple[list[np.ndarray], np.ndarray]:
         T, V = self.counts.shape
@@ -141,7 +152,7 @@ class Histograms:
             if len(cuts) - 1 <= MOST_VALUES:
                 continue
             exact = bool(np.isinf(self.errors[t, cuts[0] : cuts[-1]]).any())
-            if runs or not exact or self.escape is not None:
+            if runs or not exact:
                 weights = self.counts[t] if exact else self.errors[t]
                 shape[t] = len(found)
                 found.append(joined(cuts, weights, MOST_VALUES, self.lowest))

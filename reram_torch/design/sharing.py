@@ -8,8 +8,9 @@ import numpy as np
 
 from reram_torch.adc.base import AdcDesign
 from reram_torch.adc.storage import table_bytes
+from reram_torch.adc.trees import ESCAPE
 from reram_torch.design.layer_prices import LayerPrices
-from reram_torch.design.loads import LayerLoads, compiled
+from reram_torch.design.loads import LayerLoads, compiled, distances
 
 _BITS = 8  # of a byte
 
@@ -38,15 +39,21 @@ class Sharing:
         self._bytes = np.array([w.number * w.bits / _BITS for w in words])
         self._keeping = (price or 1.0) * prices.leakage * self._bytes
         counts, square = loads.likely, loads.square  # (T, V)
-        level, comparisons = compiled(self.designs, g)  # (D, V)
-        made, away = comparisons.astype(float), level - loads.loads[0].values
+        level, comparisons = compiled(self.designs, loads)  # (D, V)
+        made, away = comparisons.astype(float), distances(level, loads.loads[0].values)
         starts = made.any(1)
         p, latched = prices.prices, prices.are_latched(loads, self.designs[0])
         loading = 0.0 if latched else p.word / prices.sums_of_word
         start = p.start + (prices.finer(self.designs) if p.resolves else 0.0)
-        each = starts * (start + loading * np.array([w.number for w in words]))
+        each = loading * np.array([w.number for w in words])
+        room = counts.sum(1) if loads.served is None else loads.served
         error = square @ (away**2).T  # (T, D)
-        energy = p.comparison * (counts @ made.T) + counts.sum(1)[:, None] * each
+        energy = p.comparison * (counts @ made.T)
+        energy += starts * (start * counts.sum(1)[:, None] + each * room[:, None])
+        if loads.escapes is not None:
+            out = level == ESCAPE
+            energy += loads.escapes.energy @ out.T
+            error += loads.escapes.error @ out.T + loads.escapes.forbidden(out, exact=not price)
         self.cost = np.where(error > 0, np.inf, energy) if not price else error + price * energy
         self.picked = np.argmin(self.cost, 1)  # a design made for another table may be as good
 
