@@ -166,7 +166,8 @@ class OptimalDesigner(Designer):
             return self._lossy
         if reach.full not in self._reached:
             ends = reach.ends(self._lossy.lowest)
-            self._reached[reach.full] = self._lossy.within(ends, saturating=self.saturates)
+            saturating = self.saturates and self.escapes is None  # else they escape
+            self._reached[reach.full] = self._lossy.within(ends, saturating=saturating)
         return self._reached[reach.full]
 
     @cached_property

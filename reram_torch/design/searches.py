@@ -82,7 +82,6 @@ class Histograms:
         bounds: the first value that each table meets and the end of all, int (T, 2); None: all.
         window: the lowest and the highest threshold that searches may have, as sums; None: any.
         escape: what an escape from a value costs, (T, V); None: searches do not escape.
-        gathered: the first value and the end of those that all others are counted as; None: all.
     """
 
     counts: np.ndarray
@@ -91,7 +90,6 @@ class Histograms:
     bounds: np.ndarray | None = None
     escape: np.ndarray | None = None
     window: tuple[int, int] | None = None
-    gathered: tuple[int, int] | None = None
     _cuts: dict[tuple[int, bool], tuple[list[np.ndarray], np.ndarray]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -116,8 +114,6 @@ class Histograms:
 
     def escaping(self, escape: np.ndarray) -> Histograms:
         """The same whose searches may escape, at these costs (T, V), which no cut depends on."""
-        if self.gathered is not None:
-            escape = _gathered(escape, *self.gathered)
         found = replace(self, escape=escape)
         object.__setattr__(found, "_cuts", self._cuts)
         return found
@@ -137,7 +133,7 @@ class Histograms:
         counts, errors = (_gathered(x, first, end) for x in (self.counts, self.errors))
         bounds = [0, self.counts.shape[1]] if self.bounds is None else self.bounds
         bounds = np.clip(np.broadcast_to(bounds, (len(counts), 2)), first, end)
-        return replace(self, counts=counts, errors=errors, bounds=bounds, gathered=(first, end))
+        return replace(self, counts=counts, errors=errors, bounds=bounds)
 
     def _make_cuts(self, grid: int, runs: bool) -> tuple[list[np.ndarray], np.ndarray]:
         T, V = self.counts.shape

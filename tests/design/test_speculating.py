@@ -57,14 +57,19 @@ def is_exact(net, x):
             return torch.equal(made, net(x))
 
 
-@pytest.mark.parametrize("granularity", ["layer", "slice+activity", "cycle+slice"])
-@pytest.mark.parametrize("design", KINDS)
+@pytest.mark.parametrize(
+    ("design", "granularity"),
+    [
+        ("uniform", "slice+activity"), ("uniform", "layer"), ("segmented", "cycle+slice"),
+        ("search_tree", "slice+activity"), ("search_tree", "slice"),
+    ],
+)  # fmt: skip
 def test_what_is_predicted_is_counted(design, granularity):
     """At prices from lossless to coarse; comparisons, starts and energy, with recoveries."""
     net = layer_of(config())
     problem = problem_of(net, design=design, granularity=granularity, max_error=1.0)
     recovered = 0
-    for price in (-math.inf, -12.0, -8.0, -5.0):
+    for price in (-math.inf, -12.0, -7.0):
         problem.apply(price)
         [found], row = problem.found.values(), report_of(net).layers[0]
         assert found.comparisons == pytest.approx(row.comparisons, rel=0.01)
@@ -88,7 +93,7 @@ def test_an_error_is_as_large_as_predicted(design, price):
         signal = (exact - layer.bias[:, None, None]).square().mean()
         error = (made - exact).square().mean() / signal
     [found] = problem.found.values()
-    assert found.error / 2 < error < found.error * 2
+    assert found.error / 4 < error < found.error * 1.5  # what may come counts, too
 
 
 @pytest.mark.parametrize("dac", [(4, 4), (2, 2, 2, 2), (4, 3, 1)])
@@ -109,8 +114,8 @@ def test_lossless_designs_are_exact_for_every_input(design, encoding, dac):
 
 
 @pytest.mark.parametrize("design", KINDS)
-def test_fewer_comparisons_than_without_speculation_and_no_window_at_all(design):
-    """By the same kind of search on the same arrays, or with one bit at a time."""
+def test_tries_take_fewer_comparisons_than_single_bits(design):
+    """By the same kind of search on the same cells."""
     made = {}
     for name, own in {
         "tried": config(),
@@ -125,8 +130,14 @@ def test_fewer_comparisons_than_without_speculation_and_no_window_at_all(design)
     assert made["tried"] < 0.8 * made["bits"]
 
 
-@pytest.mark.parametrize("design", ["auto", "intervals", "uniform"])
-@pytest.mark.parametrize("budget", [{"max_error": 0.01}, {"reduction": 12.0}])
+@pytest.mark.parametrize(
+    ("design", "budget"),
+    [
+        ("auto", {"max_error": 0.01}),
+        ("intervals", {"lossless": True}),
+        ("uniform", {"reduction": 9.0}),
+    ],
+)
 def test_budgets_are_kept(design, budget):
     torch.manual_seed(0)
     net = nn.Sequential(
@@ -145,21 +156,27 @@ def test_budgets_are_kept(design, budget):
 
 def test_tables_take_no_more_bytes_than_they_may():
     net = layer_of(config(dac=(2, 2, 2, 2)))
-    options = {"granularity": "slice", "max_error": 0.05, "show_progress": False}
-    free = rt.design_adc(net, "search_tree", **options)
-    found = rt.design_adc(net, "search_tree", table_bytes=free.table_bytes // 2, **options)
-    assert found.table_bytes <= free.table_bytes // 2
-    assert found.error <= 0.05
+    options = {"design": "search_tree", "granularity": "slice", "max_error": 1.0}
+    used = []
+    for most in (None, 150):
+        problem = problem_of(net, **options, table_bytes=most)
+        problem.apply(-8.0)
+        [found], row = problem.found.values(), report_of(net).layers[0]
+        assert found.bytes == row.table_bytes
+        assert found.comparisons == pytest.approx(row.comparisons, rel=0.01)
+        used.append(found.bytes)
+    assert used[0] > 150 >= used[1] > 0
 
 
 def test_what_cannot_be_is_refused():
     net = layer_of(config())
-    for design in ("twin_range", "activity_sar"):
-        with pytest.raises(
-            ValueError, match=f"{design}.*no search of this kind ends at 'too large"
-        ):
+    for design, why in (
+        ("twin_range", "'twin_range' .* no search of this kind ends at 'too large'"),
+        ("activity_sar", "'activity_sar', which offers no candidates"),
+    ):
+        with pytest.raises(ValueError, match=why):
             rt.design_adc(net, design, lossless=True, show_progress=False)
-    with pytest.raises(ValueError, match="adc_bound knows no bound .* of \\['0'\\]"):
+    with pytest.raises(ValueError, match=r"adc_bound knows no bound .* of \['0'\]"):
         rt.adc_bound(net)
 
 

@@ -173,10 +173,3 @@ def test_settings_survive_a_file_and_a_checkpoint(tmp_path):
     with torch.no_grad():
         assert torch.equal(again(x), net(x))
     assert again[0].adc == (tree, plain)
-
-
-def test_designing_says_that_it_cannot():
-    net = rt.convert(nn.Sequential(nn.Linear(40, 6)), RAELLA)
-    rt.calibrate(net, [torch.rand(30, 40)], show_progress=False)
-    with pytest.raises(ValueError, match="does not design searches whose sums are recovered"):
-        rt.design_adc(net, "search_tree", lossless=True, show_progress=False)
