@@ -12,7 +12,7 @@ from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.statistics import Tries
 from reram_torch.ops.reference import Phase, tile_cycles
 
-_SUMS = 1 << 17  # of each cycle of a layer
+_SUMS = 1 << 16  # of each cycle of a layer
 
 
 class TrySampler:

@@ -76,9 +76,14 @@ class Designer(ABC):
         """Whether tables gain by sharing a design: where one is a single word they do not."""
         return True
 
-    def loads_with(self, designs: Sequence[AdcDesign]) -> LayerLoads:
-        """What tables have to convert as these designs, one for each, are in place."""
-        del designs
+    def loads_with(self, designs: Sequence[AdcDesign], *, priced: bool) -> LayerLoads:
+        """What tables have to convert as these designs, one for each, are in place.
+
+        Args:
+            designs: of the tables.
+            priced: whether it matters what escapes cost.
+        """
+        del designs, priced
         return self.loads
 
     @abstractmethod

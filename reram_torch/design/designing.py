@@ -127,7 +127,8 @@ def design_adc(
     Args:
         net: a converted and calibrated network.
         design: `uniform`, `twin_range`, `intervals` (up to four), `segmented`, `search_tree`, or
-            `auto`: the cheapest of them.
+            `auto`: the cheapest of them. Where crossbars speculate, searches may escape (but for
+            `twin_range`, which is refused), and what recovers sums is designed with them.
         reduction: meet this reduction on the calibration histograms, with the least error.
         max_drop: the least energy that loses at most this much top-1 against lossless crossbars, on
             the images that `calibrate` held back, both as counted there and as expected on more

@@ -155,13 +155,14 @@ class LayerDesigner:
         return tried
 
     def _merged(self, designs: list[AdcDesign], price: float, most: int | None) -> Found:
-        sharing = Sharing(designs, self.designer.loads_with(designs), self.designer.prices, price)
+        loads = self.designer.loads_with(designs, priced=True)
+        sharing = Sharing(designs, loads, self.designer.prices, price)
         sharing.merge(most)
         return self._found_of(sharing.assigned())
 
     def _found_of(self, designs: Sequence[AdcDesign]) -> Found:
         prices, g = self.designer.prices, self.layer.geometry
-        loads = self.designer.loads_with(designs)
+        loads = self.designer.loads_with(designs, priced=False)
         level, made = compiled(designs, loads)
         comparisons = (loads.counts * made).sum(1)
         return Found(

@@ -12,6 +12,7 @@ tile-cycle, V sums of a window, K sizes of sums.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -141,17 +142,23 @@ class Recoveries:
             number[i] = exact.sum()
             bits = [g.cycles + bit for bit in g.recovered_bits(i)]
             found, again[:, bits] = sample.escaped(escapes, table[:, i])
-            by_size = np.stack([self._by_size(self.seen[:, p]) for p in bits], 1)
-            told = (by_size * found).sum((0, 3))
+            told = (self.by_size[:, bits] * found).sum((0, 3))
             scale = np.divide(exact, told, out=np.zeros_like(told), where=told > 0)
             share[:, bits] = found * scale[None, :, :, None]
         return Escaped(share, again, number)
 
-    def _by_size(self, counts: np.ndarray) -> np.ndarray:
-        """Sums of (..., V) over each size."""
-        flat = counts.reshape(-1, counts.shape[-1])
+    @cached_property
+    def by_size(self) -> np.ndarray:
+        """Conversions seen of each size, (B, I + R, J, K)."""
+        flat = self.seen.reshape(-1, self.seen.shape[-1])
         found = np.stack([np.bincount(self.sizes, row) for row in flat])
-        return found.reshape(*counts.shape[:-1], -1)
+        return found.reshape(*self.seen.shape[:-1], -1)
+
+    @cached_property
+    def occurring(self) -> slice:
+        """Where in the window sums were seen."""
+        at = np.flatnonzero(self.seen.any((0, 1, 2)))
+        return slice(int(at[0]), int(at[-1]) + 1) if len(at) else slice(0)
 
     def costs(self, singles: Singles, escaped: Escaped) -> tuple[np.ndarray, np.ndarray]:
         """Mean energy, pJ, and squared error over the signal of recoveries, (B, I, J, K).

@@ -51,12 +51,13 @@ class SpeculatedLoads:
         np.maximum.at(reach, self.table[self.table >= 0], r.reach[self.table >= 0])
         self._highs, self.beyond = np.minimum(reach, r.highest), reach > r.highest
         singles = np.delete(np.arange(g.phases), r.tries)
-        self._likely = np.zeros_like(r.seen)  # beside what was seen
+        likely = np.zeros_like(r.seen)  # beside what was seen
         for phases in (r.tries, singles):
             possible = np.abs(r.values) <= r.reach[:, phases, :, None]
-            self._likely[:, phases] = prior_of(r.seen[:, phases], possible)
-        every = self._likely * self._weights.square[None, :, :, None]
-        self._prior, self._prior_square = self._by_table(self._likely), self._by_table(every)
+            likely[:, phases] = prior_of(r.seen[:, phases], possible)
+        self._likely = likely[:, r.tries]
+        self._prior = self._by_table(likely)
+        self._prior_square = self._by_table(likely * self._weights.square[None, :, :, None])
 
     def _tables(self) -> np.ndarray:
         r, parts = self.recoveries, self._parts
@@ -106,16 +107,17 @@ class SpeculatedLoads:
         counts, square, mean = np.zeros((3, self._number, len(r.values)))
         square += self._prior_square
         served = np.zeros(self._number)
+        at = r.occurring
         for b, p, j in np.argwhere(self.table >= 0):
-            made, t = r.seen[b, p, j], self.table[b, p, j]
+            made, t = r.seen[b, p, j, at], self.table[b, p, j]
             if p not in r.tries:
-                made = made * escaped.share[b, p, j][r.sizes]
+                made = made * escaped.share[b, p, j][r.sizes[at]]
                 served[t] += escaped.again[b, p] * r.conversions
             else:
                 served[t] += made.sum()
-            counts[t] += made
-            square[t] += self._weights.square[p, j] * made
-            mean[t] += self._weights.mean[p, j] * made
+            counts[t, at] += made
+            square[t, at] += self._weights.square[p, j] * made
+            mean[t, at] += self._weights.mean[p, j] * made
         loads = [
             Load(r.lowest, *each)
             for each in zip(counts, square, mean, self._prior, strict=True)
@@ -129,9 +131,9 @@ class SpeculatedLoads:
         r = self.recoveries
         energy, error = r.costs(singles, escaped)
         spent, wrong = np.zeros((2, self._number, len(r.values)))
-        for b, i, j in np.argwhere(self.table[:, r.tries] >= 0):
-            i = r.tries[i]
-            likely = r.seen[b, i, j] + self._likely[b, i, j]
+        for b, k, j in np.argwhere(self.table[:, r.tries] >= 0):
+            i = r.tries[k]
+            likely = r.seen[b, i, j] + self._likely[b, k, j]
             spent[self.table[b, i, j]] += likely * energy[b, i, j][r.sizes]
             wrong[self.table[b, i, j]] += likely * error[b, i, j][r.sizes]
         return Escapes(spent, wrong, np.arange(self._number) < self.tries, self.beyond)

@@ -76,10 +76,12 @@ class Speculator(Designer):
         self._last = out if price else self._last
         return tries + singles
 
-    def loads_with(self, designs: Sequence[AdcDesign]) -> LayerLoads:
+    def loads_with(self, designs: Sequence[AdcDesign], *, priced: bool) -> LayerLoads:
         """See `Designer`: what single bits convert depends on what escapes."""
         cut = self.speculated.tries
         escaped = self.speculated.escaped(self._out(designs[:cut]))
+        if not priced:
+            return self.speculated.loads(escaped, None)
         finer = self.prices.finer(designs) if self.prices.prices.resolves else 0.0
         return self.speculated.loads(escaped, self._costs(designs[cut:], escaped, finer))
 

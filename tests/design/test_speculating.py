@@ -207,7 +207,7 @@ def test_a_sample_of_everything_tells_recoveries_exactly():
     layer.set_adc([tree, plain], index=index)
     row = report_of(net).layers[0]
     started = np.array(row.conversions_by)[g.cycles :]
-    counted = recoveries._by_size(recoveries.seen) * escaped.share
+    counted = recoveries.by_size * escaped.share
     assert counted.sum((0, 3))[g.cycles :] == pytest.approx(started, rel=1e-6)
     assert escaped.number.sum() > 100
     drives = np.array(row.word_line_drives_by)[g.cycles :]
