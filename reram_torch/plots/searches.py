@@ -17,14 +17,15 @@ def draw_search(axis: Axes, part: SearchView) -> None:
     low, high = values[seen[0]], values[seen[-1]]
     table = compile_tables(part.design, part.lowest, values[-1])
     share = part.histogram / part.histogram.sum()
-    axis.bar(values, share, width=1.0, color=BLUE, label="bit-line sums")
+    near = slice(seen[0], seen[-1] + 1)  # tall arrays have ten thousands of sums
+    axis.bar(values[near], share[near], width=1.0, color=BLUE, label="bit-line sums")
     axis.set_yscale("log")
     least = share[seen].min() / 3
     axis.set_ylim(least, least**-0.15)  # room for the legend
     axis.set_yticks(10.0 ** np.arange(int(np.ceil(np.log10(least))), 1))
     axis.minorticks_off()
     axis.set_xlim(low - 1.5, high + 1.5)
-    changes = np.flatnonzero(np.diff(table.level)) + 1
+    changes = np.flatnonzero(table.level[1:] != table.level[:-1]) + 1  # some may be infinite
     thresholds = [values[c] - 0.5 for c in changes if low < values[c] <= high]
     for k, x in enumerate(thresholds):
         axis.axvline(x, color=GREY, lw=0.6, ls=":", label="thresholds" if k == 0 else None)
@@ -37,7 +38,7 @@ def draw_search(axis: Axes, part: SearchView) -> None:
     axis.set_ylabel("share of conversions")
     steps = axis.twinx()
     steps.step(values, table.comparisons, where="mid", color=ORANGE)
-    shown = table.comparisons[seen[0] : seen[-1] + 1]
+    shown = table.comparisons[near]
     steps.set_ylim(0, max(8, int(shown.max())) * 1.3)
     steps.yaxis.get_major_locator().set_params(integer=True)
     steps.set_ylabel("comparisons", color=ORANGE)

@@ -173,6 +173,17 @@ def test_tables_take_no_more_bytes_than_they_may():
     assert used[0] > 150 >= used[1] > 0
 
 
+def test_pictures_show_where_sums_escape(tmp_path, recwarn):
+    """Between sums that both escape there is no threshold."""
+    pytest.importorskip("matplotlib")
+    net = layer_of(config())
+    rt.design_adc(net, "uniform", reduction=12.0, granularity="slice", show_progress=False)
+    recwarn.clear()
+    report_of(net).plot(tmp_path / "searches.png")
+    assert not [w for w in recwarn if issubclass(w.category, RuntimeWarning)]
+    assert (tmp_path / "searches.png").stat().st_size > 0
+
+
 def test_what_cannot_be_is_refused():
     net = layer_of(config())
     for design, why in (
