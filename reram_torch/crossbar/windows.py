@@ -35,8 +35,8 @@ class Window:
     @property
     def reach(self) -> tuple[int, int]:
         """Rows and columns of the input that the dilated kernel covers."""
-        rows, columns = (d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
-        return rows, columns
+        (high, wide), (down, right) = self.kernel, self.dilation
+        return down * (high - 1) + 1, right * (wide - 1) + 1
 
     def output_size(self, rows: int, columns: int) -> tuple[int, int]:
         """Rows and columns of the output for an input of this size; not positive: none fits."""

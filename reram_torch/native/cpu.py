@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -38,6 +39,7 @@ _ERRORS = {
     4: "out of memory",
 }
 _OVERFLOW, _NOT_FINITE = 3, 5
+Structures = tuple[Problem, Layer]  # of a whole layer's call
 
 
 @cache
@@ -137,27 +139,51 @@ def crossbar(
     _check(status, problem)
 
 
-def forward(
+def layer_structures(
     arrays: Arrays,
     windows: Windows,
-    quantized: tuple[float, int],
     x: torch.Tensor,
-    operands: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None],
+    y: torch.Tensor,
+    quantized: tuple[float, int],
     tables: Tables,
+    isa: str,
+    threads: int,
+) -> Structures:
+    """What `forward` is told of a layer: sizes and strides, and how it runs.
+
+    Args:
+        arrays: the geometry.
+        windows: of the convolution.
+        x: float32 (B, C, H, W), contiguous along channels or columns.
+        y: float32 (B, N, OH, OW), any strides.
+        quantized: s_x and z.
+        tables: of the ADCs.
+        isa: one of `ISAS`.
+        threads: at most.
+    """
+    levels, _, edges, _ = tables.tensors
+    run = Run(levels.shape[0], edges.shape[0], tables.unit, isa, threads)
+    given = Input(x.shape, x.stride(), y.shape, y.stride(), *quantized)
+    return layer_problem(arrays, windows, given, run)
+
+
+def forward(
+    structures: Structures,
+    x: torch.Tensor,
+    operands: Sequence[torch.Tensor],
+    bias: torch.Tensor | None,
     y: torch.Tensor,
     counted: Counted | None,
 ) -> None:
     """A whole layer, float32 images to float32 images: fills `y` and the counts.
 
     Args:
-        arrays: the geometry.
-        windows: of the convolution.
-        quantized: s_x and z.
-        x: float32 (B, C, H, W).
-        operands: cells, s_w by channel (float32), sum_k q_w by channel (int32), and the bias,
-            float32 (N,), or None.
-        tables: of the ADCs.
-        y: float32 (B, N, OH, OW), any strides.
+        structures: of tensors with these shapes and strides, by `layer_structures`.
+        x: the input.
+        operands: cells, levels, comparisons, edges, index, s_w by channel (float32), and
+            sum_k q_w by channel (int32).
+        bias: float32 (N,), or None.
+        y: where the output goes.
         counted: where counts go, if they are wanted.
 
     Raises:
@@ -165,21 +191,14 @@ def forward(
             on the CPU.
         NativeError: the kernel refused its arguments.
     """
-    if x.stride(3) != 1 and x.stride(1) != 1:
-        x = x.contiguous()
-    cells, *arranged, scale, sums = (
-        t.contiguous() for t in (operands[0], *tables.tensors, *operands[1:3])
-    )
-    bias = None if operands[3] is None else operands[3].contiguous()
-    given = Input(x.shape, x.stride(), y.shape, y.stride(), *quantized)
-    run = _run(len(arranged[0]), len(arranged[2]), tables.unit)
-    problem, layer = layer_problem(arrays, windows, given, run)
-    *at, to = addresses("cpu", x, cells, *arranged, scale, sums, y)
+    operands = [t.contiguous() for t in operands]
+    bias = None if bias is None else bias.contiguous()
+    *at, to = addresses("cpu", x, *operands, y)
     biased = None if bias is None else addresses("cpu", bias)[0]
-    status = library().reram_forward(problem, layer, *at, biased, to, *_counters(counted))
+    status = library().reram_forward(*structures, *at, biased, to, *_counters(counted))
     if status == _NOT_FINITE:
         check_finite("input", x)
-    _check(status, problem)
+    _check(status, structures[0])
 
 
 def histogram(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 import torch
@@ -110,7 +109,7 @@ class Layer(ctypes.Structure):
 
 
 class Run(NamedTuple):
-    """How much a call has to choose from, and how it runs; hashable.
+    """How much a call has to choose from, and how it runs.
 
     Attributes:
         tables: ADC tables.
@@ -128,7 +127,7 @@ class Run(NamedTuple):
 
 
 class Input(NamedTuple):
-    """An input of a whole layer, float32 (B, C, H, W), and its output (B, N, OH, OW); hashable.
+    """An input of a whole layer, float32 (B, C, H, W), and its output (B, N, OH, OW).
 
     Attributes:
         x_shape, x_strides, y_shape, y_strides: in elements.
@@ -169,8 +168,6 @@ def _problem(arrays: Arrays, sizes: Sequence[int], strides: Sequence[int], run: 
     )  # fmt: skip
 
 
-# Building these takes as long as a small layer.
-@lru_cache(maxsize=1024)
 def layer_problem(
     arrays: Arrays, windows: Windows, given: Input, run: Run
 ) -> tuple[Problem, Layer]:

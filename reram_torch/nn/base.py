@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -135,14 +134,19 @@ class CrossbarLayer(SimulatedLayer):
         """
         if isinstance(input, fx.Proxy):
             return record(self, input)
+        if "parametrizations" not in self._modules:
+            return self._watched(input)
         # A weight that is computed is computed once: spectral norm moves on with every look.
-        with parametrize.cached() if parametrize.is_parametrized(self) else nullcontext():
-            x, device = input, self.weight.device
-            here = isinstance(x, torch.Tensor) and x.device == device
-            if here and torch.is_autocast_enabled(device.type):
-                x = x.to(self.weight.dtype)  # codes are exact; autocast is for the float layers
-            self.check_input(x)
-            return self.watchers.run(self, x)
+        with parametrize.cached():
+            return self._watched(input)
+
+    def _watched(self, x: torch.Tensor) -> torch.Tensor:
+        weight = self.weight
+        here = isinstance(x, torch.Tensor) and x.device == weight.device
+        if here and torch.is_autocast_enabled(weight.device.type):
+            x = x.to(weight.dtype)  # codes are exact; autocast is for the float layers
+        self.check_input(x)
+        return self.watchers.run(self, x)
 
     def _came_from(self, layer: nn.Module) -> None:
         """Takes over a float layer's parameters and hooks, and keeps its shell."""
@@ -168,12 +172,12 @@ class CrossbarLayer(SimulatedLayer):
         if not isinstance(x, torch.Tensor) or not x.is_floating_point():
             what = x.dtype if isinstance(x, torch.Tensor) else type(x).__name__
             raise TypeError(f"input must be a floating-point tensor, not {what}")
-        if x.dtype != self.weight.dtype:
-            raise TypeError(f"input is {x.dtype}, but the weights are {self.weight.dtype}")
-        if x.device != self.weight.device:
+        weight = self.weight
+        if x.dtype != weight.dtype:
+            raise TypeError(f"input is {x.dtype}, but the weights are {weight.dtype}")
+        if x.device != weight.device:
             raise ValueError(
-                f"input is on {x.device}, but the weights are on {self.weight.device}: "
-                "move one of them"
+                f"input is on {x.device}, but the weights are on {weight.device}: move one of them"
             )
 
     # --- state ---

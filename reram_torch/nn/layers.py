@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Literal
 
 import torch
@@ -133,7 +134,7 @@ class ReRAMConv2d(CrossbarLayer, nn.Conv2d):
         return self._reversed_padding_repeated_twice
 
     def _window(self, padding: tuple[int, int]) -> Window:
-        return Window(self.kernel_size, self.stride, padding, self.dilation, self.groups)
+        return _window(self.kernel_size, self.stride, padding, self.dilation, self.groups)
 
     def windowed(self, x: torch.Tensor) -> tuple[torch.Tensor, Window | None]:
         """A batch with such padding as the operator cannot do itself, and windows with the rest."""
@@ -149,6 +150,18 @@ class ReRAMConv2d(CrossbarLayer, nn.Conv2d):
         """What torch's own layer gives."""
         y: torch.Tensor = self._conv_forward(x, self.weight, self.bias)
         return y
+
+
+@lru_cache(maxsize=1024)
+def _window(
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+) -> Window:
+    """Windows that are made once, since every call asks for them."""
+    return Window(kernel, stride, padding, dilation, groups)
 
 
 def _conv_args(layer: nn.Conv2d) -> dict[str, Any]:

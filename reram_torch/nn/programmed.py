@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -29,14 +31,16 @@ class ProgrammedWeights:
     def __init__(self, geometry: Geometry, groups: int):
         self.geometry, self.groups = geometry, groups
         self._kept: tuple[object, CrossbarWeights] | None = None
+        self._held: CrossbarWeights | None = None
 
     def encoded(self, weight: torch.Tensor, log_step: torch.Tensor | None) -> CrossbarWeights:
         """The weights on crossbars as they are now; the scales are the learned ones, if any."""
-        weight = weight.detach()
         if torch.compiler.is_compiling():
             return self._encode(weight, log_step)
+        if self._held is not None:
+            return self._held
         content = self.fingerprint(weight, log_step)
-        key = None if content is None else (content, weight.dtype, backends.backend())
+        key = None if content is None else (content, weight.dtype)
         if key is not None and self._kept is not None and self._kept[0] == key:
             return self._kept[1]
         with lasting():
@@ -44,20 +48,29 @@ class ProgrammedWeights:
         self._kept = (key, encoded)
         return encoded
 
+    @contextmanager
+    def held(self, encoded: CrossbarWeights) -> Iterator[None]:
+        """Inside the block this is the encoding: nobody changes weights there."""
+        before, self._held = self._held, encoded
+        try:
+            yield
+        finally:
+            self._held = before
+
     def _encode(self, weight: torch.Tensor, log_step: torch.Tensor | None) -> CrossbarWeights:
         scale = None if log_step is None else step_of(log_step)
         numbers = self.geometry.as_list()
         encode = torch.ops.reram_torch.encode_weight
-        return CrossbarWeights(*encode(weight, self.groups, numbers, scale))
+        return CrossbarWeights(*encode(weight.detach(), self.groups, numbers, scale))
 
     def fingerprint(
         self, weight: torch.Tensor, log_step: torch.Tensor | None
     ) -> tuple[int | None, ...] | None:
         """A hash of what the crossbars hold, or None where that would cost more than encoding."""
-        found = backends.fingerprint(weight.detach())
+        found = backends.fingerprint(weight)
         if found is None:
             return None
-        return (found,) if log_step is None else (found, backends.fingerprint(log_step.detach()))
+        return (found,) if log_step is None else (found, backends.fingerprint(log_step))
 
     def on_grid(self, weight: torch.Tensor, log_step: torch.Tensor | None) -> torch.Tensor:
         """The weights, with the gradient by their scales if those are learned."""
@@ -68,4 +81,4 @@ class ProgrammedWeights:
 
     def __getstate__(self) -> dict[str, Any]:
         # Copies and pickles encode their weights anew.
-        return {**self.__dict__, "_kept": None}
+        return {**self.__dict__, "_kept": None, "_held": None}

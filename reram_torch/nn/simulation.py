@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import nn
 
@@ -105,6 +107,12 @@ class SimulatedLayer(nn.Module):
         """The weights on crossbars as they are now."""
         return self.programmed.encoded(self.weight, self.log_weight_step)
 
+    def holding(self) -> AbstractContextManager[None]:
+        """Inside the block weights are looked at once only: nobody changes them there."""
+        if torch.compiler.is_compiling():
+            return nullcontext()
+        return self.programmed.held(self.encoded())
+
     def fingerprint(self) -> tuple[int | None, ...] | None:
         """A hash of what the crossbars hold, or None where that would cost more than encoding."""
         return self.programmed.fingerprint(self.weight, self.log_weight_step)
@@ -141,18 +149,23 @@ class SimulatedLayer(nn.Module):
         count: bool,
         corrected: bool = True,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        bias = self.bank.corrected(self.bias, self.weight) if corrected else self.bias
+        weight, bias = self.weight, self.bias
+        if corrected:
+            bias = self.bank.corrected(bias, weight)
         scaled, largest = self.scaled(x)
         held = self.quantizer.on_grid(scaled, self.log_input_step)
         padded, window = self.windowed(held)
         arguments = LayerArguments(weights, tables, self.input_scale, self.geometry, window)
-        weight = self.programmed.on_grid(self.weight, self.log_weight_step).to(held.dtype)
+        weight = self.programmed.on_grid(weight, self.log_weight_step)
+        if weight.dtype != held.dtype:
+            weight = weight.to(held.dtype)
         y, *counts = torch.ops.reram_torch.layer(
             padded, weight, bias if largest is None else None, *arguments.flatten(), count
         )
         if largest is not None:
             y = scaled_back(y, largest, bias)
-        return (y if y.dim() == x.dim() else y.squeeze(0)).to(x.dtype), *counts
+        y = y if y.dim() == x.dim() else y.squeeze(0)
+        return y if y.dtype == x.dtype else y.to(x.dtype), *counts
 
     @property
     def by_token(self) -> bool:

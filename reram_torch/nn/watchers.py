@@ -88,15 +88,16 @@ class WatcherStack:
             return layer.on_crossbars(x)[0]
         computing = next((w for w in reversed(self._watchers) if w.computes), None)
         counting = [w for w in self._watchers if w.counts and not self.hidden_from(w)]
-        if computing is None:
-            y, *counts = layer.on_crossbars(x, count=bool(counting))
-        else:
-            if counting:
-                with torch.no_grad():
-                    _, *counts = layer.on_crossbars(x, count=True)
-            y = computing.compute(layer, x)
-        for watcher in counting:
-            watcher.count(layer, x, *counts)
+        with layer.holding():
+            if computing is None:
+                y, *counts = layer.on_crossbars(x, count=bool(counting))
+            else:
+                if counting:
+                    with torch.no_grad():
+                        _, *counts = layer.on_crossbars(x, count=True)
+                y = computing.compute(layer, x)
+            for watcher in counting:
+                watcher.count(layer, x, *counts)
         return y
 
     def __getstate__(self) -> dict[str, Any]:

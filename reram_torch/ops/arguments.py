@@ -64,7 +64,12 @@ class ArrayArguments:
         return cls(cells, tables, Geometry.of_list(geometry), outputs, *centers)
 
 
-# Making these takes as long as a small layer.
+# Making these takes as long as a small layer, both ways.
+@lru_cache(maxsize=1024)
+def _integers(geometry: Geometry, zero: int, unit: int, window: Window | None) -> tuple[int, ...]:
+    return *geometry.as_list(), zero, unit, *([] if window is None else window.as_list())
+
+
 @lru_cache(maxsize=1024)
 def _numbers(integers: tuple[int, ...]) -> tuple[Geometry, int, int, Window | None]:
     geometry, (zero, unit, *window) = integers[:_GEOMETRY], integers[_GEOMETRY:]
@@ -91,12 +96,8 @@ class LayerArguments:
 
     def flatten(self) -> Flat:
         """Tensors, integers and floats, as the schema has them."""
-        window = [] if self.window is None else self.window.as_list()
-        return Flat(
-            [*self.weights, *self.tables.tensors],
-            [*self.geometry.as_list(), self.scale.zero, self.tables.unit, *window],
-            [self.scale.scale],
-        )
+        integers = _integers(self.geometry, self.scale.zero, self.tables.unit, self.window)
+        return Flat([*self.weights, *self.tables.tensors], list(integers), [self.scale.scale])
 
     @classmethod
     def rebuild(

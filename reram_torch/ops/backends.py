@@ -30,7 +30,8 @@ def use_native(device: str = "cpu") -> bool:
     check_choice("RERAM_TORCH_BACKEND", wanted, ("auto", "native", "reference"))
     if wanted == "reference":
         return False
-    built = {"cpu": cpu.available, "cuda": cuda.available}.get(device, lambda: False)()
+    library = {"cpu": cpu, "cuda": cuda}.get(device)
+    built = library is not None and library.available()
     unfit = cuda.unfitness() if built and device == "cuda" else None
     if wanted == "native" and not built:
         raise NativeError(

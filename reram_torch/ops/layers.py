@@ -9,13 +9,14 @@ devices go through the `crossbar` operator.
 
 from __future__ import annotations
 
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import torch
 
 from reram_torch._support.checks import check_finite
 from reram_torch.crossbar.cells import check_cells
-from reram_torch.crossbar.counting import empty_counts, no_counts
+from reram_torch.crossbar.counting import empty_counts
 from reram_torch.crossbar.quantization import (
     dequantized_input,
     dequantized_weight,
@@ -67,29 +68,77 @@ def layer(
     return y.to(x.dtype), *counts
 
 
+class _NativeCall(NamedTuple):
+    """A call of the native library, but for where its tensors lie.
+
+    Attributes:
+        structures: what the library is told.
+        output: shape and strides of the output.
+        made, driven: shapes of the counts.
+    """
+
+    structures: cpu.Structures
+    output: tuple[torch.Size, tuple[int, ...]]
+    made: torch.Size
+    driven: torch.Size
+
+
+# Checking and preparing these takes as long as a small layer.
+@lru_cache(maxsize=4096)
+def _native_call(
+    integers: tuple[int, ...], scale: float, weight: torch.Size,
+    x: tuple[torch.Size, tuple[int, ...]], kinds: tuple[tuple[torch.Size, torch.dtype], ...],
+    run: tuple[str, int],
+) -> _NativeCall | None:  # fmt: skip
+    """The call for tensors of these shapes, strides and types; None where it does not serve."""
+    tensors = [torch.empty(shape, dtype=dtype, device="meta") for shape, dtype in kinds]
+    a = LayerArguments.rebuild(tensors, list(integers), [scale])
+    g, window, N, K = a.geometry, a.window or Window(), weight[0], weight[1:].numel()
+    one_pass = not g.signed_inputs and not g.centered and a.weights.scale.dtype == torch.float32
+    if not one_pass or K * a.tables.unit > WIDE_DEPTH:
+        return None
+    check_cells(g, a.weights.cells, window.groups, N // window.groups, K)
+    check_table_shapes(g, a.tables)  # the native library checks the values
+    given = torch.empty_strided(*x, device="meta")
+    y = empty_output(given, N, a.window, torch.float32)
+    # A linear layer is a convolution of images of one pixel.
+    if a.window is None:
+        images, out = given.view(-1, K, 1, 1), y.view(-1, N, 1, 1)
+    else:
+        images, out = given, y
+    structures = cpu.layer_structures(g, window, images, out, a.scale, a.tables, *run)
+    made, driven = empty_counts(y, g)
+    return _NativeCall(structures, (y.shape, y.stride()), made.shape, driven.shape)
+
+
 def layer_cpu(
     x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None,
     tensors: Tensors, integers: list[int], floats: list[float], count: bool,
 ) -> Results:  # fmt: skip
     """The operator `layer` on the CPU: one native call where it serves."""
-    a = LayerArguments.rebuild(tensors, integers, floats)
-    N, K = weight.shape[0], weight.shape[1:].numel()
-    in_float32 = a.weights.scale.dtype == torch.float32
-    one_pass = in_float32 and not a.geometry.signed_inputs and not a.geometry.centered
-    if not use_native() or not one_pass or K * a.tables.unit > WIDE_DEPTH:
+    call, given = None, x
+    if use_native():
+        given = _readable(x.float(), weight)
+        kinds = tuple([(t.shape, t.dtype) for t in tensors])
+        run = cpu.isa(), torch.get_num_threads()
+        strided = given.shape, given.stride()
+        call = _native_call(tuple(integers), floats[0], weight.shape, strided, kinds, run)
+    if call is None:
         return layer(x, weight, bias, tensors, integers, floats, count)
-    g, window = a.geometry, a.window or Window()
-    check_cells(g, a.weights.cells, window.groups, N // window.groups, K)
-    check_table_shapes(g, a.tables)  # the native library checks the values
-    y = empty_output(x, N, a.window, torch.float32)
-    # A linear layer is a convolution of images of one pixel.
-    images, out = (x, y) if a.window else (x.reshape(-1, K, 1, 1), y.view(-1, N, 1, 1))
-    counts = no_counts(g)
-    operands = *a.weights[:3], None if bias is None else bias.float()
-    cpu.forward(
-        g, window, a.scale, images.float(), operands, a.tables, out, counts if count else None
-    )
-    return y.to(x.dtype), *counts
+    y = given.new_empty_strided(*call.output)
+    make = given.new_empty if count else given.new_zeros
+    counts = make(call.made, dtype=torch.int64), make(call.driven, dtype=torch.int64)
+    cells, scale, sums, _, _, *tables = tensors
+    own = None if bias is None else bias.float()
+    operands = cells, *tables, scale, sums
+    cpu.forward(call.structures, given, operands, own, y, counts if count else None)
+    return y if y.dtype == x.dtype else y.to(x.dtype), *counts
+
+
+def _readable(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """An input as the library reads it: contiguous, images along channels or columns at least."""
+    along_one = weight.dim() == 4 and 1 in (x.stride(1), x.stride(3))
+    return x if along_one else x.contiguous()
 
 
 def layer_fake(

@@ -6,6 +6,7 @@ import torch
 import reram_torch as rt
 from reram_torch.evaluation.integers import plain_integer
 from reram_torch.nn.watchers import Watcher, watching
+from reram_torch.ops import backends
 
 
 def counted(net, x):
@@ -32,6 +33,24 @@ def test_a_meter_outside_the_plain_integer_network_counts(net):
     with plain_integer(net), rt.PowerMeter(net) as meter:
         assert torch.equal(net(x), y)
     assert meter.report().total == expected
+
+
+def test_weights_changed_between_passes_of_a_meter_are_seen(net, monkeypatch):
+    """Weights are looked at once a pass, and in every pass."""
+    x, looked = torch.rand(2, 1, 32, 32), []
+    look = backends.fingerprint
+    monkeypatch.setattr(backends, "fingerprint", lambda t: looked.append(t) or look(t))
+    with rt.PowerMeter(net):
+        before = net(x)
+        assert len(looked) == len(rt.crossbar_layers(net))
+        net.conv1.weight.data.neg_()
+        after = net(x)
+    assert not torch.equal(after, before)
+    assert torch.equal(net(x), after)
+    with rt.PowerMeter(net), pytest.raises(ValueError, match="NaN"):
+        net(torch.full_like(x, torch.nan))
+    net.conv1.weight.data.neg_()
+    assert torch.equal(net(x), before)
 
 
 def test_a_layer_not_calibrated_is_named_by_a_meter_too(lenet):
