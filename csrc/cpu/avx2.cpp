@@ -4,6 +4,7 @@
 
 #define RERAM_ISA avx2
 
+#include "cpu/avx2_hash.h"
 #include "cpu/avx2_nibbles.h"
 #include "cpu/avx2_product.h"
 #include "cpu/avx2_quantize.h"
@@ -29,7 +30,7 @@ struct Compress {
 };
 constexpr Compress kCompress;
 
-struct Avx2 : InOrder, Avx2Nibbles, Avx2Product, Avx2Quantizer {
+struct Avx2 : InOrder, Avx2Nibbles, Avx2Product, Avx2Quantizer, Avx2Hash {
   using Avx2Nibbles::convert_nibbles;
   using Avx2Nibbles::expand;
   using Avx2Nibbles::kHasNibbles;
@@ -383,7 +384,8 @@ struct Avx2 : InOrder, Avx2Nibbles, Avx2Product, Avx2Quantizer {
 
 }  // namespace
 
-const Kernels kKernels = {convert<Avx2>,   convert_narrow<Avx2>,   convert_product<Avx2>,
-                          histogram<Avx2>, histogram_narrow<Avx2>, quantize<Avx2>};
+const Kernels kKernels = {convert<Avx2>,    convert_narrow<Avx2>,   convert_product<Avx2>,
+                          histogram<Avx2>,  histogram_narrow<Avx2>, quantize<Avx2>,
+                          fingerprint<Avx2>};
 
 }  // namespace reram::cpu::RERAM_ISA

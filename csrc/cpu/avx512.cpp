@@ -4,6 +4,7 @@
 
 #define RERAM_ISA avx512
 
+#include "cpu/avx512_hash.h"
 #include "cpu/avx512_order.h"
 #include "cpu/avx512_product.h"
 #include "cpu/avx512_quantize.h"
@@ -13,7 +14,7 @@
 namespace reram::cpu::RERAM_ISA {
 namespace {
 
-struct Avx512 : Avx512Order, NoNibbles, Avx512Product, Avx512Quantizer {
+struct Avx512 : Avx512Order, NoNibbles, Avx512Product, Avx512Quantizer, Avx512Hash {
   using Bytes __attribute__((vector_size(64))) = uint8_t;  // wraps, as int8_t may not
 
   static void spread(uint64_t bits, int8_t* out) {
@@ -66,40 +67,40 @@ struct Avx512 : Avx512Order, NoNibbles, Avx512Product, Avx512Quantizer {
     return carry;
   }
 
-  // Adds `n` word-lines (a multiple of four) to carry-save counters in N bit planes.
+  // Counts a unit's word-lines in N bit planes.
   template <int N>
-  RERAM_ALWAYS static void count(const uint64_t* cells, const uint16_t* lines, int n,
-                                 __m512i* planes) {
-    auto line = [&](int k) RERAM_ALWAYS { return _mm512_loadu_si512(cells + lines[k]); };
+  RERAM_ALWAYS static void count_unit(const Unit& unit, const uint64_t* cells, __m512i* planes) {
+    const int n = unit.counts[0];
+    auto line = [&](int k) RERAM_ALWAYS { return _mm512_loadu_si512(cells + unit.lines[k]); };
     auto four = [&](int k) RERAM_ALWAYS {
       const __m512i a = add(planes[0], line(k), line(k + 1));
       return add(planes[1], a, add(planes[0], line(k + 2), line(k + 3)));
-    };
-    auto carry_on = [&](int from, __m512i carry) RERAM_ALWAYS {
-#pragma GCC unroll 8
-      for (int q = from; q < N; ++q) {
-        const __m512i next = _mm512_and_si512(planes[q], carry);
-        planes[q] = _mm512_xor_si512(planes[q], carry);
-        carry = next;
-      }
     };
     auto eight = [&](int k) RERAM_ALWAYS {
       const __m512i a = four(k);
       return add(planes[2], a, four(k + 4));
     };
-    int k = 0;
-    for (; N > 4 && k + 16 <= n; k += 16) {
-      const __m512i a = eight(k);
-      carry_on(4, add(planes[3], a, eight(k + 8)));
+    auto half = [&](int q, __m512i carry) RERAM_ALWAYS {
+      const __m512i next = _mm512_and_si512(planes[q], carry);
+      planes[q] = _mm512_xor_si512(planes[q], carry);
+      return next;
+    };
+    for (int q = 0; q < N; ++q) planes[q] = _mm512_setzero_si512();
+    // Those beyond a multiple of sixteen come first, while nothing carries over.
+    int k = n & 12;
+    if (k) {
+      planes[0] = line(0);
+      planes[1] = add(planes[0], line(1), line(2));
+      planes[2] = half(1, half(0, line(3)));
+      if (k > 4) planes[3] = half(2, four(4));
+      if (k > 8) planes[3] = _mm512_xor_si512(planes[3], half(2, four(8)));
     }
-    for (; k + 8 <= n; k += 8) carry_on(3, eight(k));
-    if (k < n) carry_on(2, four(k));
-  }
-
-  template <int N>
-  RERAM_ALWAYS static void count_unit(const Unit& unit, const uint64_t* cells, __m512i* planes) {
-    for (int q = 0; q < N; ++q) planes[q] = __m512i{};
-    count<N>(cells, unit.lines, unit.counts[0], planes);
+    for (; k < n; k += 16) {
+      const __m512i a = eight(k);
+      __m512i carry = add(planes[3], a, eight(k + 8));
+#pragma GCC unroll 8
+      for (int q = 4; q < N; ++q) carry = half(q, carry);
+    }
   }
 
   // The sums of a unit in N bit planes, in two's complement if they are signed.
@@ -379,7 +380,8 @@ struct Avx512 : Avx512Order, NoNibbles, Avx512Product, Avx512Quantizer {
 
 }  // namespace
 
-const Kernels kKernels = {convert<Avx512>,   convert_narrow<Avx512>,   convert_product<Avx512>,
-                          histogram<Avx512>, histogram_narrow<Avx512>, quantize<Avx512>};
+const Kernels kKernels = {convert<Avx512>,    convert_narrow<Avx512>,   convert_product<Avx512>,
+                          histogram<Avx512>,  histogram_narrow<Avx512>, quantize<Avx512>,
+                          fingerprint<Avx512>};
 
 }  // namespace reram::cpu::RERAM_ISA

@@ -109,11 +109,21 @@ class Bands {
       const uint64_t* cells = job.cells + block * shape.block_words() + sign * shape.sheet_words();
       uint64_t planes[8][kSlices] = {}, candidates[kSlices];
       int count = 0;
-      for (int64_t r = 0; r < shape.height; ++r) {
-        while (count < 8 && (r + 1) >> count) ++count;
+      for (int64_t r = 0; r < shape.height; r += 4) {  // beyond the last: the empty one
+        while (count < 8 && (r + 4) >> count) ++count;
+        const uint64_t* line[4];
+        for (int64_t k = 0; k < 4; ++k) line[k] = cells + std::min(r + k, shape.height) * kSlices;
         uint64_t carry[kSlices];
-        std::copy_n(cells + r * kSlices, kSlices, carry);
-        for (int q = 0; q < count; ++q)
+        for (int j = 0; j < kSlices; ++j) {
+          const uint64_t a = line[0][j], b = line[1][j], c = line[2][j], d = line[3][j];
+          uint64_t &ones = planes[0][j], &twos = planes[1][j];
+          const uint64_t x = ones ^ a, first = (ones & a) | (x & b), y = x ^ b;
+          const uint64_t z = y ^ c, second = (y & c) | (z & d), w = twos ^ first;
+          carry[j] = (twos & first) | (w & second);
+          ones = z ^ d;
+          twos = w ^ second;
+        }
+        for (int q = 2; q < count; ++q)
           for (int j = 0; j < kSlices; ++j) {
             const uint64_t next = planes[q][j] & carry[j];
             planes[q][j] ^= carry[j];

@@ -128,5 +128,7 @@ int32_t reram_program(const reram_problem* problem, const int16_t* codes, uint64
 }
 
 uint64_t reram_fingerprint(const void* data, int64_t bytes) {
-  return fingerprint(static_cast<const unsigned char*>(data), data && bytes > 0 ? bytes : 0);
+  const Kernels* kernels = kernels_of(reram_best_isa());
+  return kernels->fingerprint(static_cast<const unsigned char*>(data),
+                              data && bytes > 0 ? bytes : 0);
 }

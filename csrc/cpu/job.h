@@ -88,13 +88,6 @@ struct GivenTables {
 // The tables as bytes, for the vector path.
 struct VectorTables {
   const ByteTables* const* tables[kMaxPasses] = {};  // [sets][8] of the slices for each pass
-  // [sets] the largest sums (in size) whose levels lie within 255 of each other in every slice:
-  // units that reach further take the general path.
-  const int32_t* reach;
-  const uint32_t* acc = nullptr;  // [sets] what undoes their base, as for `empty_acc`
-  // [sets] the lowest pair of slices that is looked up: the tables of those below are constant, and
-  // make no comparison.
-  const uint8_t* live = nullptr;
   // Sums (in size) that fit the vector path, with 4, 6 and 7 bits, and at all.
   int most4, most6, most7, most;
   // Significances of two slices side by side, as bytes: those of slices without cells are 0.
@@ -125,6 +118,8 @@ struct NarrowTables {
   int band_count = 0;
   uint32_t acc = 0;  // what a tile adds to every output to undo the base of the byte tables
 };
+
+struct Choice;
 
 // A problem with everything that the kernels look up.
 struct Job {
@@ -164,6 +159,7 @@ struct Job {
   VectorTables vector;
   NarrowTables narrow;
   const DigitTable* digits[kMaxPasses] = {};  // [sets][J] of each pass
+  const Choice* choices = nullptr;            // [I, R + 1]; null with digits
   bool affine = false;                        // results are products of codes
   const Finish* finish = nullptr;             // null: integers are wanted
 };
@@ -177,10 +173,18 @@ struct Task {
 // below 16, 32, 48, 64 and 128.
 enum Path { kWide, kFour, kSix, kSeven, kEight, kNibbles, kPaths = kNibbles + 5 };
 
+// What becomes of a cycle of a position that drives so many word-lines of a tile.
+struct Choice {
+  uint32_t constant;      // is added to every output of the position
+  uint16_t set;           // of the tables
+  uint8_t path, nibbles;  // of its unit, without and with those of nibbles; kPaths: there is none
+  uint8_t live;           // the lowest pair of slices that is looked up
+};
+
 // One cycle of one position in one tile, with at least one driven word-line.
 struct Unit {
   int32_t position;
-  int32_t reach;              // the most that one of its sums can be
+  int32_t reach;              // its driven word-lines
   uint16_t set, shift;        // its significance is 2^shift
   uint16_t counts[kMaxBits];  // of the word-lines that each bit of the cycle drives, padded to
                               // multiples of four, in `lines` one after the other
@@ -221,7 +225,6 @@ struct Scratch {
 };
 
 void program(const reram_problem& p, const int16_t* codes, uint64_t* cells);
-uint64_t fingerprint(const unsigned char* data, int64_t bytes);
 
 struct Kernels {
   void (*convert)(const Job&, const Task&, const Scratch&, int32_t* acc);
@@ -231,6 +234,7 @@ struct Kernels {
   void (*histogram_narrow)(const Job&, const Task&, const Scratch&);
   // False if a number is NaN or infinite.
   bool (*quantize)(const float* x, int64_t count, const Quantizer&, uint8_t* codes);
+  uint64_t (*fingerprint)(const unsigned char* data, int64_t bytes);
 };
 
 namespace portable {

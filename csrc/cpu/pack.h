@@ -54,13 +54,6 @@ struct Tile {
   int64_t empty[kCycles];         // positions without a driven word-line, by cycle
 };
 
-inline int path_of(const Job& job, int reach, int set, bool nibbles) {
-  if (reach > job.vector.reach[set]) return kWide;
-  if (nibbles && reach < 128) return kNibbles + (reach < 64 ? reach / 16 : 4);
-  return kFour + (reach > job.vector.most4) + (reach > job.vector.most6) +
-         (reach > job.vector.most7);
-}
-
 // Where the inputs and the outputs of a task's positions lie.
 inline void locate(const Job& job, const Task& task, const Scratch& s) {
   const int64_t *size = job.p.positions, *u = job.p.u_stride_position;
@@ -117,7 +110,7 @@ inline uint32_t offset_of_one(const reram_problem& p) {
 template <class Vec>
 void pack_planes(const Job& job, const Task& task, const Scratch& s, int64_t t) {
   const reram_problem& p = job.p;
-  const int words = job.shape.words;
+  const int words = job.shape.words, bits = p.input_bits;
   const int64_t first = t * p.rows, left = job.shape.depth - first;
   const int64_t height = left < p.rows ? left : p.rows;
   std::memset(s.row + height, 0, size_t(64 * words - height));
@@ -128,8 +121,8 @@ void pack_planes(const Job& job, const Task& task, const Scratch& s, int64_t t) 
     for (int w = 0; w < words; ++w) {
       uint64_t word[kCycles];
       Vec::transpose(s.row + 64 * w, word);
+      for (int i = bits; i < kCycles; ++i) word[i] = 0;
       for (int i = 0; i < kCycles; ++i) {
-        if (i >= p.input_bits) word[i] = 0;
         planes[i * words + w] = word[i];
         active[i] += Vec::popcount(word[i]);
       }
@@ -158,63 +151,81 @@ int driven_in(const Shape& shape, const uint64_t* planes, int first_bit, int bit
 // The units of a tile for all positions of a task; adds to the constants what the tile gives to all
 // outputs of a position alike. Those of a cycle lie side by side, since they are much alike: their
 // loops then end where the processor expects it.
-template <class Vec, bool OneBit>
+template <class Vec>
 Tile make_units(const Job& job, const Task& task, const Scratch& s, int64_t t, bool nibbles) {
-  const Shape& shape = job.shape;
-  const int64_t count = task.m1 - task.m0, height = shape.height;
-  const int words = shape.words;
+  const int64_t count = task.m1 - task.m0, height = job.shape.height;
+  const int words = job.shape.words, cycles = job.shape.cycles;
   const uint16_t* line_of = job.input.gather.lines + t * job.input.gather.stride;
-  Tile tile = {};
-  tile.nibbles = nibbles;
+  const uint16_t* const all_active = s.active;
+  const uint64_t* const inputs = s.inputs;
+  uint32_t* const constant = s.constant;
   uint16_t* lines = s.lines;
   int64_t* const counts =
       task.b0 == 0 ? s.driven : nullptr;  // bit-lines may be divided among tasks
-  for (int i = 0; i < shape.cycles; ++i) {
-    const int bit = shape.dac_shift[i];
-    const int left = kCycles - bit, bits = OneBit                     ? 1
-                                           : job.p.dac_bits[i] < left ? job.p.dac_bits[i]
-                                                                      : left;
-    const uint32_t empty = job.tables.empty_acc ? job.tables.empty_acc[i] << bit : 0;
-    int* const end = tile.ends[i + 1];
-    std::memcpy(end, tile.ends[i], sizeof tile.ends[i]);
+  Unit* next[kPaths];
+  for (int path = 0; path < kPaths; ++path) next[path] = s.units + path * count * cycles;
+  Tile tile = {};
+  tile.nibbles = nibbles;
+  for (int i = 0; i < cycles; ++i) {
+    const Choice* choices = job.choices + i * (height + 1);
     for (int& live : tile.live[i]) live = kSlices / 2;
-    for (int64_t m = 0; OneBit && counts && m < count; ++m)
-      ++counts[s.active[m * kCycles + i] * kCycles + i];
+    for (int64_t m = 0; counts && m < count; ++m)
+      ++counts[all_active[m * kCycles + i] * kCycles + i];
+    int64_t empty = 0;
     for (int64_t m = 0; m < count; ++m) {
-      const uint16_t* active = s.active + m * kCycles + bit;
+      const int active = all_active[m * kCycles + i];
+      const Choice choice = choices[active];
+      const int path = nibbles ? choice.nibbles : choice.path;
+      empty += active == 0;
+      constant[m] += choice.constant;
+      if (path == kPaths) continue;
+      if (choice.live < tile.live[i][path]) tile.live[i][path] = choice.live;
+      const int listed = Vec::lines(inputs + (m * kCycles + i) * words, words, line_of, lines);
+      const uint16_t padded = uint16_t(pad_lines(height, lines, listed));
+      *next[path]++ = {int32_t(m), active, choice.set, uint16_t(i), {padded}, 0, lines};
+      lines += padded;
+    }
+    tile.empty[i] = empty;
+    for (int path = 0; path < kPaths; ++path)
+      tile.ends[i + 1][path] = int(next[path] - s.units - path * count * cycles);
+  }
+  return tile;
+}
+
+// The same where sums take more than a byte: all units go the same way.
+template <class Vec>
+Tile make_digit_units(const Job& job, const Task& task, const Scratch& s, int64_t t) {
+  const Shape& shape = job.shape;
+  const int64_t count = task.m1 - task.m0;
+  const int words = shape.words;
+  const uint16_t* line_of = job.input.gather.lines + t * job.input.gather.stride;
+  Tile tile = {};
+  uint16_t* lines = s.lines;
+  Unit* unit = s.units + kWide * count * shape.cycles;
+  int64_t* const counts = task.b0 == 0 ? s.driven : nullptr;
+  for (int i = 0; i < shape.cycles; ++i) {
+    const int bit = shape.dac_shift[i], left = kCycles - bit;
+    const int bits = job.p.dac_bits[i] < left ? job.p.dac_bits[i] : left;
+    const uint32_t empty = job.tables.empty_acc ? job.tables.empty_acc[i] << bit : 0;
+    for (int64_t m = 0; m < count; ++m) {
       const uint64_t* planes = s.inputs + (m * kCycles + bit) * words;
-      const int driven = OneBit ? active[0] : driven_in<Vec>(shape, planes, 0, bits);
-      if (!OneBit && counts) ++counts[driven * kCycles + i];
+      const int driven = driven_in<Vec>(shape, planes, 0, bits);
+      if (counts) ++counts[driven * kCycles + i];
       if (!driven) {
         ++tile.empty[i];
         s.constant[m] += empty;
         continue;
       }
-      int reach = active[0];
-      for (int d = 1; d < bits; ++d) reach += active[d] << d;
-      reach *= (1 << shape.cell_bits) - 1;
       const int set = job.set(job.tables.bucket_of[driven], i);
-      const int path = path_of(job, reach, set, nibbles);
-      if (path != kWide && job.vector.acc) {
-        s.constant[m] += job.vector.acc[set] << bit;
-        const int live = job.vector.live[set];
-        if (live == kSlices / 2) continue;
-        if (live < tile.live[i][path]) tile.live[i][path] = live;
-      }
-      Unit& unit = s.units[path * count * shape.cycles + end[path]++];
-      unit.position = int32_t(m);
-      unit.reach = reach;
-      unit.set = uint16_t(set);
-      unit.shift = uint16_t(bit);
-      unit.lines = lines;
-      std::memset(unit.counts, 0, sizeof unit.counts);
+      *unit = {int32_t(m), driven, uint16_t(set), uint16_t(bit), {}, 0, lines};
       for (int d = 0; d < bits; ++d) {
         const int listed = Vec::lines(planes + d * words, words, line_of, lines);
-        const int padded = pad_lines(height, lines, listed);
-        unit.counts[d] = uint16_t(padded);
-        lines += padded;
+        unit->counts[d] = uint16_t(pad_lines(shape.height, lines, listed));
+        lines += unit->counts[d];
       }
+      ++unit;
     }
+    tile.ends[i + 1][kWide] = int(unit - s.units) - kWide * int(count) * shape.cycles;
   }
   return tile;
 }
@@ -222,8 +233,8 @@ Tile make_units(const Job& job, const Task& task, const Scratch& s, int64_t t, b
 template <class Vec>
 Tile pack_tile(const Job& job, const Task& task, const Scratch& s, int64_t t, bool nibbles) {
   pack_planes<Vec>(job, task, s, t);
-  return job.shape.dac_bits == 1 ? make_units<Vec, true>(job, task, s, t, nibbles)
-                                 : make_units<Vec, false>(job, task, s, t, false);
+  return job.has_digits() ? make_digit_units<Vec>(job, task, s, t)
+                          : make_units<Vec>(job, task, s, t, nibbles);
 }
 
 }  // namespace

@@ -1,12 +1,13 @@
 // Any machine. Also the plainest statement of what an instruction set supplies to kernel.h.
 #define RERAM_ISA portable
+#include "cpu/hash.h"
 #include "cpu/narrow.h"
 #include "cpu/product.h"
 
 namespace reram::cpu::RERAM_ISA {
 namespace {
 
-struct Portable : InOrder, NoNibbles, PlainProduct, PlainQuantizer {
+struct Portable : InOrder, NoNibbles, PlainProduct, PlainQuantizer, PlainHash {
   using Bytes __attribute__((vector_size(16))) = uint8_t;  // wraps, as int8_t may not
 
   // 64 bytes of -1 where a bit is set.
@@ -138,6 +139,7 @@ struct Portable : InOrder, NoNibbles, PlainProduct, PlainQuantizer {
 
 const Kernels kKernels = {convert<Portable>,          convert_narrow<Portable>,
                           convert_product<Portable>,  histogram<Portable>,
-                          histogram_narrow<Portable>, quantize<Portable>};
+                          histogram_narrow<Portable>, quantize<Portable>,
+                          fingerprint<Portable>};
 
 }  // namespace reram::cpu::RERAM_ISA

@@ -25,7 +25,6 @@ class Tables {
     }
     job.tables.bucket_of = bucket_of_.data();
     reach_.assign(size_t(sets_), job.has_digits() ? -1 : job.vector.most);  // -1: one path for all
-    job.vector.reach = reach_.data();
   }
 
   // False if the tables could overflow the accumulator. `counted`: whether comparisons are.
@@ -68,7 +67,10 @@ class Tables {
 
   // Prepares a histogram instead.
   void set_histogram(const int32_t* edges) {
-    if (narrow_pays(true) && bands_.plan(job_, edges)) bands_.serve(job_);
+    if (narrow_pays(true) && bands_.plan(job_, edges))
+      bands_.serve(job_);
+    else if (!job_.has_digits())
+      choose();
   }
   void add_bins(const int64_t* bins, int64_t* histogram) const {
     bands_.add_bins(job_, bins, histogram);
@@ -98,8 +100,37 @@ class Tables {
     if (job_.p.buckets == 1 && shape.lowest == 0 && shape.height <= job_.vector.most && whole &&
         narrow_pays(false))
       pack_narrow();
-    job_.vector.acc = vector_acc_.data();
-    job_.vector.live = live_.data();
+    else
+      choose();
+  }
+
+  // What becomes of each cycle by the word-lines that it drives.
+  void choose() {
+    const Shape& shape = job_.shape;
+    for (int i = 0; i < shape.cycles; ++i)
+      for (int active = 0; active <= shape.height; ++active) {
+        const int set = job_.set(bucket_of_[size_t(active)], i);
+        Choice choice = {0, uint16_t(set), kPaths, kPaths, 0};
+        if (!active) {
+          choice.constant = empty_acc_.empty() ? 0 : empty_acc_[size_t(i)] << i;
+        } else if (active > reach_[size_t(set)]) {
+          choice.path = choice.nibbles = kWide;
+        } else {
+          if (!live_.empty()) {
+            choice.constant = vector_acc_[size_t(set)] << i;
+            choice.live = live_[size_t(set)];
+          }
+          if (choice.live < kSlices / 2) {
+            const VectorTables& v = job_.vector;
+            const int path = kFour + (active > v.most4) + (active > v.most6) + (active > v.most7);
+            const int part = active < 64 ? active / 16 : 4;
+            choice.path = uint8_t(path);
+            choice.nibbles = uint8_t(active < 128 ? kNibbles + part : path);
+          }
+        }
+        choices_.push_back(choice);
+      }
+    job_.choices = choices_.data();
   }
 
   // What a bit-line's cells allow. False where that is not worth knowing.
@@ -233,8 +264,12 @@ class Tables {
   const int sets_;
   std::vector<uint8_t> bucket_of_, starts_;
   std::vector<uint32_t> empty_acc_, vector_acc_;
-  std::vector<int32_t> reach_;  // of each set
-  std::vector<uint8_t> live_;   // likewise
+  // Of each set: the largest sums (in size) whose levels lie within 255 of each other in every
+  // slice, beyond which units take the general path, -1 with digits; and the lowest pair of slices
+  // that is looked up, since the tables of those below are constant and make no comparison.
+  std::vector<int32_t> reach_;
+  std::vector<uint8_t> live_;
+  std::vector<Choice> choices_;
   // How far the sums of each pass reach above and below 0.
   int32_t plus_[kMaxPasses] = {INT32_MAX, INT32_MAX}, minus_[kMaxPasses] = {INT32_MAX, INT32_MAX};
   std::deque<ByteTables> bytes_;
