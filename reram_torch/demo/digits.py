@@ -32,7 +32,7 @@ from reram_torch.training.recipe import Recipe
 _BATCH = 64
 _REDUCTIONS = (3.0, 4.0, 5.0, 6.0)
 _CURVES = {"twin_range": "slice", "uniform": "slice+activity"}
-_HARSH = 6.0
+_HARSH = 5.0
 _MAX_DROP = 0.005
 
 
