@@ -55,7 +55,7 @@ extern "C" {
 #define RERAM_API __attribute__((visibility("default")))
 #endif
 
-#define RERAM_ESCAPE INT32_MIN
+#define RERAM_ESCAPE INT32_MIN /* a level: the sum is recovered */
 
 enum reram_encoding { RERAM_OFFSET = 0, RERAM_DIFFERENTIAL = 1, RERAM_DUAL = 2 };
 enum reram_isa { RERAM_PORTABLE = 0, RERAM_AVX2 = 1, RERAM_AVX512 = 2, RERAM_ISA_COUNT = 3 };
@@ -78,9 +78,7 @@ typedef struct reram_problem {
   int32_t slices, cycles;            /* J and I */
   int32_t cell_bits[8], dac_bits[8]; /* of each slice's cells and of each cycle's inputs, the least
                                         significant first */
-  int32_t encoding;                  /* #define RERAM_ESCAPE INT32_MIN
-                 
-enum reram_encoding */
+  int32_t encoding;                  /* enum reram_encoding */
   int32_t tables, buckets;
   int32_t speculation; /* 1: conversions of cycles of several bits may be recovered bit by bit */
   int32_t unit;        /* of levels and acc: 1, or 2 for halves */
