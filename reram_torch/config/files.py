@@ -13,7 +13,12 @@ from reram_torch.config.sections import Config
 
 T = TypeVar("T")
 # Where files of each kind lie in `configs`, and those that are there to be copied only.
-_KINDS = {"configuration": "", "technology": "technology", "experiment": "experiments"}
+_KINDS = {
+    "configuration": "",
+    "technology": "technology",
+    "experiment": "experiments",
+    "devices": "devices",
+}
 _TEMPLATES = {"template"}
 
 
@@ -25,7 +30,7 @@ def config_folders() -> list[Path]:
 
 
 def toml_names(kind: str) -> list[str]:
-    """The names that `find_toml` knows of a kind: `configuration`, `technology`, `experiment`."""
+    """The names that `find_toml` knows of a kind, a key of `_KINDS`."""
     found = {p.stem for f in config_folders() for p in (f / _KINDS[kind]).glob("*.toml")}
     return sorted(found - _TEMPLATES)
 

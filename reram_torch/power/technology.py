@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reram_torch._support.checks import check_choice
+from reram_torch._support.sections import made, plain, table_of
 from reram_torch.config.files import find_toml, read_toml, toml_names
 from reram_torch.power.adc_technology import (
     AdcTechnology,
@@ -18,7 +19,7 @@ from reram_torch.power.adc_technology import (
     TableMemory,
 )
 from reram_torch.power.counts import EVENTS
-from reram_torch.power.sections import check_numbers, made, plain, table_of
+from reram_torch.power.sections import check_numbers
 
 _ADC_SECTIONS: dict[str, type[Any]] = {
     "bit_cycle": BitCycle,
