@@ -36,7 +36,7 @@ def driven_lines(u: torch.Tensor, geometry: Geometry) -> np.ndarray:
     codes = torch.zeros(groups, 1, depth, dtype=torch.int8, device=u.device)  # stored as 0 + 1
     edges = torch.zeros(1, dtype=torch.int32, device=u.device)
     cells = program(codes, probe)
-    bins: torch.Tensor = torch.ops.reram_torch.histogram(u, cells, edges, [1, *probe.as_list()])
+    bins: torch.Tensor = torch.ops.reram_torch.histogram(u, cells, edges, [], [1, *probe.as_list()])
     found: np.ndarray = bins.sum((0, 1, 2)).cpu().numpy()
     return found
 

@@ -10,7 +10,7 @@ from reram_torch.crossbar.cells import read_back
 from reram_torch.crossbar.geometry import ceil_div, sizes
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.statistics import Tries
-from reram_torch.ops.reference import Phase, tile_cycles
+from reram_torch.ops.reference import Phase, arrays_of, tile_cycles
 
 _SUMS = 1 << 16  # of each cycle of a layer
 
@@ -38,9 +38,12 @@ class TrySampler:
         if not number:
             return {}
         g = layer.geometry
-        codes = read_back(layer.encoded().cells, g, layer.outputs // layer.groups, depth)
+        weights = layer.encoded()
+        codes = read_back(weights.cells, g, layer.outputs // layer.groups, depth)
+        drawn = self._drawn(u, number)
+        arrays = arrays_of(drawn, codes, g, None)
         found: dict[int, list[Tries]] = {}
-        for cycle, bits in tile_cycles(self._drawn(u, number), codes, g):
+        for cycle, bits in tile_cycles(drawn, arrays, g):
             if bits:
                 found.setdefault(cycle.index, []).append(_tries(cycle, bits))
         return {i: Tries.joined(tiles) for i, tiles in found.items()}

@@ -161,7 +161,7 @@ def kernel_calls(layer: CrossbarLayer, x: torch.Tensor) -> dict[str, Callable[[]
     crossbar, histogram = torch.ops.reram_torch.crossbar, torch.ops.reram_torch.histogram
     return {
         "kernel": lambda: crossbar(u, *flat, False),
-        "histogram": lambda: histogram(u, arrays.cells, tables.edges, numbers),
+        "histogram": lambda: histogram(u, arrays.cells, tables.edges, [], numbers),
     }
 
 

@@ -6,6 +6,7 @@ integer is defined by `ops.reference`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -78,6 +79,12 @@ class Chip(NamedTuple):
     def tensors(self) -> tuple[torch.Tensor, ...]:
         """All tensors, in order."""
         return tuple(self[:8])
+
+    @classmethod
+    def of_tensors(cls, tensors: Sequence[torch.Tensor]) -> Chip:
+        """The inverse of `tensors`."""
+        conductances, gains, offsets, mismatch, sigmas, sigma_of, normal, numbers = tensors
+        return cls(conductances, gains, offsets, mismatch, sigmas, sigma_of, normal, numbers)
 
     def to(self, device: torch.device | str) -> Chip:
         """The same on a device; `numbers` stay on the CPU."""

@@ -129,18 +129,21 @@ def check_tables(geometry: Geometry, tables: AdcTables, *, skips: bool = True) -
         )
 
 
-def check_accumulator(geometry: Geometry, depth: int, tables: AdcTables) -> None:
+def check_accumulator(
+    geometry: Geometry, depth: int, tables: AdcTables, *, ideal: bool = True
+) -> None:
     """Refuses tables whose shift-add could leave 32 bits.
 
     Args:
         geometry: of the layer.
         depth: K.
         tables: of the layer.
+        ideal: devices are; others may bring any bit-line to any sum of the tables.
 
     Raises:
         ValueError: some input could overflow the accumulator.
     """
-    low, high, escapes = _spans(geometry, tables)  # (I + R, J)
+    low, high, escapes = _spans(geometry, tables, ideal)  # (I + R, J)
     weight, least, most = geometry.significances(low.device), 0, 0
     for sign in geometry.signs:
         a, b = (sign * weight * low, sign * weight * high)
@@ -173,14 +176,16 @@ def check_accumulator(geometry: Geometry, depth: int, tables: AdcTables) -> None
 
 
 def _spans(
-    geometry: Geometry, tables: AdcTables
+    geometry: Geometry, tables: AdcTables, ideal: bool
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Smallest and largest level, int64, and whether any sum escapes, by phase and slice.
 
-    Only sums that a phase and slice can have count.
+    Only sums that a phase and slice can have count: on devices that are not ideal all.
     """
     g, zero = geometry, -geometry.lowest
     most = torch.from_numpy(g.largest_sums(g.rows)).to(tables.levels.device)
+    if not ideal:
+        most = most.clamp(min=g.highest)
     reach = most.clamp(max=g.highest).expand(tables.index.shape)
     out = tables.levels == ESCAPE
     at = tables.index.long().clamp(min=0), reach
@@ -197,6 +202,9 @@ def _spans(
     low = -within((-tables.levels.long()).where(~out, ESCAPE))
     some = (high > ESCAPE) & there  # anything but escapes
     escapes = (within(out.int()) > 0) & there | (most > g.highest)
+    if not ideal:
+        recoverable = [bool(g.recovered_bits(i)) for i in range(g.cycles)] + [False] * g.recoveries
+        escapes |= torch.tensor(recoverable, device=escapes.device).view(-1, 1)
     return (
         low.where(some, 0).long().amin(0),
         high.where(some, 0).long().amax(0),

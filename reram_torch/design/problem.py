@@ -104,7 +104,8 @@ def what_was_calibrated(
     changed = [n for n, m in used.items() if seen[n].fingerprint != m.fingerprint()]
     if changed:
         raise RuntimeError(
-            f"the weights of {changed} changed since reram_torch.calibrate: calibrate again"
+            f"the weights of {changed}, or their chips, changed since reram_torch.calibrate: "
+            "calibrate again"
         )
     for module in (net, *net.modules()):
         held: Calibration | None = getattr(module, "calibration", None)

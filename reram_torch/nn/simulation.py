@@ -193,7 +193,7 @@ class SimulatedLayer(nn.Module):
         """How often each bit-line sum occurs with input codes `u`, as `reference.histogram`."""
         numbers = [self.outputs // sizes(u)[1], *self.geometry.as_list()]
         found: torch.Tensor = torch.ops.reram_torch.histogram(
-            u, self.encoded().cells, edges, numbers
+            u, self.encoded().cells, edges, [], numbers
         )
         return found
 

@@ -1,8 +1,8 @@
 """What operators take, as dataclasses; the one place where they are flattened and rebuilt.
 
 An operator's schema knows tensors and lists of numbers only. Whoever calls one flattens one of
-these dataclasses, and every kernel begins by rebuilding it. What devices add to a layer comes in as
-one more dataclass here.
+these dataclasses, and every kernel begins by rebuilding it. A chip comes last: layers on ideal
+devices have none.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from typing import NamedTuple
 import torch
 
 from reram_torch.crossbar.cells import CrossbarWeights
+from reram_torch.crossbar.chips import Chip
 from reram_torch.crossbar.geometry import Geometry
 from reram_torch.crossbar.quantization import InputScale
 from reram_torch.crossbar.tables import AdcTables
 from reram_torch.crossbar.windows import Window
 
 _WEIGHTS = len(CrossbarWeights._fields)
+_CHIP = 8  # tensors of a `Chip`
 _GEOMETRY = 10  # numbers of `Geometry.as_list`
 
 
@@ -29,6 +31,10 @@ class Flat(NamedTuple):
     tensors: list[torch.Tensor]
     integers: list[int]
     floats: list[float]
+
+
+def _tensors(chip: Chip | None) -> tuple[torch.Tensor, ...]:
+    return () if chip is None else chip.tensors
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,7 @@ class ArrayArguments:
         geometry: of the layer.
         outputs: N, of a group.
         centers: of the weights, int16 (G, T, N), where the geometry is centered.
+        chip: that holds the weights; None: ideal devices.
     """
 
     cells: torch.Tensor
@@ -48,20 +55,23 @@ class ArrayArguments:
     geometry: Geometry
     outputs: int
     centers: torch.Tensor | None = None
+    chip: Chip | None = None
 
     def flatten(self) -> tuple[list[torch.Tensor], list[int]]:
         """Tensors and integers, as the schema has them."""
         integers = [self.outputs, self.tables.unit, *self.geometry.as_list()]
         centers = [] if self.centers is None else [self.centers]
-        return [self.cells, *self.tables.tensors, *centers], integers
+        return [self.cells, *self.tables.tensors, *centers, *_tensors(self.chip)], integers
 
     @classmethod
     def rebuild(cls, tensors: list[torch.Tensor], integers: list[int]) -> ArrayArguments:
         """The inverse of `flatten`."""
-        cells, levels, comparisons, edges, index, *centers = tensors
+        cells, levels, comparisons, edges, index, *others = tensors
         outputs, unit, *geometry = integers
         tables = AdcTables(levels, comparisons, edges, index, unit)
-        return cls(cells, tables, Geometry.of_list(geometry), outputs, *centers)
+        centers = others.pop(0) if len(others) % _CHIP else None
+        chip = Chip.of_tensors(others) if others else None
+        return cls(cells, tables, Geometry.of_list(geometry), outputs, centers, chip)
 
 
 # Making these takes as long as a small layer, both ways.
@@ -86,6 +96,7 @@ class LayerArguments:
         scale: of input codes.
         geometry: of the layer.
         window: of a convolution; None for a linear layer.
+        chip: that holds the weights; None: ideal devices.
     """
 
     weights: CrossbarWeights
@@ -93,11 +104,13 @@ class LayerArguments:
     scale: InputScale
     geometry: Geometry
     window: Window | None = None
+    chip: Chip | None = None
 
     def flatten(self) -> Flat:
         """Tensors, integers and floats, as the schema has them."""
         integers = _integers(self.geometry, self.scale.zero, self.tables.unit, self.window)
-        return Flat([*self.weights, *self.tables.tensors], list(integers), [self.scale.scale])
+        tensors = [*self.weights, *self.tables.tensors, *_tensors(self.chip)]
+        return Flat(tensors, list(integers), [self.scale.scale])
 
     @classmethod
     def rebuild(
@@ -105,17 +118,18 @@ class LayerArguments:
     ) -> LayerArguments:
         """The inverse of `flatten`."""
         geometry, zero, unit, window = _numbers(tuple(integers))
-        levels, comparisons, edges, index = tensors[_WEIGHTS:]
+        levels, comparisons, edges, index, *chip = tensors[_WEIGHTS:]
         return cls(
             CrossbarWeights(*tensors[:_WEIGHTS]),
             AdcTables(levels, comparisons, edges, index, unit),
             InputScale(floats[0], zero),
             geometry,
             window,
+            Chip.of_tensors(chip) if chip else None,
         )
 
     def arrays(self, outputs: int) -> ArrayArguments:
         """The integer part of the layer, with N outputs in a group."""
         cells, centers = self.weights.cells, self.weights.centers
         own = centers if self.geometry.centered else None
-        return ArrayArguments(cells, self.tables, self.geometry, outputs, own)
+        return ArrayArguments(cells, self.tables, self.geometry, outputs, own, self.chip)

@@ -10,6 +10,7 @@ from reram_torch._support.checks import check_finite
 from reram_torch.crossbar import cells as by_torch
 from reram_torch.crossbar.cells import CrossbarWeights, check_cells, read_back, slices_of
 from reram_torch.crossbar.centers import centers_of, less_centers, no_centers, of_centers
+from reram_torch.crossbar.chips import Chip, check_chip
 from reram_torch.crossbar.counting import empty_counts, no_counts
 from reram_torch.crossbar.geometry import Geometry, sizes
 from reram_torch.crossbar.quantization import weight_codes, weight_scale
@@ -103,9 +104,10 @@ def crossbar_reference(
     _check(u, a.cells, a.outputs, g)
     _check_centers(u, a)
     check_tables(g, a.tables)
-    check_accumulator(g, sizes(u)[2], a.tables)
+    check_accumulator(g, sizes(u)[2], a.tables, ideal=a.chip is None)
+    _check_chip(u, a.chip, a.outputs, g)
     codes = read_back(a.cells, g, a.outputs, sizes(u)[2])
-    acc, *counts = reference.crossbar(u, codes, a.tables, g)
+    acc, *counts = reference.crossbar(u, codes, a.tables, g, a.chip)
     _add_centers(acc, u, a)
     return acc, *(counts if count else no_counts(g, u.device))
 
@@ -115,20 +117,32 @@ def crossbar_native(
 ) -> Results:
     """The operator `crossbar` by the library of the device, where there is one."""
     library = library_for(u)
-    if library is None:
-        return crossbar_reference(u, tensors, integers, count)
     a = ArrayArguments.rebuild(tensors, integers)
+    if library is None or (a.chip is not None and not hasattr(library, "chip_crossbar")):
+        return crossbar_reference(u, tensors, integers, count)
     g = a.geometry
     _check(u, a.cells, a.outputs, g)
     _check_centers(u, a)
+    _check_chip(u, a.chip, a.outputs, g)
     M, G, _ = sizes(u)
     # The values: the CPU's library checks them; for a device, whoever made the tables did.
     check_table_shapes(g, a.tables)
     acc = torch.empty(M, G, a.outputs, dtype=torch.int32, device=u.device)
     counts = no_counts(g, u.device)
-    library.crossbar(g, u, a.cells, a.tables, acc, counts if count else None)
+    counted = counts if count else None
+    if a.chip is None:
+        library.crossbar(g, u, a.cells, a.tables, acc, counted)
+    else:
+        library.chip_crossbar(g, u, a.chip, a.tables, acc, counted)
     _add_centers(acc, u, a)
     return acc, *counts
+
+
+def _check_chip(u: torch.Tensor, chip: Chip | None, outputs: int, geometry: Geometry) -> None:
+    """Raises ValueError unless a chip's tensors are as the kernels take them."""
+    if chip is not None:
+        _, G, K = sizes(u)
+        check_chip(geometry, chip, G, outputs, K)
 
 
 def _add_centers(acc: torch.Tensor, u: torch.Tensor, a: ArrayArguments) -> None:
@@ -152,33 +166,44 @@ def crossbar_fake(
 
 
 def histogram_reference(
-    u: torch.Tensor, cells: torch.Tensor, edges: torch.Tensor, integers: list[int]
-) -> torch.Tensor:
+    u: torch.Tensor, cells: torch.Tensor, edges: torch.Tensor, chip: list[torch.Tensor],
+    integers: list[int],
+) -> torch.Tensor:  # fmt: skip
     """The operator `histogram` by the reference."""
     outputs, *numbers = integers
     g = Geometry.of_list(numbers)
     _check(u, cells, outputs, g)
-    return reference.histogram(u, read_back(cells, g, outputs, sizes(u)[2]), edges, g)
+    found = Chip.of_tensors(chip) if chip else None
+    _check_chip(u, found, outputs, g)
+    codes = read_back(cells, g, outputs, sizes(u)[2])
+    return reference.histogram(u, codes, edges, g, found)
 
 
 def histogram_native(
-    u: torch.Tensor, cells: torch.Tensor, edges: torch.Tensor, integers: list[int]
-) -> torch.Tensor:
+    u: torch.Tensor, cells: torch.Tensor, edges: torch.Tensor, chip: list[torch.Tensor],
+    integers: list[int],
+) -> torch.Tensor:  # fmt: skip
     """The operator `histogram` by the library of the device, where there is one."""
     library = library_for(u)
-    if library is None:
-        return histogram_reference(u, cells, edges, integers)
+    if library is None or (chip and not hasattr(library, "chip_histogram")):
+        return histogram_reference(u, cells, edges, chip, integers)
     outputs, *numbers = integers
     g = Geometry.of_list(numbers)
     _check(u, cells, outputs, g)
     bins = torch.zeros(_histogram_shape(edges, g), dtype=torch.int64, device=u.device)
-    library.histogram(g, u, cells, edges, outputs, bins)
+    if chip:
+        found = Chip.of_tensors(chip)
+        _check_chip(u, found, outputs, g)
+        library.chip_histogram(g, u, found, edges, outputs, bins)
+    else:
+        library.histogram(g, u, cells, edges, outputs, bins)
     return bins
 
 
 def histogram_fake(
-    u: torch.Tensor, cells: torch.Tensor, edges: torch.Tensor, integers: list[int]
-) -> torch.Tensor:
+    u: torch.Tensor, cells: torch.Tensor, edges: torch.Tensor, chip: list[torch.Tensor],
+    integers: list[int],
+) -> torch.Tensor:  # fmt: skip
     """Shape of the operator `histogram`."""
     return u.new_empty(_histogram_shape(edges, Geometry.of_list(integers[1:])), dtype=torch.int64)
 

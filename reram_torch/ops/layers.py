@@ -95,7 +95,7 @@ def _native_call(
     a = LayerArguments.rebuild(tensors, list(integers), [scale])
     g, window, N, K = a.geometry, a.window or Window(), weight[0], weight[1:].numel()
     one_pass = not g.signed_inputs and not g.centered and a.weights.scale.dtype == torch.float32
-    if not one_pass or K * a.tables.unit > WIDE_DEPTH:
+    if not one_pass or K * a.tables.unit > WIDE_DEPTH or a.chip is not None:
         return None
     check_cells(g, a.weights.cells, window.groups, N // window.groups, K)
     check_table_shapes(g, a.tables)  # the native library checks the values

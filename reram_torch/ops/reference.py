@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from typing import Protocol
 
 import torch
 
 from reram_torch.crossbar.cells import encode
+from reram_torch.crossbar.chips import Chip
 from reram_torch.crossbar.counting import no_counts
 from reram_torch.crossbar.geometry import Geometry, bit_places, sizes
 from reram_torch.crossbar.tables import ESCAPE, AdcTables, check_accumulator
+from reram_torch.ops.arrays_of_chips import ChipArrays
 
 
 @dataclass(frozen=True)
@@ -25,22 +28,75 @@ class Phase:
     Attributes:
         index: of the cycle, or of the recovery after all cycles.
         activity: driven word-lines, int64 (G, M, 1).
-        sums: bit-line sums by slice and by sign of the shift-add, int64 (G, M, N).
+        sums: bit-line sums by slice and by sign of the shift-add, int64 (G, M, N). Those beyond the
+            tables count as the last ones there, as devices that are not ideal make them.
+        recoverable: those beyond the tables are recovered.
     """
 
     index: int
     activity: torch.Tensor
     sums: list[list[torch.Tensor]]
+    recoverable: bool = False
+
+
+class Arrays(Protocol):
+    """What gives bit-line sums."""
+
+    def sums(
+        self, pulses: torch.Tensor, activity: torch.Tensor, tile: int, phase: int
+    ) -> list[list[torch.Tensor]]:
+        """Of a tile that word-lines drive, as a `Phase` has them."""
+
+
+class IdealArrays:
+    """Cells that hold just their digits.
+
+    Args:
+        codes: weight codes, (G, N, K).
+        geometry: of the layer.
+    """
+
+    def __init__(self, codes: torch.Tensor, geometry: Geometry):
+        self.geometry, self.cells = geometry, encode(codes, geometry)
+
+    def sums(
+        self, pulses: torch.Tensor, activity: torch.Tensor, tile: int, phase: int
+    ) -> list[list[torch.Tensor]]:
+        """Products of digits, added up: `activity` and `phase` make no difference."""
+        g, found = self.geometry, []
+        rows = slice(tile * g.rows, (tile + 1) * g.rows)
+        driven = pulses.double()  # products in float64: exact, and far faster than of integers
+        for below, mask in bit_places(g.cell_widths):
+            stored = (self.cells[..., rows] >> below & mask).double()
+            pair = [(driven @ part.transpose(1, 2)).long() for part in stored]
+            found.append([pair[0] - pair[1]] if g.signed else pair)
+        return found
+
+
+def arrays_of(
+    u: torch.Tensor, codes: torch.Tensor, geometry: Geometry, chip: Chip | None
+) -> Arrays:
+    """The arrays of a layer: of a chip, or ideal ones.
+
+    Args:
+        u: input codes (M, G, K).
+        codes: weight codes, (G, N, K).
+        geometry: of the layer.
+        chip: what it is programmed on, if devices are not ideal.
+    """
+    if chip is None:
+        return IdealArrays(codes, geometry)
+    return ChipArrays(chip, geometry, codes.shape[1], u.shape[2], u.shape[0])
 
 
 def tile_cycles(
-    u: torch.Tensor, codes: torch.Tensor, geometry: Geometry
+    u: torch.Tensor, arrays: Arrays, geometry: Geometry
 ) -> Iterator[tuple[Phase, list[Phase]]]:
     """Every bit-line sum of a layer, one cycle of a tile at a time.
 
     Args:
         u: input codes, uint8 (M, G, K); bits above `input_bits` are not applied.
-        codes: weight codes, (G, N, K).
+        arrays: that hold the weights.
         geometry: of the layer.
 
     Yields:
@@ -48,23 +104,17 @@ def tile_cycles(
     """
     g, K = geometry, u.shape[-1]
     inputs = (u.to(torch.int32) & 2**g.input_bits - 1).transpose(0, 1)
-    cells = encode(codes, g)
 
-    def phase(index: int, pulses: torch.Tensor, rows: slice) -> Phase:
-        driven = pulses.double()  # products in float64: exact, and far faster than of integers
-        sums = []
-        for below, mask in bit_places(g.cell_widths):
-            stored = (cells[..., rows] >> below & mask).double()
-            pair = [(driven @ part.transpose(1, 2)).long() for part in stored]
-            sums.append([pair[0] - pair[1]] if g.signed else pair)
-        return Phase(index, (driven > 0).sum(-1, keepdim=True), sums)
+    def phase(index: int, pulses: torch.Tensor, tile: int, recoverable: bool = False) -> Phase:
+        activity = (pulses > 0).sum(-1, keepdim=True)
+        sums = arrays.sums(pulses, activity, tile, index)
+        return Phase(index, activity, sums, recoverable)
 
     for t in range(g.tiles(K)):
-        rows = slice(t * g.rows, (t + 1) * g.rows)
-        here = inputs[..., rows]
+        here = inputs[..., t * g.rows : (t + 1) * g.rows]
         for i, (below, mask) in enumerate(bit_places(g.dac_widths)):
-            bits = [phase(g.cycles + b, here >> b & 1, rows) for b in g.recovered_bits(i)]
-            yield phase(i, here >> below & mask, rows), bits
+            bits = [phase(g.cycles + b, here >> b & 1, t) for b in g.recovered_bits(i)]
+            yield phase(i, here >> below & mask, t, bool(bits)), bits
 
 
 def _converted(
@@ -76,14 +126,20 @@ def _converted(
     inside = sums.clamp(g.lowest, g.highest)
     table = tables.index[:, phase.index, j].long()[bucket].expand_as(sums)
     index = table.clamp(min=0), inside - g.lowest
-    level = tables.levels.long()[index].where(inside == sums, ESCAPE).where(table >= 0, 0)
+    level = tables.levels.long()[index].where(table >= 0, 0)
+    if phase.recoverable:
+        level = level.where((inside == sums) | (table < 0), ESCAPE)
     made = tables.comparisons.long()[index].where(table >= 0, 0)
     starts = tables.comparisons.any(1)[index[0]] & (table >= 0)
     return level, made, starts
 
 
 def crossbar(
-    u: torch.Tensor, codes: torch.Tensor, tables: AdcTables, geometry: Geometry
+    u: torch.Tensor,
+    codes: torch.Tensor,
+    tables: AdcTables,
+    geometry: Geometry,
+    chip: Chip | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Bit-line sums, conversion and shift-add of a layer.
 
@@ -92,6 +148,7 @@ def crossbar(
         codes: signed weight codes, (G, N, K), from -2^(b-1) to 2^(b-1) - 1.
         tables: of the ADCs.
         geometry: of the layer.
+        chip: that holds the weights; None: ideal devices.
 
     Returns:
         acc, int32 (M, G, N): the shift-add result less the encoding's offset, in units of
@@ -103,11 +160,11 @@ def crossbar(
     """
     u, g = u.reshape(sizes(u)), geometry
     M, G, K = u.shape
-    check_accumulator(g, K, tables)
+    check_accumulator(g, K, tables, ideal=chip is None)
     acc = torch.zeros(G, M, codes.shape[1], dtype=torch.int64, device=u.device)
     made, driven = no_counts(g, u.device)
     weights = g.significances().tolist()
-    for cycle, bits in tile_cycles(u, codes, g):
+    for cycle, bits in tile_cycles(u, arrays_of(u, codes, g, chip), g):
         again = torch.zeros(G, M, 1, dtype=torch.bool, device=u.device)
         for j, (s, sign) in product(range(g.slices), enumerate(g.signs)):
             level, comparisons, _ = _converted(cycle, j, s, tables, g)
@@ -131,7 +188,11 @@ def crossbar(
 
 
 def histogram(
-    u: torch.Tensor, codes: torch.Tensor, edges: torch.Tensor, geometry: Geometry
+    u: torch.Tensor,
+    codes: torch.Tensor,
+    edges: torch.Tensor,
+    geometry: Geometry,
+    chip: Chip | None = None,
 ) -> torch.Tensor:
     """How often each bit-line sum occurs, by activity bucket, phase and slice.
 
@@ -140,6 +201,7 @@ def histogram(
         codes: weight codes, likewise.
         edges: fewest driven word-lines of each bucket, rising from 0, int32 (B,).
         geometry: of the layer.
+        chip: as `crossbar` takes it.
 
     Returns:
         int64 (B, I + R, J, V). Sums beyond the range of the tables count at its ends; recoveries
@@ -148,7 +210,7 @@ def histogram(
     u, g = u.reshape(sizes(u)), geometry
     shape = (len(edges), g.phases, g.slices, g.values)
     bins = torch.zeros(shape, dtype=torch.int64, device=u.device)
-    for cycle, bits in tile_cycles(u, codes, g):
+    for cycle, bits in tile_cycles(u, arrays_of(u, codes, g, chip), g):
         for phase in (cycle, *bits):
             bucket = torch.bucketize(phase.activity, edges.long(), right=True) - 1
             start = bucket * g.values - g.lowest

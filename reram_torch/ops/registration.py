@@ -31,7 +31,7 @@ _SCHEMAS = {
     " -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
     "crossbar": "(Tensor u, Tensor[] tensors, int[] integers, bool count)"
     " -> (Tensor, Tensor, Tensor)",
-    "histogram": "(Tensor u, Tensor cells, Tensor edges, int[] integers) -> Tensor",
+    "histogram": "(Tensor u, Tensor cells, Tensor edges, Tensor[] chip, int[] integers) -> Tensor",
     "layer": "(Tensor x, Tensor weight, Tensor? bias, Tensor[] tensors, int[] integers,"
     " float[] floats, bool count) -> (Tensor, Tensor, Tensor)",
 }

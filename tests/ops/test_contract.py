@@ -287,7 +287,7 @@ def test_nothing_to_do():
     acc, *counts = operator_crossbar(u, cells, tables, 3, g, True)
     assert acc.shape == (0, 1, 3)
     assert not any(x.any() for x in counts)
-    assert not torch.ops.reram_torch.histogram(u, cells, tables.edges, [3, *g.as_list()]).any()
+    assert not torch.ops.reram_torch.histogram(u, cells, tables.edges, [], [3, *g.as_list()]).any()
 
 
 @needs_native

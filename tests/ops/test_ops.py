@@ -50,7 +50,7 @@ def sample(encoding=0):
     return {
         "encode_weight": (weight.detach(), 1, g.as_list()),
         "crossbar": (u, *arrays.flatten(), True),
-        "histogram": (u, encoded.cells, tables.edges, [3, *g.as_list()]),
+        "histogram": (u, encoded.cells, tables.edges, [], [3, *g.as_list()]),
         "linear layer": (x, weight, bias, *linear.flatten(), True),
         "convolution layer": (image, kernel, None, *layer.flatten(), False),
     }

@@ -268,7 +268,7 @@ def measured(net, x):
 @pytest.mark.parametrize("encoding", ["offset", "differential", "dual"])
 def test_sar_is_the_sum_over_every_conversion(design, encoding, isaac):
     """Against the energy of each sum, one at a time."""
-    from reram_torch.ops.reference import tile_cycles
+    from reram_torch.ops.reference import IdealArrays, tile_cycles
 
     config = rt.Config(rt.CrossbarConfig(rows=32), rt.WeightConfig(encoding=encoding))
     net = rt.calibrate(rt.convert(torch.nn.Linear(50, 3), config), torch.rand(9, 50))
@@ -282,7 +282,7 @@ def test_sar_is_the_sum_over_every_conversion(design, encoding, isaac):
 
     codes = read_back(layer.encoded().cells, g, 3, 50)
     expected = 0.0
-    for cycle, _ in tile_cycles(layer.codes(x), codes, g):
+    for cycle, _ in tile_cycles(layer.codes(x), IdealArrays(codes, g), g):
         active = cycle.activity.flatten().tolist()
         parts = [(j, part.reshape(-1, 3)) for j, pair in enumerate(cycle.sums) for part in pair]
         for (j, part), m in itertools.product(parts, range(len(active))):

@@ -57,7 +57,9 @@ def codes_of(layer, x):
 def brute_force(layer, u, q, slopes):
     """Slopes times bit-line sums, over the baseline's comparisons; u (M, G, K), q (G, N, K)."""
     total, sums = 0.0, 0
-    for cycle, _ in reference.tile_cycles(u, q, layer.geometry):
+    for cycle, _ in reference.tile_cycles(
+        u, reference.IdealArrays(q, layer.geometry), layer.geometry
+    ):
         for j, signs in enumerate(cycle.sums):
             for part in signs:
                 total += float(slopes[cycle.index, j] * part.abs().sum())
