@@ -15,6 +15,14 @@ from reram_torch.adc import (
     register_adc,
 )
 from reram_torch.calibration.calibrating import calibrate
+from reram_torch.config.device_errors import (
+    AdcErrors,
+    LogarithmicDrift,
+    PowerDrift,
+    ReadNoise,
+    TableDrift,
+)
+from reram_torch.config.devices import Cells, Devices, device_names, load_devices
 from reram_torch.config.files import config_names, load_config
 from reram_torch.config.sections import (
     Config,
@@ -33,6 +41,7 @@ from reram_torch.native.library import NativeError
 from reram_torch.nn.attention import ReRAMMultiheadAttention
 from reram_torch.nn.layers import ReRAMConv2d, ReRAMLinear
 from reram_torch.nn.networks import crossbar_layers
+from reram_torch.nn.programming import ProgrammedNetwork, program
 from reram_torch.ops.backends import backend
 from reram_torch.power.meter import PowerMeter
 from reram_torch.power.records import LayerReport
@@ -46,26 +55,34 @@ __all__ = [
     "ActivitySAR",
     "AdcDesign",
     "AdcDesigns",
+    "AdcErrors",
     "Bound",
+    "Cells",
     "Config",
     "CrossbarConfig",
+    "Devices",
     "Hardware",
     "InputConfig",
     "Intervals",
     "LayerReport",
     "Leaf",
+    "LogarithmicDrift",
     "MappingReport",
     "NativeError",
     "Node",
+    "PowerDrift",
     "PowerMeter",
     "PowerReport",
+    "ProgrammedNetwork",
     "ReRAMConv2d",
     "ReRAMLinear",
     "ReRAMMultiheadAttention",
+    "ReadNoise",
     "SearchConfig",
     "SearchTree",
     "Segmented",
     "SpeculativeSAR",
+    "TableDrift",
     "Technology",
     "TwinRange",
     "UniformSAR",
@@ -81,10 +98,13 @@ __all__ = [
     "crossbar_states",
     "describe_adc",
     "design_adc",
+    "device_names",
     "load_config",
     "load_crossbar_states",
+    "load_devices",
     "load_technology",
     "lossless_adc",
+    "program",
     "register_adc",
     "revert",
     "technology_names",

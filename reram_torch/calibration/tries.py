@@ -41,7 +41,7 @@ class TrySampler:
         weights = layer.encoded()
         codes = read_back(weights.cells, g, layer.outputs // layer.groups, depth)
         drawn = self._drawn(u, number)
-        arrays = arrays_of(drawn, codes, g, None)
+        arrays = arrays_of(drawn, codes, g, layer.chip(weights))
         found: dict[int, list[Tries]] = {}
         for cycle, bits in tile_cycles(drawn, arrays, g):
             if bits:

@@ -34,11 +34,13 @@ class AdcBank:
 
     Attributes:
         designs: in use: one, one for each slice, or those that an index tells apart.
+        ideal: devices are; others may bring any bit-line to any sum of the tables.
     """
 
     def __init__(self, geometry: Geometry, depth: int, design: AdcDesign):
         self._geometry, self._depth, self._first = geometry, depth, design
         self._correction: torch.Tensor | None = None
+        self.ideal = True
         # Slices that exist, the tables of all, and those of these.
         self._kept: tuple[tuple[bool, ...], AdcTables, AdcTables] | None = None
         self.set([design])
@@ -82,9 +84,18 @@ class AdcBank:
                 np.array(index, dtype=np.int32),
             )
         check_tables(g, tables, skips=False)
-        check_accumulator(g, self._depth, tables)
+        check_accumulator(g, self._depth, tables, ideal=self.ideal)
         self.designs, self._tables = designs, tables
         self.correction = None  # it was that of other ADCs
+
+    def serve(self, *, ideal: bool) -> None:
+        """Goes over to ideal devices, or to others.
+
+        Raises:
+            ValueError: the ADCs in place could overflow the accumulator there.
+        """
+        check_accumulator(self._geometry, self._depth, self._tables, ideal=ideal)
+        self.ideal = ideal
 
     def fit(self, geometry: Geometry) -> None:
         """Goes over to other input codes, which may take other cycles.

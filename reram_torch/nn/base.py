@@ -146,7 +146,7 @@ class CrossbarLayer(SimulatedLayer):
         if here and torch.is_autocast_enabled(weight.device.type):
             x = x.to(weight.dtype)  # codes are exact; autocast is for the float layers
         self.check_input(x)
-        return self.watchers.run(self, x)
+        return self.site.passed(self.watchers.run(self, x), self.outputs)
 
     def _came_from(self, layer: nn.Module) -> None:
         """Takes over a float layer's parameters and hooks, and keeps its shell."""
@@ -222,5 +222,5 @@ class CrossbarLayer(SimulatedLayer):
         return (
             f"{super().extra_repr()}, rows={bar.rows}, cell_bits={bar.slicing or bar.cell_bits}, "
             f"dac_bits={bar.dac_bits}, encoding={weights.encoding!r}, adc={adc}, "
-            f"inputs={self.input_encoding!r}, calibrated={self.input_range is not None}"
+            f"inputs={self.input_encoding!r}, calibrated={self.input_range is not None}{self.site}"
         )

@@ -10,11 +10,13 @@ from torch import nn
 import reram_torch.ops.registration  # noqa: F401 - the operators
 from reram_torch.config.sections import INPUT_SCALES, Config
 from reram_torch.crossbar.cells import CrossbarWeights
+from reram_torch.crossbar.chips import Chip
 from reram_torch.crossbar.geometry import Geometry, sizes
 from reram_torch.crossbar.quantization import InputScale, in_passes, over_largest, scaled_back
 from reram_torch.crossbar.tables import AdcTables, lossless_tables, plain_adc
 from reram_torch.crossbar.windows import Window
 from reram_torch.nn.bank import AdcBank
+from reram_torch.nn.chips import ChipSite
 from reram_torch.nn.programmed import ProgrammedWeights
 from reram_torch.nn.quantizer import InputQuantizer
 from reram_torch.ops.arguments import LayerArguments
@@ -31,6 +33,7 @@ class SimulatedLayer(nn.Module):
         config: what the layer was made with.
         quantizer: of the inputs.
         programmed: the weights on crossbars.
+        site: the chip that holds the weights, if devices are not ideal.
         bank: the ADCs.
         log_input_step: logarithm of the input scale where it is learned (`learn_scales`), or None.
         log_weight_step: of each output's weight scale, likewise.
@@ -51,6 +54,7 @@ class SimulatedLayer(nn.Module):
             self.register_parameter(name, None)
         self.quantizer = InputQuantizer(config.inputs)
         self.programmed = ProgrammedWeights(self.geometry, self.groups)
+        self.site = ChipSite()
         adc = plain_adc(self.geometry) if config.adc is None else config.adc
         self.bank = AdcBank(self.geometry, self.depth, adc)
 
@@ -107,15 +111,24 @@ class SimulatedLayer(nn.Module):
         """The weights on crossbars as they are now."""
         return self.programmed.encoded(self.weight, self.log_weight_step)
 
+    def chip(self, weights: CrossbarWeights) -> Chip | None:
+        """The chip that these weights lie on; None on ideal devices."""
+        if self.site.programming is None:
+            return None
+        return self.site.chip(weights, self.geometry, self.outputs // self.groups, self.depth)
+
     def holding(self) -> AbstractContextManager[None]:
         """Inside the block weights are looked at once only: nobody changes them there."""
         if torch.compiler.is_compiling():
             return nullcontext()
         return self.programmed.held(self.encoded())
 
-    def fingerprint(self) -> tuple[int | None, ...] | None:
-        """A hash of what the crossbars hold, or None where that would cost more than encoding."""
-        return self.programmed.fingerprint(self.weight, self.log_weight_step)
+    def fingerprint(self) -> tuple[object, ...] | None:
+        """What tells what crossbars hold; None where that would cost more than encoding."""
+        found = self.programmed.fingerprint(self.weight, self.log_weight_step)
+        if found is None or self.site.programming is None:
+            return found
+        return *found, self.site.programming
 
     def on_crossbars(
         self, x: torch.Tensor, *, count: bool = False
@@ -155,7 +168,8 @@ class SimulatedLayer(nn.Module):
         scaled, largest = self.scaled(x)
         held = self.quantizer.on_grid(scaled, self.log_input_step)
         padded, window = self.windowed(held)
-        arguments = LayerArguments(weights, tables, self.input_scale, self.geometry, window)
+        chip = self.chip(weights)
+        arguments = LayerArguments(weights, tables, self.input_scale, self.geometry, window, chip)
         weight = self.programmed.on_grid(weight, self.log_weight_step)
         if weight.dtype != held.dtype:
             weight = weight.to(held.dtype)
@@ -192,8 +206,11 @@ class SimulatedLayer(nn.Module):
     def bit_line_histogram(self, u: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
         """How often each bit-line sum occurs with input codes `u`, as `reference.histogram`."""
         numbers = [self.outputs // sizes(u)[1], *self.geometry.as_list()]
+        weights = self.encoded()
+        chip = self.chip(weights)
+        tensors = [] if chip is None else list(chip.tensors)
         found: torch.Tensor = torch.ops.reram_torch.histogram(
-            u, self.encoded().cells, edges, [], numbers
+            u, weights.cells, edges, tensors, numbers
         )
         return found
 

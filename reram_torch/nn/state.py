@@ -10,6 +10,7 @@ from torch import nn
 
 from reram_torch._support.lasting import lasting
 from reram_torch.config.sections import INPUT_ENCODINGS, INPUT_SCALES
+from reram_torch.nn.chips import Programming
 from reram_torch.nn.packing import pack, unpack
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _SECTIONS = "crossbar", "weights", "inputs"
 
 def layer_state(layer: CrossbarLayer) -> dict[str, Any]:
     """Configuration, calibration and ADCs of a layer."""
-    config, span = layer.config.to_dict(), layer.input_range
+    config, span, how = layer.config.to_dict(), layer.input_range, layer.site.programming
     learned = [name for name in STEPS if getattr(layer, name) is not None]
     return {
         "version": STATE_VERSION,
@@ -33,6 +34,7 @@ def layer_state(layer: CrossbarLayer) -> dict[str, Any]:
         "input_encoding": layer.input_encoding,
         **layer.bank.to_dict(),
         **({"learned": learned} if learned else {}),
+        **({} if how is None else {"chip": how.to_dict()}),
     }
 
 
@@ -66,6 +68,9 @@ def load_layer_state(layer: CrossbarLayer, saved: torch.Tensor | dict[str, Any])
         layer.quantizer.range = None
     if span is None or changed:
         layer.statistics = None  # they were of other codes
+    chip = state.get("chip")
+    layer.site.program(None if chip is None else Programming.from_dict(chip))
+    layer.bank.ideal = chip is None
     layer.bank.load_dict(state, layer.weight.dtype)
 
 
@@ -123,12 +128,13 @@ def forgive_missing(prefix: str, missing: list[str]) -> None:
 
 
 def snapshot(layer: CrossbarLayer) -> Callable[[], None]:
-    """Takes note of a layer's calibration and ADCs; the result puts them back."""
+    """Takes note of a layer's calibration, ADCs and chip; the result puts them back."""
     quantizer, bank, statistics = (
         layer.quantizer.snapshot(),
         layer.bank.snapshot(),
         layer.statistics,
     )
+    programming, ideal = layer.site.programming, layer.bank.ideal
     step = layer.log_input_step
     value = None if step is None else step.detach().clone()
 
@@ -136,6 +142,9 @@ def snapshot(layer: CrossbarLayer) -> Callable[[], None]:
         layer.quantizer.restore(quantizer)
         layer.bank.restore(bank)
         layer.statistics = statistics
+        layer.bank.ideal = ideal
+        if layer.site.programming != programming:
+            layer.site.program(programming)
         layer.log_input_step = step
         if step is not None and value is not None:
             step.data.copy_(value)

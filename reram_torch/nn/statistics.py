@@ -42,7 +42,7 @@ class Statistics:
         edges: fewest driven word-lines of each bucket, rising from 0, 1.
         square_sum: of the lossless shift-add results, less the encoding's offset.
         results: how many of those there were.
-        fingerprint: of the weights on the crossbars that made them.
+        fingerprint: of what was on the crossbars that made them.
         tries: a sample of the cycles that can be recovered, by cycle.
         derived: what designers keep of it, by a key of their own.
     """
@@ -51,7 +51,7 @@ class Statistics:
     edges: tuple[int, ...]
     square_sum: float = 0.0
     results: int = 0
-    fingerprint: tuple[int | None, ...] | None = None
+    fingerprint: tuple[object, ...] | None = None
     tries: dict[int, Tries] = field(default_factory=dict)
     derived: dict[Any, Any] = field(default_factory=dict)
 

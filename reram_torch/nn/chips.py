@@ -1,0 +1,108 @@
+"""Layers on chips: programmed from a seed, and anew whenever their weights change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from reram_torch._support.lasting import lasting
+from reram_torch.config.devices import Devices
+from reram_torch.crossbar.cells import CrossbarWeights, read_back
+from reram_torch.crossbar.chips import NUMBERS, Chip
+from reram_torch.crossbar.geometry import Geometry
+from reram_torch.crossbar.programming import program_chip
+
+_FIRST = NUMBERS.index("first")
+
+
+@dataclass(frozen=True)
+class Programming:
+    """How a layer is programmed onto a chip.
+
+    Attributes:
+        devices: that the chip has.
+        seed: of the chip.
+        layer: name that the layer's draws go by.
+        time: since programming, s; None: just programmed.
+    """
+
+    devices: Devices
+    seed: int
+    layer: str
+    time: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        return {**vars(self), "devices": self.devices.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Programming:
+        """The inverse of `to_dict`."""
+        return cls(**{**values, "devices": Devices.from_dict(values["devices"])})
+
+
+class ChipSite:
+    """Where a layer's chip is, if it lies on one.
+
+    Attributes:
+        programming: how it is drawn; None: ideal devices.
+    """
+
+    def __init__(self) -> None:
+        self.programming: Programming | None = None
+        self._kept: tuple[Programming, Geometry, CrossbarWeights, Chip] | None = None
+        self._first = 0  # position whose noise comes next
+
+    def program(self, programming: Programming | None) -> None:
+        """Another chip, or none."""
+        self.programming, self._kept, self._first = programming, None, 0
+
+    def chip(
+        self, weights: CrossbarWeights, geometry: Geometry, outputs: int, depth: int
+    ) -> Chip | None:
+        """The layer as its chip holds it now; None on ideal devices.
+
+        Args:
+            weights: as they are now.
+            geometry: of the layer.
+            outputs: N, of a group.
+            depth: K.
+        """
+        how = self.programming
+        if how is None:
+            return None
+        kept = self._kept
+        if kept is None or kept[:2] != (how, geometry) or not _same(kept[2], weights):
+            codes = read_back(weights.cells, geometry, outputs, depth)
+            with lasting():
+                chip = program_chip(
+                    codes, geometry, how.devices, seed=how.seed, layer=how.layer, time=how.time
+                )
+            self._kept = kept = how, geometry, weights, chip
+        chip = kept[3]
+        if not chip.sigmas.numel():
+            return chip
+        numbers = chip.numbers.clone()
+        numbers[_FIRST] = self._first
+        return chip._replace(numbers=numbers)
+
+    def passed(self, y: torch.Tensor, outputs: int) -> torch.Tensor:
+        """An output, of which each position was converted: the next have noise of their own."""
+        if self.programming is not None:
+            self._first += y.numel() // outputs
+        return y
+
+    def __str__(self) -> str:
+        how = self.programming
+        return "" if how is None else f", devices={how.devices.name!r}, chip={how.seed}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kept": None}  # copies are programmed anew, alike
+
+
+def _same(before: CrossbarWeights, now: CrossbarWeights) -> bool:
+    """Whether crossbars hold the same codes."""
+    same_device = before.cells.device == now.cells.device
+    return before is now or (same_device and torch.equal(before.cells, now.cells))

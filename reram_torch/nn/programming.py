@@ -1,0 +1,131 @@
+"""`program`: a network's weights on a chip whose devices are not ideal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from reram_torch._support.checks import check_int
+from reram_torch._support.progress import progress
+from reram_torch.config.devices import Devices, load_devices
+from reram_torch.crossbar.chips import ChipSummary
+from reram_torch.nn.base import CrossbarLayer
+from reram_torch.nn.chips import Programming
+from reram_torch.nn.networks import crossbar_layers, unchanged_on_error
+
+_LARGEST_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class ProgrammedNetwork:
+    """What `program` did. Printed, it is a table.
+
+    Attributes:
+        devices: of the chip; None: ideal ones.
+        seed: that it was drawn from.
+        time: since it was programmed, s; None: just programmed.
+        layers: what was drawn for each layer, by qualified name.
+    """
+
+    devices: Devices | None
+    seed: int
+    time: float | None
+    layers: dict[str, ChipSummary]
+
+    @property
+    def cells(self) -> int:
+        """Devices that were programmed."""
+        return sum(layer.cells for layer in self.layers.values())
+
+    @property
+    def pulses(self) -> float:
+        """Of a cell that is not stuck, in the mean."""
+        weights = [n.cells - n.stuck_off - n.stuck_on for n in self.layers.values()]
+        total = sum(w * n.pulses for w, n in zip(weights, self.layers.values(), strict=True))
+        return total / sum(weights) if sum(weights) else 0.0
+
+    def __str__(self) -> str:
+        if self.devices is None:
+            return "ideal devices"
+        since = "as programmed" if self.time is None else f"{self.time:g} s after programming"
+        head = (
+            f"{self.devices.name}, seed {self.seed}, {since}: {self.cells} cells, "
+            f"{self.pulses:.2f} pulses a cell"
+        )
+        width = max(map(len, self.layers), default=0)
+        lines = [
+            f"{'layer':{width}}  {'cells':>10}  {'stuck':>8}  {'unverified':>10}  {'clipped':>7}"
+            "  error of a cell, digit steps (least significant slice first)"
+        ]
+        for name, n in self.layers.items():
+            errors = " ".join(f"{error:.3f}" for error in n.rms_steps)
+            stuck = n.stuck_off + n.stuck_on
+            lines.append(
+                f"{name:{width}}  {n.cells:10d}  {stuck:8d}  {n.unverified:10d}  {n.clipped:7d}"
+                f"  {errors}"
+            )
+        return "\n".join([head, *lines])
+
+
+def program(
+    net: nn.Module,
+    devices: str | Path | Devices | None,
+    *,
+    seed: int = 0,
+    time: float | str | None = None,
+    show_progress: bool = True,
+) -> ProgrammedNetwork:
+    """Programs every crossbar layer onto a chip, which stays until the next call.
+
+    A chip is drawn from `seed`, a layer's qualified name, and the place of each cell and ADC: it is
+    the same on every machine, whatever the threads and the device tensors lie on, and layers have
+    nothing in common. Weights that change are programmed anew when they are used next, from the
+    same draws. Calibration, designing, meters and forward passes all see the chip's sums; noise is
+    that of the positions in the order in which they come. The chip is saved in `state_dict`, by its
+    devices, seed and time.
+
+    Args:
+        net: a converted network.
+        devices: a name (see `device_names`), the path of a TOML file, or `Devices`; None: back to
+            ideal ones.
+        seed: of the chip, from 0 to 2^63 - 1.
+        time: since programming: seconds, or a number with a unit, as in "1d"; None: just
+            programmed.
+        show_progress: draw a tqdm bar if tqdm is installed.
+
+    Returns:
+        What was drawn.
+
+    Raises:
+        ValueError: no crossbar layers; a seed out of range; a time that the devices say nothing of;
+            cells whose digits cannot be told apart; ADCs in place that could overflow the
+            accumulator with sums that devices make larger.
+        FileNotFoundError: neither a known name nor a file.
+    """
+    layers = crossbar_layers(net)
+    check_int("seed", seed, 0, _LARGEST_SEED)
+    if devices is None:
+        if time is not None:
+            raise ValueError(f"time must be None for ideal devices, not {time!r}")
+        for layer in layers.values():
+            _put_on_chip(layer, None)
+        return ProgrammedNetwork(None, seed, None, {})
+    chosen = load_devices(devices)
+    since, drawn = chosen.at(time), {}
+    bar = progress(layers.items(), description="program", unit="layer", show=show_progress)
+    with unchanged_on_error(layers.values()), bar:
+        for name, layer in bar:
+            summary = _put_on_chip(layer, Programming(chosen, seed, name, since))
+            assert summary is not None
+            drawn[name] = summary
+    return ProgrammedNetwork(chosen, seed, since, drawn)
+
+
+def _put_on_chip(layer: CrossbarLayer, programming: Programming | None) -> ChipSummary | None:
+    """Programs a layer onto another chip, or back into ideal devices."""
+    layer.bank.serve(ideal=programming is None)
+    layer.site.program(programming)
+    chip = layer.chip(layer.encoded())
+    return None if chip is None else chip.summary
