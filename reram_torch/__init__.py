@@ -36,6 +36,8 @@ from reram_torch.conversion.states import crossbar_states, load_crossbar_states
 from reram_torch.crossbar.tables import lossless_adc
 from reram_torch.design.bounds import Bound, adc_bound, bound_table
 from reram_torch.design.designing import AdcDesigns, design_adc
+from reram_torch.evaluation.chances import Spread
+from reram_torch.evaluation.monte_carlo import MonteCarlo, monte_carlo
 from reram_torch.hardware.description import Hardware, describe_adc
 from reram_torch.native.library import NativeError
 from reram_torch.nn.attention import ReRAMMultiheadAttention
@@ -68,6 +70,7 @@ __all__ = [
     "Leaf",
     "LogarithmicDrift",
     "MappingReport",
+    "MonteCarlo",
     "NativeError",
     "Node",
     "PowerDrift",
@@ -82,6 +85,7 @@ __all__ = [
     "SearchTree",
     "Segmented",
     "SpeculativeSAR",
+    "Spread",
     "TableDrift",
     "Technology",
     "TwinRange",
@@ -104,6 +108,7 @@ __all__ = [
     "load_devices",
     "load_technology",
     "lossless_adc",
+    "monte_carlo",
     "program",
     "register_adc",
     "revert",

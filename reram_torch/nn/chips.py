@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -70,9 +72,20 @@ class ChipSite:
             outputs: N, of a group.
             depth: K.
         """
-        how = self.programming
-        if how is None:
+        if self.programming is None:
             return None
+        if torch.compiler.is_compiling():  # draws are numpy's
+            return _untraced()(self, weights, geometry, outputs, depth)
+        return self._chip(self.programming, weights, geometry, outputs, depth)
+
+    def _chip(
+        self,
+        how: Programming,
+        weights: CrossbarWeights,
+        geometry: Geometry,
+        outputs: int,
+        depth: int,
+    ) -> Chip:
         kept = self._kept
         if kept is None or kept[:2] != (how, geometry) or not _same(kept[2], weights):
             codes = read_back(weights.cells, geometry, outputs, depth)
@@ -100,6 +113,13 @@ class ChipSite:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_kept": None}  # copies are programmed anew, alike
+
+
+@cache
+def _untraced() -> Callable[..., Chip]:
+    """`ChipSite.chip` as torch.compile leaves it alone; it has been imported by then."""
+    disable: Callable[[Callable[..., Chip | None]], Callable[..., Chip]] = torch.compiler.disable
+    return disable(ChipSite.chip)
 
 
 def _same(before: CrossbarWeights, now: CrossbarWeights) -> bool:

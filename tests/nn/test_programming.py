@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+import warnings
 
 import pytest
 import torch
@@ -180,3 +181,15 @@ def test_straight_through_gradients_are_those_of_ideal_devices():
         gradients.append(net[5].weight.grad.clone())
     assert gradients[0].shape == gradients[1].shape
     assert gradients[1].abs().sum() > 0
+
+
+@pytest.mark.slow
+def test_compiled_networks_keep_to_their_chips():
+    net, x = network()[5:], torch.rand(3, 96)
+    program(net, rt.Devices(adc=rt.AdcErrors(noise_steps=2.0)), seed=1)
+    expected = [net(x), net(x)]
+    program(net, rt.Devices(adc=rt.AdcErrors(noise_steps=2.0)), seed=1)
+    compiled = torch.compile(net)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own, of caches that it looks through
+        assert all(torch.equal(compiled(x), y) for y in expected)
