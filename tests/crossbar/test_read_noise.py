@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from problems import lossless_tables
 from programmed import codes_of, geometry, plain
 
 from reram_torch.config.device_errors import AdcErrors, ProgrammingError, ReadNoise
 from reram_torch.config.devices import Cells, load_devices
 from reram_torch.crossbar.chips import check_chip, digits_of
 from reram_torch.crossbar.programming import program_chip
+from reram_torch.ops.reference import crossbar
 
 UNIT = 4096  # sigmas of a step
 
@@ -121,3 +123,24 @@ def test_no_noise_no_table():
     assert chip.numbers[2:4].tolist() != other.numbers[2:4].tolist()  # keys are the layer's own
     assert all(0 <= key < 2**32 for key in chip.numbers[2:4].tolist())
     assert chip.numbers.tolist()[4:] == [0, 1]
+
+
+def test_conversions_err_as_often_as_the_noise_has_it():
+    """Through the reference: read and comparator noise on sums of 64, drawn by conversion."""
+    driven, S, share, comparator = 128, 64, 0.03, 0.15
+    g, codes = geometry(), codes_of(torch.arange(driven) < S).expand(1, 40, driven)
+    adc = AdcErrors(noise_steps=comparator)
+    devices = plain(reading=ReadNoise(share=share), adc=adc)
+    chip = program_chip(codes, g, devices, seed=3)
+    u = torch.ones(500, 1, driven, dtype=torch.uint8)
+    found, *_ = crossbar(u, codes, lossless_tables(g), g, chip)
+    errors = found + driven - S  # the offset of a 1-bit weight is 1 for each driven word-line
+    sigma = math.sqrt(S * share**2 + comparator**2)
+    for steps in (1, 2):
+        beyond = float((errors.abs() >= steps).double().mean())
+        wanted = math.erfc((steps - 0.5) / sigma / math.sqrt(2))
+        assert beyond == pytest.approx(wanted, abs=4 * math.sqrt(wanted / errors.numel()) + 1e-4)
+    one, other = errors[..., 0].double().flatten(), errors[..., 1].double().flatten()
+    assert abs(float(torch.corrcoef(torch.stack([one, other]))[0, 1])) < 4 / math.sqrt(500)
+    again, *_ = crossbar(u, codes, lossless_tables(g), g, chip)
+    assert torch.equal(again, found)
