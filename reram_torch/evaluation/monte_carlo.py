@@ -17,6 +17,7 @@ from torch import nn
 from reram_torch._support import processes
 from reram_torch._support.checks import check_int
 from reram_torch._support.files import write_atomically
+from reram_torch._support.modules import evaluating
 from reram_torch._support.progress import progress
 from reram_torch._support.resuming import check_same_settings
 from reram_torch.config.devices import Devices, load_devices
@@ -145,7 +146,8 @@ def monte_carlo(
     Args:
         net: a converted and calibrated network.
         devices: as `program` takes them.
-        evaluate: called with the programmed network, gives its score, or several figures by name.
+        evaluate: called with the programmed network in eval mode, without gradients; gives its
+            score, or several figures by name.
         chips: how many, of the seeds from `seed` on.
         time: since programming, as `program` takes it; several: each chip is looked at at each.
         seed: of the first chip.
@@ -177,7 +179,7 @@ def monte_carlo(
         description=f"chips of {chosen.name}", total=len(mine), unit="chip",
         show=show_progress and processes.rank() == 0, done=len(mine) - len(left),
     )  # fmt: skip
-    with _as_before(layers), bar:
+    with _as_before(layers), bar, evaluating(net), torch.no_grad():
         for number, at in left:
             program(net, chosen, seed=number, time=at, show_progress=False)
             figures = _figures(net, evaluate, prices)
