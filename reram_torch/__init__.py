@@ -37,7 +37,7 @@ from reram_torch.crossbar.tables import lossless_adc
 from reram_torch.design.bounds import Bound, adc_bound, bound_table
 from reram_torch.design.designing import AdcDesigns, design_adc
 from reram_torch.evaluation.chances import Spread
-from reram_torch.evaluation.monte_carlo import MonteCarlo, monte_carlo
+from reram_torch.evaluation.many_chips import MonteCarlo, monte_carlo
 from reram_torch.hardware.description import Hardware, describe_adc
 from reram_torch.native.library import NativeError
 from reram_torch.nn.attention import ReRAMMultiheadAttention
