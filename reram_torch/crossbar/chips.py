@@ -126,7 +126,9 @@ def packed(conductances: torch.Tensor, geometry: Geometry) -> torch.Tensor:
     S, J, G, N, K = conductances.shape
     _, T, C, R, _ = packed_shape(geometry, G, N, K)
     lines = conductances.permute(2, 0, 1, 3, 4).reshape(G, S * J * N, K)
-    lines = F.pad(lines, (0, T * R - K, 0, C * COLUMNS - S * J * N))
+    missing = T * R - K, C * COLUMNS - S * J * N
+    if any(missing):  # else nothing is copied twice: layers are large
+        lines = F.pad(lines, (0, missing[0], 0, missing[1]))
     return lines.view(G, C, COLUMNS, T, R).permute(0, 3, 1, 4, 2).contiguous()
 
 

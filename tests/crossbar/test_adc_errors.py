@@ -75,6 +75,28 @@ def test_the_largest_error_is_in_the_middle():
     assert found.max() == pytest.approx(wanted, rel=0.08)
 
 
+@pytest.mark.parametrize(("sigma", "wanted"), [(0.005, 0.004), (0.02, 0.016)])
+@pytest.mark.parametrize("values", [129, 257])
+def test_a_shift_stands_for_a_search(sigma, wanted, values):
+    """How often the integer of a shifted sum is not the one that a SAR's comparisons end at."""
+    generator, bits, differ = np.random.default_rng(0), (values - 1).bit_length(), []
+    for errors in sigma * generator.standard_normal((100, 1, 32)):
+        sums = generator.integers(-128, 256 * values - 128, 2000)  # in 1/256 of a step
+        units = [2**k + 2 ** (k / 2) * errors[0, k] for k in range(bits)]
+        full = (2**bits - 1) / sum(units)
+        code = np.zeros(len(sums), dtype=int)
+        for k in reversed(range(bits)):
+            tried = code | 1 << k
+            level = full * sum((tried >> b & 1) * unit for b, unit in enumerate(units)) - 0.5
+            code = np.where(sums / 256 >= level, tried, code)
+        shifts = np.rint(256 * capacitor_shifts(errors, values)[0]).astype(int)
+        shifted = sums + shifts[(sums + 128 >> 8).clip(0, values - 1)]
+        found = (shifted + 128 >> 8).clip(0, values - 1)
+        differ.append(float((found != code.clip(0, values - 1)).mean()))
+        assert abs(found - code.clip(0, values - 1)).max() <= 1
+    assert np.mean(differ) == pytest.approx(wanted, rel=0.15)
+
+
 def test_mismatch_is_of_whole_steps_over_256():
     g = geometry((2,), encoding=1, rows=20, weight_bits=3)
     chip = program_chip(torch.ones(1, 4, 20).short(), g, plain(adc=ERRORS), seed=5)
