@@ -15,7 +15,7 @@ import torch
 
 import reram_torch as rt
 from reram_torch._support import processes
-from reram_torch.cli import experiments, images, options, sources, texts
+from reram_torch.cli import experiments, images, on_chips, options, sources, texts
 from reram_torch.conversion.states import crossbar_states, load_crossbar_states
 from reram_torch.design.designing import design_together
 from reram_torch.evaluation.integers import plain_integer
@@ -50,6 +50,7 @@ def parser(program: str | None = None) -> options.Parser:
     add("--report", type=Path, metavar="FOLDER", help="write a page, a picture, JSON and CSV of "
         "each network's power here")  # fmt: skip
     add("--layers", action="store_true", help="print the counts of every layer")
+    on_chips.add_arguments(made)
     return made
 
 
@@ -64,6 +65,7 @@ def parse(arguments: list[str] | None, program: str | None) -> argparse.Namespac
         made.error("give one of --reduction, --max-drop, --max-error and --lossless")
     if args.resume and args.json is None:
         made.error("--resume needs the --json of the run that was stopped")
+    on_chips.check_arguments(made, args)
     return args
 
 
@@ -127,8 +129,9 @@ def compare(
     configs: dict[str, rt.Config],
     device: torch.device,
     source: sources.Source,
+    chips: on_chips.ChipRuns,
 ) -> None:
-    """Every configuration on the float network."""
+    """Every configuration on the float network, and on chips."""
     calibration = source.calibration(device)
     float_net = source.network().to(device)
     floating = results.measure("float", float_net, metered=False)
@@ -152,6 +155,7 @@ def compare(
                 raise SystemExit("the lossless search differs from the lossless crossbar")
             unit = results.task.unit
             say(f"lossless search == lossless crossbar: every output of every {unit} is equal")
+        chips.run(name, net)
 
 
 @experiments.interruptible()
@@ -171,26 +175,35 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> None
             args, args.json, settings, source.test, technology=technology,
             adc_model=args.adc_model, resume=args.resume, task=source.task, note=source.note,
         )  # fmt: skip
+        chips = on_chips.ChipRuns(args, results)
         given = None if args.config is None else configs[Path(args.config[0]).stem]
         tuned = experiments.load_converted(args, source.test, given)
         if tuned is None:
-            compare(args, results, configs, device, source)
+            compare(args, results, configs, device, source, chips)
         elif budget or len(configs) > 1:
             raise SystemExit(f"{args.weights} brings its own ADCs: no budget, and one --config")
         else:
             images.check_training(args, source.test)
             exact = None if args.no_verify else verify(results, tuned.to(device), "")
-            results.measure(Path(args.weights).stem, tuned.to(device), exact=exact)
+            name = Path(args.weights).stem
+            results.measure(name, tuned.to(device), exact=exact)
+            chips.run(name, tuned)
+        results.add_chips(chips.rows())
         if processes.rank() == 0:
-            show(args, results, device)
+            show(args, results, device, chips)
         results.finish()
 
 
-def show(args: argparse.Namespace, results: Results, device: torch.device) -> None:
+def show(
+    args: argparse.Namespace, results: Results, device: torch.device, chips: on_chips.ChipRuns
+) -> None:
     """All networks as a table, their power side by side, and the files of `--report`."""
     for name, report in results.reports.items():
         write_report(args, name, report)
     print(f"\n{results.table()}")
+    if chips.found:
+        print(f"\n{chips.table()}")
+        chips.plot()
     several = f"{processes.world()} processes of " if processes.world() > 1 else ""
     print(f"backend {rt.backend(device.type)}, {several}{torch.get_num_threads()} threads")
     if args.power:

@@ -137,7 +137,9 @@ def settings_of_finetuning(
 
 def settings_of_evaluation(args: argparse.Namespace, configs: dict[str, Config]) -> dict[str, Any]:
     """What an evaluation must share with the one that it resumes, as plain values."""
-    free = ["resume", "workers", "threads", "report", "layers", "json", "power"]
+    free = ["resume", "workers", "threads", "report", "layers", "json", "power", "plot"]
+    free += ["chips"]  # more of them may be added
+    free += [] if args.devices else ["devices", "time", "chip_seed"]  # as earlier versions had it
     if args.task == "images":  # files of versions that knew no other task go on
         free += ["task", "context", "stride"]
     options = {k: str(v) for k, v in vars(args).items() if k not in free}

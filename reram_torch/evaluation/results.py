@@ -46,6 +46,7 @@ class Results:
         resume: go on from what a stopped run left; a ValueError if it had other settings.
         note: what must be said of all rows; written with them and below the table.
         rows: what was found, a dict for each network.
+        chips: what networks did on chips: spreads of their figures, as plain values.
         reports: the power of each network that was metered.
     """
 
@@ -61,6 +62,7 @@ class Results:
     resume: bool = False
     note: str = ""
     rows: list[dict[str, Any]] = field(default_factory=list)
+    chips: list[dict[str, Any]] = field(default_factory=list)
     reports: dict[str, PowerReport] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -126,9 +128,19 @@ class Results:
     def add(self, row: dict[str, Any]) -> None:
         """Adds a row, in the place of one of the same network, and writes all."""
         self.rows = [r for r in self.rows if r["network"] != row["network"]] + [row]
+        self._write()
+
+    def add_chips(self, rows: list[dict[str, Any]]) -> None:
+        """Adds what networks did on chips, and writes all."""
+        self.chips += rows
+        if rows:
+            self._write()
+
+    def _write(self) -> None:
         if self.path is not None and processes.rank() == 0:
             note = {"note": self.note} if self.note else {}
-            results = {"settings": self.settings, **note, "results": self.rows}
+            chips = {"chips": self.chips} if self.chips else {}
+            results = {"settings": self.settings, **note, "results": self.rows, **chips}
             write_atomically(self.path, json.dumps(results, indent=2) + "\n")
 
     def copy(self, name: str, of: str) -> None:
