@@ -47,7 +47,7 @@
 extern "C" {
 #endif
 
-#define RERAM_ABI_VERSION 12
+#define RERAM_ABI_VERSION 13
 
 #if defined(_WIN32)
 #define RERAM_API __declspec(dllexport)
@@ -98,6 +98,40 @@ typedef struct reram_layer {
   int32_t input_zero;
 } reram_layer;
 
+/* A chip: the arrays of one layer with devices that are not ideal. A bit-line sum is one of
+ * conductances, in 1/256 of a digit's step. Bit-lines are columns c = (s * J + j) * N + n of a
+ * group, of sign s (two with `dual`), slice j and output n, in C = ceil(S * J * N / 64) blocks
+ * of 64. Each `columns_per_adc` outputs of a slice, sign, group and tile share an ADC: adc = (((s *
+ * J + j) * G + g) * T + t) * ceil(N / columns_per_adc) + n / columns_per_adc.
+ *
+ * With A the sum of conductances times digits, the tables convert v = (B + 128) >> 8, clamped to
+ * their sums unless it is to be recovered, where
+ *
+ *   B = ((A * gains[adc] + 2^15) >> 16) + offsets[adc] + noise
+ *   B += mismatch[adc, clamp((B + 128) >> 8)]
+ *   noise = (sigmas[sigma_of[driven word-lines], q] * z + 2^15) >> 16
+ *   q = min(|clamp((A + 128) >> 8)| >> sigma_shift, sigma_columns - 1)
+ *
+ * and z is normal[0, x >> 16] of a word x of Philox4x32-10, or for the outermost 2^16 of each end
+ * (x >> 16 is 0 or 65535) -normal[1, x & 65535] or normal[1, x & 65535]. The words' counters are
+ * the position's number (64 bits, the topmost set in a second pass), (g * T + t) * (I + R) + phase,
+ * and (s * J + j) * ceil(N / 4) + n / 4; output n takes word n % 4. */
+typedef struct reram_chip {
+  const int16_t* conductances; /* [G, T, C, min(rows, K), 64], of padding 0; of a differential pair
+                                  the difference */
+  const int32_t* gains;        /* [adcs] in 1/65536, or NULL: 1 */
+  const int32_t* offsets;      /* [adcs] in 1/256 of a step, or NULL: 0 */
+  const int32_t* mismatch;     /* [adcs, V] in 1/256 of a step, or NULL: 0 */
+  const int32_t* sigmas;       /* [sigma_rows, sigma_columns] in 1/16 of 1/256 of a step */
+  const uint8_t* sigma_of;     /* [rows + 1] row of sigmas by driven word-lines */
+  const int16_t* normal;       /* [2, 65536] quantiles in 1/4096: of the law, and of its uppermost
+                                  65536th; or NULL: no noise, nor the two before */
+  int64_t first;               /* number of the first position */
+  uint32_t key[2];
+  int32_t columns_per_adc, sigma_rows, sigma_columns, sigma_shift;
+  int32_t passes; /* 2: positions are those of a first pass and then, as many, of a second */
+} reram_chip;
+
 RERAM_API int32_t reram_abi_version(void);
 
 /* The widest instruction set that both this build and this processor have. */
@@ -126,6 +160,15 @@ RERAM_API int32_t reram_forward(const reram_problem* problem, const reram_layer*
 /* Adds the bit-line sums of this input to `histogram`. */
 RERAM_API int32_t reram_histogram(const reram_problem* problem, const uint8_t* u,
                                   const uint64_t* cells, const int32_t* edges, int64_t* histogram);
+
+/* The same as `reram_crossbar` and `reram_histogram` of what the ADCs of a chip read. */
+RERAM_API int32_t reram_chip_crossbar(const reram_problem* problem, const reram_chip* chip,
+                                      const uint8_t* u, const int32_t* levels,
+                                      const uint8_t* comparisons, const int32_t* edges,
+                                      const int32_t* index, int32_t* acc, int64_t* made,
+                                      int64_t* driven);
+RERAM_API int32_t reram_chip_histogram(const reram_problem* problem, const reram_chip* chip,
+                                       const uint8_t* u, const int32_t* edges, int64_t* histogram);
 
 /* Encodes weight codes into the bit planes of their cells. */
 RERAM_API int32_t reram_program(const reram_problem* problem, const int16_t* codes,

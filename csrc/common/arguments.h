@@ -46,4 +46,20 @@ inline bool valid(const reram_problem& p) {
          within(p.unit, 1, kMostUnit) && within(p.speculation, 0, 1);
 }
 
+// Whether a chip for a problem in range has all its parts. What its ADCs add may be missing.
+inline bool valid_chip(const reram_problem& p, const reram_chip* chip) {
+  if (!chip || !chip->conductances || !within(chip->columns_per_adc, 1, kMostOutputs)) return false;
+  if (!within(chip->passes, 1, 2) || !within(chip->first, 0, INT64_MAX - kMostPositions))
+    return false;
+  const int64_t positions = p.positions[0] * p.positions[1] * p.positions[2];
+  if (positions % chip->passes) return false;
+  if (!chip->normal) return true;
+  if (!chip->sigmas || !chip->sigma_of || !within(chip->sigma_shift, 0, 31)) return false;
+  if (!within(chip->sigma_rows, 1, 256) || !within(chip->sigma_columns, 1, kMostTables * 256))
+    return false;
+  for (int32_t n = 0; n <= p.rows; ++n)
+    if (chip->sigma_of[n] >= chip->sigma_rows) return false;
+  return true;
+}
+
 }  // namespace reram

@@ -5,16 +5,24 @@
 #define RERAM_ISA avx512
 
 #include "cpu/avx512_hash.h"
+#include "cpu/avx512_inputs.h"
 #include "cpu/avx512_order.h"
 #include "cpu/avx512_product.h"
 #include "cpu/avx512_quantize.h"
+#include "cpu/avx512_tables.h"
 #include "cpu/narrow.h"
 #include "cpu/product.h"
 
 namespace reram::cpu::RERAM_ISA {
 namespace {
 
-struct Avx512 : Avx512Order, NoNibbles, Avx512Product, Avx512Quantizer, Avx512Hash {
+struct Avx512 : Avx512Inputs,
+                Avx512Tables,
+                Avx512Order,
+                NoNibbles,
+                Avx512Product,
+                Avx512Quantizer,
+                Avx512Hash {
   using Bytes __attribute__((vector_size(64))) = uint8_t;  // wraps, as int8_t may not
 
   static void spread(uint64_t bits, int8_t* out) {
@@ -24,27 +32,6 @@ struct Avx512 : Avx512Order, NoNibbles, Avx512Product, Avx512Quantizer, Avx512Ha
   static void gather(const int32_t* table, const int32_t* at, int32_t* out) {
     for (int n = 0; n < kColumns; n += 16)
       _mm512_store_si512(out + n, _mm512_i32gather_epi32(_mm512_load_si512(at + n), table, 4));
-  }
-
-  static int popcount(uint64_t v) { return int(_mm_popcnt_u64(v)); }
-
-  static void transpose(const uint8_t* bytes, uint64_t* out) {
-    const __m512i v = _mm512_loadu_si512(bytes);
-    for (int i = 0; i < kCycles; ++i)
-      out[i] = _mm512_test_epi8_mask(v, _mm512_set1_epi8(char(1 << i)));
-  }
-
-  // `driven_lines`, 32 word-lines at a time.
-  static int lines(const uint64_t* words, int count, const uint16_t* from, uint16_t* out) {
-    uint16_t* const start = out;
-    for (int k = 0; k < count; ++k, from += 64) {
-      const uint32_t low = uint32_t(words[k]), high = uint32_t(words[k] >> 32);
-      const __m512i a = _mm512_loadu_si512(from), b = _mm512_loadu_si512(from + 32);
-      _mm512_storeu_si512(out, _mm512_maskz_compress_epi16(low, a));
-      _mm512_storeu_si512(out + _mm_popcnt_u32(low), _mm512_maskz_compress_epi16(high, b));
-      out += _mm_popcnt_u64(words[k]);
-    }
-    return int(out - start);
   }
 
   // Masked loads need no copy, and do not fault where they are masked.
@@ -172,24 +159,6 @@ struct Avx512 : Avx512Order, NoNibbles, Avx512Product, Avx512Quantizer, Avx512Ha
     for (int j = 0; j < kSlices; ++j) _mm512_store_si512(out[j], bytes[j]);
   }
 
-  template <int N>
-  RERAM_ALWAYS static __m512i look_up(const uint8_t* table4, const uint8_t* table6,
-                                      const uint8_t* table7, const uint8_t* table8, __m512i index) {
-    if (N == 4) return _mm512_shuffle_epi8(_mm512_load_si512(table4), index);
-    if (N == 6) return _mm512_permutexvar_epi8(index, _mm512_load_si512(table6));
-    auto half = [&](const uint8_t* table) RERAM_ALWAYS {
-      return _mm512_permutex2var_epi8(_mm512_load_si512(table), index,
-                                      _mm512_load_si512(table + 64));
-    };
-    if (N == 7) return half(table7);
-    return _mm512_mask_mov_epi8(half(table8), _mm512_movepi8_mask(index), half(table8 + 128));
-  }
-  template <int T>
-  RERAM_ALWAYS static __m512i level(const ByteTables& t, __m512i sums) {
-    auto bytes = [](const int8_t* table) { return reinterpret_cast<const uint8_t*>(table); };
-    return look_up<T>(bytes(t.level4), bytes(t.level6), bytes(t.level7), bytes(t.level8), sums);
-  }
-
   // Where the sums of a unit lie in the tables of a band.
   RERAM_ALWAYS static void place(const Sweep& w, const Unit& unit, __m512i* bytes) {
     const __m512i start = _mm512_set1_epi8(char(unit.start));
@@ -234,9 +203,7 @@ struct Avx512 : Avx512Order, NoNibbles, Avx512Product, Avx512Quantizer, Avx512Ha
     add(3, high, second);
 #pragma GCC unroll 8
     for (int j = 2 * Live; j < kSlices && Count; ++j) {
-      const ByteTables& t = *tables[j];
-      made[j] = _mm512_add_epi8(made[j], look_up<T>(t.comparisons4, t.comparisons6, t.comparisons7,
-                                                    t.comparisons8, bytes[j]));
+      made[j] = _mm512_add_epi8(made[j], comparisons<T>(*tables[j], bytes[j]));
     }
   }
 

@@ -32,11 +32,10 @@ const Kernels* kernels_of(int isa) {
 
 namespace {
 
-// Adds what one thread counted to the caller's histogram.
-void add_bins(const Job& job, const Scratch& scratch, int64_t* histogram) {
+// Adds what one thread counted in bytes to the caller's histogram.
+void add_byte_bins(const Job& job, const Scratch& scratch, int64_t* histogram) {
   const Shape& shape = job.shape;
   const int64_t values = shape.values(), sets = int64_t(shape.phases) * job.p.buckets;
-  for (int64_t k = 0; k < sets * shape.slices * values; ++k) histogram[k] += scratch.histogram[k];
   for (int64_t set = 0; set < sets; ++set)
     for (int byte = 0; byte < 256; ++byte)
       for (int j = 0; j < shape.slices; ++j) {
@@ -112,9 +111,14 @@ int32_t reram_histogram(const reram_problem* problem, const uint8_t* u, const ui
     const auto work = job.narrow.bands ? kernels->histogram_narrow : kernels->histogram;
     const auto count = [&](const Task& task, const Scratch& s) { work(job, task, s); };
     const auto spaces = run(job, false, true, 0, [](int64_t) {}, count);
-    for (const Workspace& space : spaces)
-      job.narrow.bands ? tables.add_bins(space.scratch.bins, histogram)
-                       : add_bins(job, space.scratch, histogram);
+    for (const Workspace& space : spaces) {
+      if (job.narrow.bands) {
+        tables.add_bins(space.scratch.bins, histogram);
+        continue;
+      }
+      add_bins(job, space.scratch, histogram);
+      add_byte_bins(job, space.scratch, histogram);
+    }
   } catch (const std::bad_alloc&) {
     return RERAM_NO_MEMORY;
   }

@@ -27,7 +27,8 @@ class DigitTables {
             const int largest = ((1 << job.p.cell_bits[j]) - 1) * ((1 << job.p.dac_bits[i]) - 1);
             const int set = job.set(b, i);
             DigitTable& table = tables[size_t(set * shape.slices + j)];
-            table = of(job, job.table(set, j), int32_t(driven) * largest);
+            table =
+                of(job, job.table(set, j), job.chip ? any_sum(job, i) : int32_t(driven) * largest);
             table.sign = uint32_t(job.passes[q].sign);
           }
       }
@@ -39,6 +40,11 @@ class DigitTables {
   // Entries of a window, at most: what fits the first cache beside the digits.
   static constexpr int32_t kWindow = 4096;
   static constexpr int32_t kMostLevel = (1 << 23) - 1;
+
+  // How far the sums of a chip reach: anywhere, beyond the tables only where they are recovered.
+  static int32_t any_sum(const Job& job, int cycle) {
+    return job.shape.highest + job.shape.is_recovered(job.p, cycle);
+  }
 
   // What converts sums up to `reach` in size by the table whose sum 0 lies at `table`.
   DigitTable of(const Job& job, int64_t table, int32_t reach) {

@@ -110,12 +110,6 @@ void digit_sums(const Job& job, const int8_t* digits, const Unit& unit, int i, i
   }
 }
 
-// What a slice of a unit came to.
-struct Converted {
-  int64_t made;      // comparisons of the bit-lines that exist
-  uint64_t escaped;  // of them, those whose sums are to be recovered
-};
-
 // Adds the levels of one slice of a unit to the accumulators of its position, sum by sum.
 inline Converted look_up_each(const Job& job, const DigitTable& t, int shift, int columns,
                               const int32_t* sums, uint32_t* into) {

@@ -19,6 +19,7 @@ inline bool valid_call(const reram_problem* p) {
 
 // Null if this machine or this build lacks the instruction set.
 const Kernels* kernels_of(int isa);
+const ChipKernels* chip_kernels_of(int isa);
 
 // Adds what one thread counted to the caller's counts.
 inline void add_counts(const Job& job, const Scratch& from, int64_t* made, int64_t* driven) {
@@ -43,6 +44,22 @@ inline void add_counts(const Job& job, const Scratch& from, int64_t* made, int64
   }
 }
 
+// Adds up what all threads counted, if it is wanted.
+inline void sum_counts(const Job& job, const std::vector<Workspace>& spaces, int64_t* made,
+                       int64_t* driven) {
+  if (!made) return;
+  std::fill_n(made, (job.shape.phases + job.shape.recoveries) * job.shape.slices, 0);
+  std::fill_n(driven, job.shape.phases * (job.p.rows + 1), 0);
+  for (const Workspace& space : spaces) add_counts(job, space.scratch, made, driven);
+}
+
+// Adds what one thread counted to the caller's histogram.
+inline void add_bins(const Job& job, const Scratch& scratch, int64_t* histogram) {
+  const int64_t sets = int64_t(job.shape.phases) * job.p.buckets;
+  const int64_t bins = sets * job.shape.slices * job.shape.values();
+  for (int64_t k = 0; k < bins; ++k) histogram[k] += scratch.histogram[k];
+}
+
 // Prepares the pieces of the input, then converts every bit-line; adds up the counts, if wanted.
 template <class Prepare>
 void convert_all(const Job& job, const Kernels& kernels, int64_t pieces, const Prepare& prepare,
@@ -53,11 +70,8 @@ void convert_all(const Job& job, const Kernels& kernels, int64_t pieces, const P
   const auto spaces =
       run(job, made, false, pieces, prepare,
           [&](const Task& task, const Scratch& scratch) { work(job, task, scratch, acc); });
-  if (!made) return;
-  std::fill_n(made, (job.shape.phases + job.shape.recoveries) * job.shape.slices, 0);
-  std::fill_n(driven, job.shape.phases * (job.p.rows + 1), 0);
-  for (const Workspace& space : spaces) add_counts(job, space.scratch, made, driven);
-  if (job.affine) count_affine(job, driven, made);
+  sum_counts(job, spaces, made, driven);
+  if (made && job.affine) count_affine(job, driven, made);
 }
 
 }  // namespace reram::cpu

@@ -15,6 +15,7 @@ constexpr int kMaxBits = 4;  // of a cell and of a DAC
 constexpr int kMaxPasses = 2;
 constexpr int kCountLanes = 8;         // parts of a count that are added up at the end
 constexpr int kSquare = 16;            // accumulators of as many positions whose order is exchanged
+constexpr int kTaskPositions = 64;     // of a task of any other, at most
 constexpr int kNarrowPositions = 512;  // of a task of a narrow layer
 
 // Consecutive codes of a position in one tile: those that one copy gathers.
@@ -120,6 +121,8 @@ struct NarrowTables {
 };
 
 struct Choice;
+struct Chip;
+struct ChipUnit;
 
 // A problem with everything that the kernels look up.
 struct Job {
@@ -162,6 +165,7 @@ struct Job {
   const Choice* choices = nullptr;            // [I, R + 1]; null with digits
   bool affine = false;                        // results are products of codes
   const Finish* finish = nullptr;             // null: integers are wanted
+  const Chip* chip = nullptr;                 // devices that are not ideal: see chip.h
 };
 
 // A part of the work: positions [m0, m1) and blocks [b0, b1) of one group.
@@ -222,9 +226,18 @@ struct Scratch {
                        // layer [256, 8]
   int64_t* histogram;  // [sets, J, V], or null
   int64_t* bins;       // [sets, 256, 8] by set, low byte of the sum, and slice, or null
+  // Of a chip, which uses `sums` as [C, N] with N rounded up to blocks.
+  ChipUnit* chip_units;   // [I, C] of one tile
+  int16_t* conductances;  // [2, R + 1, 32] of one block, the last word-line empty
+  int16_t* chip_levels;   // [C, 64] of a tile and block, added up over the cycles
 };
 
 void program(const reram_problem& p, const int16_t* codes, uint64_t* cells);
+
+struct ChipKernels {
+  void (*convert)(const Job&, const Task&, const Scratch&, int32_t* acc);
+  void (*histogram)(const Job&, const Task&, const Scratch&);
+};
 
 struct Kernels {
   void (*convert)(const Job&, const Task&, const Scratch&, int32_t* acc);
@@ -239,14 +252,17 @@ struct Kernels {
 
 namespace portable {
 extern const Kernels kKernels;
-}
+extern const ChipKernels kChipKernels;
+}  // namespace portable
 #ifdef RERAM_X86
 namespace avx2 {
 extern const Kernels kKernels;
-}
+extern const ChipKernels kChipKernels;
+}  // namespace avx2
 namespace avx512 {
 extern const Kernels kKernels;
-}
+extern const ChipKernels kChipKernels;
+}  // namespace avx512
 #endif
 
 }  // namespace reram::cpu

@@ -6,6 +6,12 @@
 namespace reram::cpu::RERAM_ISA {
 namespace {
 
+// What a slice of a unit came to.
+struct Converted {
+  int64_t made;      // comparisons of the bit-lines that exist
+  uint64_t escaped;  // of them, those whose sums are to be recovered
+};
+
 // Bit-line sums of a cycle's single bits, [bits, J, 64].
 using BitSums = int32_t[kMaxBits][kSlices * kColumns];
 

@@ -10,6 +10,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "cpu/chip.h"
 #include "cpu/job.h"
 #include "cpu/team.h"
 
@@ -27,8 +28,8 @@ inline int64_t task_positions(const Job& job) {
     const int64_t strip = up(positions, up(kTasksOfAThread * threads, groups));
     return std::min<int64_t>(up(strip, kColumns) * kColumns, kNarrowPositions);
   }
-  constexpr int64_t kMost = 64, kLeast = 8;  // more reuse no more, fewer hardly
-  constexpr int64_t kCache = 1 << 19;        // bytes: half of a small L2
+  constexpr int64_t kMost = kTaskPositions, kLeast = 8;  // more reuse no more, fewer hardly
+  constexpr int64_t kCache = 1 << 19;                    // bytes: half of a small L2
   const int64_t sums = job.shape.blocks * kColumns * 4;
   const int64_t lines = job.shape.cycles * job.shape.dac_bits * job.shape.height * 2;
   const int64_t most = std::min(std::max(kCache / (sums + lines), kLeast), kMost);
@@ -41,9 +42,10 @@ inline std::vector<Task> divide(const Job& job) {
   const int64_t step = task_positions(job), positions = job.shape.positions;
   // Bit-lines are divided only where positions are too few, since each part packs the inputs anew.
   const int64_t strips = std::max<int64_t>(job.p.groups * up(positions, step), 1);
-  // Nor where one bit-line's sum lets the array be driven again for all.
+  // Nor where one bit-line's sum lets the array be driven again for all, nor those of a chip, which
+  // lie slice by slice.
   const int64_t parts =
-      job.shape.recoveries ? 1 : std::min(job.shape.blocks, up(job.p.threads, strips));
+      job.shape.recoveries || job.chip ? 1 : std::min(job.shape.blocks, up(job.p.threads, strips));
   const int64_t width = up(job.shape.blocks, parts);
   std::vector<Task> tasks;
   for (int64_t g = 0; g < job.p.groups; ++g)
@@ -92,8 +94,12 @@ class Workspace {
     take(scratch.lines, std::max(units * shape.dac_bits * (shape.height + 4),
                                  kNarrow * (shape.signs * shape.height + kColumns)) +
                             128);
-    take(scratch.cells, job.has_digits() ? 0 : shape.block_words());
-    if (job.has_digits()) take(scratch.digits, (shape.height + 1) * shape.slices * kColumns);
+    const bool digits = job.has_digits() && !job.chip;
+    take(scratch.cells, digits || job.chip ? 0 : shape.block_words());
+    if (digits) take(scratch.digits, (shape.height + 1) * shape.slices * kColumns);
+    if (job.chip) take(scratch.chip_units, units);
+    if (job.chip) take(scratch.conductances, (shape.height + 1) * kColumns);
+    if (job.chip) take(scratch.chip_levels, step * kColumns);
     if (job.has_nibbles()) take(scratch.nibbles, 4 * shape.sheet_words());
     if (job.affine) take(scratch.rows, step * shape.words * 64);
     if (job.affine) take(scratch.weights, 2 * up(shape.height, 4) * 4 * kColumns * 2);

@@ -40,6 +40,10 @@ class Tables {
       starts_[size_t(k)] = std::any_of(first, first + job_.shape.values(), [](int n) { return n; });
     }
     job_.tables.starts = starts_.data();
+    if (job_.chip) {
+      digits_.serve(job_, edges);
+      return true;
+    }
     constexpr int64_t kLeastPositions = 8;  // reading the weights' codes takes as long
     job_.affine = job_.shape.positions >= kLeastPositions && !job_.shape.recoveries &&
                   !narrow_pays(false) && Affine(job_, edges).holds(counted);

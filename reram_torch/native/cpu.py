@@ -19,14 +19,17 @@ from reram_torch.native.library import NativeError, check_version, find_library
 from reram_torch.native.structures import (
     ISAS,
     Arrays,
+    Chip,
     Counted,
     Input,
     Layer,
+    OnChip,
     Problem,
     Run,
     Tables,
     Windows,
     addresses,
+    chip_structure,
     code_problem,
     depth_of,
     layer_problem,
@@ -70,6 +73,9 @@ def library() -> ctypes.CDLL:
     loaded.reram_crossbar.argtypes = [problem, *[pointer] * 9]
     loaded.reram_forward.argtypes = [problem, ctypes.POINTER(Layer), *[pointer] * 12]
     loaded.reram_histogram.argtypes = [problem, *[pointer] * 4]
+    chip = ctypes.POINTER(Chip)
+    loaded.reram_chip_crossbar.argtypes = [problem, chip, *[pointer] * 8]
+    loaded.reram_chip_histogram.argtypes = [problem, chip, *[pointer] * 3]
     loaded.reram_program.argtypes = [problem, *[pointer] * 2]
     loaded.reram_team.argtypes = [ctypes.c_int32]
     loaded.reram_fingerprint.argtypes = [pointer, ctypes.c_int64]
@@ -213,6 +219,51 @@ def histogram(
     cells, edges = cells.contiguous(), edges.contiguous()
     problem = code_problem(arrays, u, outputs, _run(buckets=len(edges)))
     _check(library().reram_histogram(problem, *addresses("cpu", u, cells, edges, bins)), problem)
+
+
+def chip_crossbar(
+    arrays: Arrays,
+    u: torch.Tensor,
+    chip: OnChip,
+    tables: Tables,
+    acc: torch.Tensor,
+    counted: Counted | None,
+) -> None:
+    """`crossbar` of weights on a chip.
+
+    Raises:
+        ValueError: the accumulator could overflow, or a tensor is not on the CPU.
+        NativeError: the kernel refused its arguments.
+    """
+    parts = [t.contiguous() for t in chip.tensors]
+    arranged = [t.contiguous() for t in tables.tensors]
+    run = _run(len(arranged[0]), len(arranged[2]), tables.unit)
+    problem = code_problem(arrays, u, acc.shape[2], run)
+    at = addresses("cpu", u, *arranged, acc)
+    status = library().reram_chip_crossbar(
+        problem, chip_structure("cpu", parts), *at, *_counters(counted)
+    )
+    _check(status, problem)
+
+
+def chip_histogram(
+    arrays: Arrays,
+    u: torch.Tensor,
+    chip: OnChip,
+    edges: torch.Tensor,
+    outputs: int,
+    bins: torch.Tensor,
+) -> None:
+    """Adds how often each sum is read on a chip to `bins`, int64 (B, I + R, J, V).
+
+    Raises:
+        ValueError: a tensor is not on the CPU.
+        NativeError: the kernel refused its arguments.
+    """
+    parts, edges = [t.contiguous() for t in chip.tensors], edges.contiguous()
+    problem = code_problem(arrays, u, outputs, _run(buckets=len(edges)))
+    at = addresses("cpu", u, edges, bins)
+    _check(library().reram_chip_histogram(problem, chip_structure("cpu", parts), *at), problem)
 
 
 def program(arrays: Arrays, codes: torch.Tensor, cells: torch.Tensor) -> None:

@@ -64,6 +64,18 @@ class Tables(Protocol):
     def unit(self) -> int: ...  # noqa: D102
 
 
+class OnChip(Protocol):
+    """What they ask of a chip (`crossbar.chips.Chip`)."""
+
+    @property
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """Conductances, gains, offsets, mismatch, sigmas, sigma_of, normal; and numbers.
+
+        These are columns of an ADC, the shift of sigmas, two of the key, the first position and
+        passes. Absent parts are empty.
+        """
+
+
 class Problem(ctypes.Structure):
     """`reram_problem` of csrc's reram_crossbar.h."""
 
@@ -89,6 +101,27 @@ class Problem(ctypes.Structure):
         ("unit", ctypes.c_int32),
         ("isa", ctypes.c_int32),
         ("threads", ctypes.c_int32),
+    )
+
+
+class Chip(ctypes.Structure):
+    """`reram_chip` of csrc's reram_crossbar.h."""
+
+    _fields_ = (
+        ("conductances", ctypes.c_void_p),
+        ("gains", ctypes.c_void_p),
+        ("offsets", ctypes.c_void_p),
+        ("mismatch", ctypes.c_void_p),
+        ("sigmas", ctypes.c_void_p),
+        ("sigma_of", ctypes.c_void_p),
+        ("normal", ctypes.c_void_p),
+        ("first", ctypes.c_int64),
+        ("key", ctypes.c_uint32 * 2),
+        ("columns_per_adc", ctypes.c_int32),
+        ("sigma_rows", ctypes.c_int32),
+        ("sigma_columns", ctypes.c_int32),
+        ("sigma_shift", ctypes.c_int32),
+        ("passes", ctypes.c_int32),
     )
 
 
@@ -183,6 +216,24 @@ def layer_problem(
         two(*w.padding), two(*w.dilation), given.scale, given.zero,
     )  # fmt: skip
     return _problem(arrays, sizes, (0,) * 7, run), layer
+
+
+def chip_structure(device: str, tensors: Sequence[torch.Tensor]) -> Chip:
+    """What the libraries are told of a chip; its tensors, contiguous, must outlive the call.
+
+    Args:
+        device: where all but the numbers lie.
+        tensors: as `OnChip` has them.
+
+    Raises:
+        ValueError: a tensor lies elsewhere.
+    """
+    *parts, numbers = tensors
+    found = iter(addresses(device, *(part for part in parts if part.numel())))
+    at = [next(found) if part.numel() else None for part in parts]
+    columns_per_adc, sigma_shift, low, high, first, passes = numbers.tolist()
+    sizes = columns_per_adc, *parts[4].shape, sigma_shift, passes
+    return Chip(*at, first, (ctypes.c_uint32 * 2)(low, high), *sizes)
 
 
 def depth_of(problem: Problem) -> int:

@@ -1,0 +1,91 @@
+// The C interface of chips, whose devices are not ideal.
+#include <new>
+
+#include "cpu/chip_tables.h"
+#include "cpu/dispatch.h"
+
+namespace reram::cpu {
+
+const ChipKernels* chip_kernels_of(int isa) {
+  if (isa < 0 || isa > reram_best_isa()) return nullptr;
+#ifdef RERAM_X86
+  if (isa == RERAM_AVX512) return &avx512::kChipKernels;
+  if (isa == RERAM_AVX2) return &avx2::kChipKernels;
+#endif
+  return &portable::kChipKernels;
+}
+
+namespace {
+
+Chip serve(const reram_chip& given) {
+  Chip chip = {};
+  chip.given = given;
+  chip.plain = !given.gains && !given.offsets && !given.mismatch && !given.normal;
+  if (!given.normal) return chip;
+  const int64_t sigmas = int64_t(given.sigma_rows) * given.sigma_columns;
+  chip.small_sigmas = true;
+  for (int64_t k = 0; k < sigmas; ++k)
+    chip.small_sigmas &= within(given.sigmas[k], -INT16_MAX, INT16_MAX);
+  return chip;
+}
+
+}  // namespace
+}  // namespace reram::cpu
+
+using namespace reram;
+using namespace reram::cpu;
+
+int32_t reram_chip_crossbar(const reram_problem* problem, const reram_chip* chip, const uint8_t* u,
+                            const int32_t* levels, const uint8_t* comparisons, const int32_t* edges,
+                            const int32_t* index, int32_t* acc, int64_t* made, int64_t* driven) {
+  if (!valid_call(problem) || !valid_chip(*problem, chip)) return RERAM_BAD_ARGUMENT;
+  if (!levels || !comparisons || !made != !driven) return RERAM_BAD_ARGUMENT;
+  const ChipKernels* kernels = chip_kernels_of(problem->isa);
+  if (!kernels) return RERAM_BAD_ISA;
+  try {
+    Job job(*problem, u, nullptr);
+    if (job.shape.positions && (!u || !acc)) return RERAM_BAD_ARGUMENT;
+    if (!valid_edges(*problem, edges) || !valid_index(*problem, job.shape, index))
+      return RERAM_BAD_ARGUMENT;
+    Chip served = serve(*chip);
+    job.chip = &served;
+    Tables tables(job, edges);
+    if (!tables.set(levels, comparisons, edges, index, made)) return RERAM_OVERFLOW;
+    const ChipColumns columns(job);
+    columns.serve(served);
+    const ChipTables bytes(job);
+    bytes.serve(served);
+    const Windows windows(job);
+    const auto work = [&](const Task& task, const Scratch& s) {
+      kernels->convert(job, task, s, acc);
+    };
+    sum_counts(job, run(job, made, false, 0, [](int64_t) {}, work), made, driven);
+  } catch (const std::bad_alloc&) {
+    return RERAM_NO_MEMORY;
+  }
+  return RERAM_OK;
+}
+
+int32_t reram_chip_histogram(const reram_problem* problem, const reram_chip* chip, const uint8_t* u,
+                             const int32_t* edges, int64_t* histogram) {
+  if (!valid_call(problem) || !valid_chip(*problem, chip) || !histogram) return RERAM_BAD_ARGUMENT;
+  if (!valid_edges(*problem, edges)) return RERAM_BAD_ARGUMENT;
+  const ChipKernels* kernels = chip_kernels_of(problem->isa);
+  if (!kernels) return RERAM_BAD_ISA;
+  try {
+    Job job(*problem, u, nullptr);
+    if (job.shape.positions && !u) return RERAM_BAD_ARGUMENT;
+    Chip served = serve(*chip);
+    job.chip = &served;
+    const Tables tables(job, edges);
+    const ChipColumns columns(job);
+    columns.serve(served);
+    const Windows windows(job);
+    const auto work = [&](const Task& task, const Scratch& s) { kernels->histogram(job, task, s); };
+    for (const Workspace& space : run(job, false, true, 0, [](int64_t) {}, work))
+      add_bins(job, space.scratch, histogram);
+  } catch (const std::bad_alloc&) {
+    return RERAM_NO_MEMORY;
+  }
+  return RERAM_OK;
+}
