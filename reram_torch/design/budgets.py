@@ -83,7 +83,7 @@ def _limit(search: SearchConfig, reference: Reference | None) -> _Limit | None:
     if reference is None:
         return None  # `design_adc` has looked: neither of the two
     if search.max_error is not None:
-        return _Limit("max_error", search.max_error, reference.error, len(reference.data))
+        return _Limit("max_error", search.max_error, reference.error, reference.images)
     if search.max_drop is None:
         return None
     ideal = reference.judged
@@ -94,7 +94,7 @@ def _limit(search: SearchConfig, reference: Reference | None) -> _Limit | None:
         assert made is not None
         return ideal.worst_drop_to(made, reference.further)
 
-    return _Limit("max_drop", search.max_drop, worst, len(reference.data))
+    return _Limit("max_drop", search.max_drop, worst, reference.images)
 
 
 class _Cheapest:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
 from reram_torch._support import processes
+from reram_torch._support.checks import check_int
 from reram_torch._support.progress import progress
 from reram_torch.adc.base import AdcDesign
 from reram_torch.calibration.held import Batches, Calibration, collect
+from reram_torch.config.devices import Devices, load_devices
 from reram_torch.config.sections import AUTO, OBJECTIVES, SearchConfig
 from reram_torch.conversion import states
 from reram_torch.design.automatic import Choice, choose
 from reram_torch.design.measured import Measured, Metric, Reference
+from reram_torch.design.on_chips import ChipSample, seen_on_chips
 from reram_torch.design.problem import Calibrated, what_was_calibrated
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.networks import crossbar_layers, unchanged_on_error
@@ -53,6 +57,7 @@ class AdcDesigns:
         designs: the ADCs of each layer, by qualified name.
         judged_by: what `drop` is of: `top-1`, or `metric`.
         error_at: the module whose results `error` is of; empty: the network.
+        chips: that it was designed for and measured on, in words; empty: what layers were on.
     """
 
     design: str
@@ -69,11 +74,13 @@ class AdcDesigns:
     designs: dict[str, tuple[AdcDesign, ...]]
     judged_by: str = "top-1"
     error_at: str = ""
+    chips: str = ""
 
     @property
     def measured_on(self) -> str:
         """What the measures are of, in words."""
-        return "held-back images" if self.held_back else "the calibration images"
+        images = "held-back images" if self.held_back else "the calibration images"
+        return f"{images} on {self.chips}" if self.chips else images
 
     def __str__(self) -> str:
         head = f"{self.design} by {self.granularity}: {self.reduction:.2f}x fewer A/D operations"
@@ -107,6 +114,10 @@ def design_adc(
     table_bytes: int | None = None,
     batches: Batches | None = None,
     metric: Metric | None = None,
+    devices: str | Path | Devices | None = None,
+    chips: int = 4,
+    time: float | str | None = None,
+    chip_seed: int = 0,
     seed: int = 0,
     show_progress: bool = True,
 ) -> AdcDesigns:
@@ -152,6 +163,12 @@ def design_adc(
             the outputs, the inputs and the targets of all batches (three lists; targets are None
             where there are none), it gives a number, or a tensor with one for each item, of which
             the mean counts and a standard error is known. Larger is better.
+        devices: designs for chips of these, as `program` takes them, by the sums that calibration
+            images make on all of them, and measures on all of them; layers are programmed as they
+            were afterwards. None: for what layers are on.
+        chips: how many.
+        time: since their programming, as `program` takes it.
+        chip_seed: of the first one: evaluate on others.
         seed: of the noise that measures the layers' effect.
         show_progress: draw a tqdm bar if tqdm is installed.
 
@@ -173,21 +190,58 @@ def design_adc(
     )  # fmt: skip
     if max_drop is not None and max_drop > 1 and metric is None:
         raise ValueError(f"max_drop must be a number from 0 to 1, not {max_drop!r}")
+    sample = _sample(devices, chips, time, chip_seed)
     layers = crossbar_layers(net)
     hidden = watching(dict.fromkeys(layers.values(), Hiding()))  # no pass is an inference
     with unchanged_on_error(layers.values()), hidden:
         net, seen = what_was_calibrated(net, layers)
         forward = None if seen is None else seen.calls[0].forward
         other = None if batches is None else collect(batches, net, forward)
-        reference = _reference(net, layers, seen, other, metric, show_progress)
-        _check_judged(reference, search)
-        given = Calibrated.of(net, layers, seen, prices, seed, weigh=not lossless)
-        choice = choose(given, search, reference, show=show_progress)
-        measured = _measured(choice, reference, show_progress)
+        with _on_chips(net, layers, seen, sample, show_progress):
+            reference = _reference(net, layers, seen, other, metric, sample, show_progress)
+            _check_judged(reference, search)
+            given = Calibrated.of(net, layers, seen, prices, seed, weigh=not lossless)
+            choice = choose(given, search, reference, show=show_progress)
+            measured = _measured(choice, reference, show_progress)
     unseen = other is not None or (seen is not None and seen.held_back is not None)
-    found = _result(choice, measured, held_back=unseen, metric=metric)
+    on = "" if sample is None else str(sample)
+    found = _result(choice, measured, held_back=unseen, metric=metric, chips=on)
     _warn(found, search)
     return found
+
+
+def _sample(
+    devices: str | Path | Devices | None, chips: int, time: float | str | None, seed: int
+) -> ChipSample | None:
+    """The chips that arguments name."""
+    check_int("chips", chips, 1, 1 << 10)
+    check_int("chip_seed", seed, 0, 1 << 62)
+    if devices is None:
+        if time is not None:
+            raise ValueError(f"time must be None without devices, not {time!r}")
+        return None
+    chosen = load_devices(devices)
+    return ChipSample(chosen, chips, chosen.at(time), seed)
+
+
+def _on_chips(
+    net: nn.Module,
+    layers: dict[str, CrossbarLayer],
+    seen: Calibration | None,
+    sample: ChipSample | None,
+    show: bool,
+) -> AbstractContextManager[None]:
+    """Inside the block histograms are those of all chips, if a design is for any."""
+    if sample is None:
+        return nullcontext()
+    if seen is None:
+        raise RuntimeError(
+            "devices= needs the images of calibration: run reram_torch.calibrate in this session"
+        )
+    used = {name: layer for name, layer in layers.items() if layer.input_range is not None}
+    total = len(seen) * sample.count
+    bar = progress(description=f"{sample}", total=total, unit="img", show=show)
+    return seen_on_chips(net, used, seen, sample, bar)
 
 
 def _reference(
@@ -196,6 +250,7 @@ def _reference(
     seen: Calibration | None,
     other: Calibration | None,
     metric: Metric | None,
+    sample: ChipSample | None,
     show: bool,
 ) -> Reference | None:
     """What lossless crossbars make of the data that designs are measured on; None without any."""
@@ -203,9 +258,9 @@ def _reference(
     if data is None:
         return None
     more = seen if seen is not None and data is seen.held_back else None
-    total = len(data) + len(more or ())
+    total = (len(data) + len(more or ())) * (1 if sample is None else sample.count)
     with progress(description="lossless", total=total, unit="img", show=show) as bar:
-        reference = Reference(net, layers, data, bar, metric)
+        reference = Reference(net, layers, data, bar, metric, sample)
         if more is not None:
             reference.also(more, bar)
     return reference
@@ -234,13 +289,13 @@ def _measured(choice: Choice, reference: Reference | None, show: bool) -> Measur
     """What is in place, on data."""
     if reference is None:
         return None
-    total = len(reference.data)
+    total = reference.images
     with progress(description="measure", total=total, unit="img", show=show) as bar:
         return reference.measure(choice.problem.given.technology, bar)
 
 
 def _result(
-    choice: Choice, measured: Measured | None, *, held_back: bool, metric: Metric | None
+    choice: Choice, measured: Measured | None, *, held_back: bool, metric: Metric | None, chips: str
 ) -> AdcDesigns:
     problem, search = choice.problem, choice.search
     report = None if measured is None else measured.report
@@ -259,6 +314,7 @@ def _result(
         problem.designs(),
         "top-1" if metric is None else "metric",
         "" if measured is None else measured.error_at,
+        chips,
     )
 
 

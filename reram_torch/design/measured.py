@@ -18,6 +18,7 @@ from reram_torch.crossbar.tables import lossless_adc
 from reram_torch.design import outputs
 from reram_torch.design.drop import counted_drop, expected_drop, margins, mean_loss, paired_error
 from reram_torch.design.heads import Outlet
+from reram_torch.design.on_chips import ChipSample, each_chip
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.power.meter import PowerMeter
 from reram_torch.power.reports import PowerReport
@@ -56,26 +57,34 @@ class Judged:
         values: of each item: margins, above 0 where top-1 is right, or the metric's; (1,) of a
             metric that gives one number.
         margins: whether they are margins.
+        chips: that the same items were on, one after the other: they are no more items for that.
     """
 
-    def __init__(self, values: torch.Tensor, *, margins: bool):
-        self.values, self.margins = values, margins
+    def __init__(self, values: torch.Tensor, *, margins: bool, chips: int = 1):
+        self.values, self.margins, self.chips = values, margins, chips
 
     def drop_to(self, made: Judged) -> tuple[float, float | None]:
         """What others lose against these, as counted, and its standard error if it is known."""
         if self.margins:
             expected = expected_drop(self.values, made.values)[1]
-            spread = max(paired_error(self.values, made.values), expected)
+            spread = max(paired_error(self.values, made.values), expected) * self._widening
             return counted_drop(self.values, made.values), spread
         drop, spread = mean_loss(self.values, made.values)
-        return drop, spread if len(self.values) > 1 else None
+        return drop, spread * self._widening if len(self.values) > 1 else None
+
+    @property
+    def _widening(self) -> float:
+        """Of errors that take what is on several chips for so many more items."""
+        return math.sqrt(self.chips)
 
     def worst_drop_to(self, made: Judged, further: torch.Tensor | None) -> float:
         """The drop, or the one to expect of others if that is larger: the luckiest must not win."""
         if self.margins:
-            expected = expected_drop(self.values, made.values, further)
-            return max(counted_drop(self.values, made.values), sum(expected))
-        return sum(mean_loss(self.values, made.values))
+            drop, spread = expected_drop(self.values, made.values, further)
+            least = counted_drop(self.values, made.values)
+            return max(least, drop + spread * self._widening)
+        drop, spread = mean_loss(self.values, made.values)
+        return drop + spread * self._widening
 
 
 class Reference:
@@ -87,6 +96,7 @@ class Reference:
         data: the data.
         bar: is told of the images.
         metric: judges outputs instead of top-1.
+        chips: that the data goes through, on each; None: what layers are on.
 
     Attributes:
         judged: how good the outputs are; None where the output is no class scores and there is no
@@ -102,21 +112,28 @@ class Reference:
         data: Calibration,
         bar: Bar,
         metric: Metric | None = None,
+        chips: ChipSample | None = None,
     ):
         self.net, self.data, self.metric, self._outlet = net, data, metric, Outlet(net)
+        self.chips, self._often = chips, 1 if chips is None else chips.count
         for layer in layers.values():
             layer.set_adc([lossless_adc(layer.geometry)])
         made, self._compared = self._run(data, bar)
-        self._labels = None if metric else _labels(made, data)
+        self._labels = None if metric else self._labels_of(made, data)
         self.judged = self._judge(made)
         self.form = outputs.in_words(made[0])
         self.further: torch.Tensor | None = None
+
+    @property
+    def images(self) -> int:
+        """Images of one measure, on all chips."""
+        return len(self.data) * self._often
 
     def also(self, data: Calibration, bar: Bar) -> None:
         """Keeps the margins of further data: how many images are in the balance is known better."""
         if self._labels is not None:
             made, _ = self._run(data, bar)
-            labels, scores = _labels(made, data), _scores(made)
+            labels, scores = self._labels_of(made, data), _scores(made)
             if labels is not None and scores is not None:
                 self.further = margins(torch.cat(scores), labels)
 
@@ -130,7 +147,7 @@ class Reference:
 
     def _error(self, compared: list[Any]) -> float:
         errors = [outputs.error(a, b) for a, b in zip(self._compared, compared, strict=True)]
-        sizes = [len(call) for call in self.data.calls]
+        sizes = [len(call) for call in self.data.calls] * self._often
         return sum(e * n for e, n in zip(errors, sizes, strict=True)) / sum(sizes)
 
     @property
@@ -142,7 +159,7 @@ class Reference:
         """What the ADCs in place do."""
         with PowerMeter(self.net) as meter:
             made, compared = self._run(self.data, bar)
-        report = meter.report(technology, inferences=len(self.data))
+        report = meter.report(technology, inferences=self.images)
         error = self._error(compared)
         judged, at = self._judge(made), self._outlet.name or ""
         if self.judged is None or judged is None:
@@ -153,22 +170,29 @@ class Reference:
         """The outputs of each batch, and what errors are measured on."""
         found, compared = [], []
         with torch.no_grad(), evaluating(self.net):
-            for call in data.calls:
-                made = self._outlet.run(call)
-                found.append(outputs.on_cpu(made.output))
-                whole = made.compared is made.output
-                compared.append(found[-1] if whole else outputs.on_cpu(made.compared))
-                bar.update(len(call))
+            for _ in each_chip(self.net, self.chips):
+                for call in data.calls:
+                    made = self._outlet.run(call)
+                    found.append(outputs.on_cpu(made.output))
+                    whole = made.compared is made.output
+                    compared.append(found[-1] if whole else outputs.on_cpu(made.compared))
+                    bar.update(len(call))
         return found, compared
+
+    def _labels_of(self, made: list[Any], data: Calibration) -> torch.Tensor | None:
+        return _labels(made, data.targets and data.targets * self._often)
 
     def _judge(self, made: list[Any]) -> Judged | None:
         if self.metric is not None:
-            targets = self.data.targets or [None] * len(made)
-            return Judged(_values(self.metric(made, self.data.inputs, targets)), margins=False)
+            targets = self.data.targets or [None] * len(self.data.calls)
+            given = self.data.inputs * self._often, targets * self._often
+            values = _values(self.metric(made, *given))
+            return Judged(values, margins=False, chips=self._often)
         scores = _scores(made)
         if scores is None or self._labels is None:
             return None
-        return Judged(margins(torch.cat(scores), self._labels), margins=True)
+        found = margins(torch.cat(scores), self._labels)
+        return Judged(found, margins=True, chips=self._often)
 
 
 def _values(given: Any) -> torch.Tensor:
@@ -200,7 +224,7 @@ def _scores(made: list[Any]) -> list[torch.Tensor] | None:
     return scores if alike else None
 
 
-def _labels(made: list[Any], data: Calibration) -> torch.Tensor | None:
+def _labels(made: list[Any], given: list[Any] | None) -> torch.Tensor | None:
     """The labels: the network's own answers where there are none; None without class scores.
 
     Raises:
@@ -209,7 +233,7 @@ def _labels(made: list[Any], data: Calibration) -> torch.Tensor | None:
     scores = _scores(made)
     if scores is None:
         return None
-    if data.targets is None:
+    if given is None:
         return torch.cat(scores).argmax(1)
-    pairs = zip(data.targets, scores, strict=True)
+    pairs = zip(given, scores, strict=True)
     return torch.cat([labels_of(targets, each, "give metric=") for targets, each in pairs])

@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,8 @@ from reram_torch.config.devices import Devices, load_devices
 from reram_torch.conversion.states import crossbar_states
 from reram_torch.evaluation.chances import Spread
 from reram_torch.evaluation.chip_pictures import plot_spreads
-from reram_torch.nn.networks import crossbar_layers, unchanged_on_error
-from reram_torch.nn.programming import program
+from reram_torch.nn.networks import crossbar_layers
+from reram_torch.nn.programming import chips_as_before, program
 from reram_torch.power.meter import PowerMeter
 from reram_torch.power.technology import Technology, load_technology
 
@@ -179,7 +178,7 @@ def monte_carlo(
         description=f"chips of {chosen.name}", total=len(mine), unit="chip",
         show=show_progress and processes.rank() == 0, done=len(mine) - len(left),
     )  # fmt: skip
-    with _as_before(layers), bar, evaluating(net), torch.no_grad():
+    with chips_as_before(layers.values()), bar, evaluating(net), torch.no_grad():
         for number, at in left:
             program(net, chosen, seed=number, time=at, show_progress=False)
             figures = _figures(net, evaluate, prices)
@@ -202,16 +201,6 @@ def _digest(net: nn.Module) -> str:
     }
     found.update(json.dumps(states, sort_keys=True).encode())
     return found.hexdigest()[:16]
-
-
-@contextmanager
-def _as_before(layers: Mapping[str, Any]) -> Iterator[None]:
-    """Puts the layers' chips back after the block, whatever happens."""
-    back = [layer.snapshot() for layer in layers.values()]
-    with unchanged_on_error(layers.values()):
-        yield
-    for put_back in back:
-        put_back()
 
 
 def _figures(net: nn.Module, evaluate: Evaluate, technology: Technology) -> dict[str, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,6 +123,18 @@ def program(
             assert summary is not None
             drawn[name] = summary
     return ProgrammedNetwork(chosen, seed, since, drawn)
+
+
+@contextmanager
+def chips_as_before(layers: Iterable[CrossbarLayer]) -> Iterator[None]:
+    """Programs layers as they were, after the block."""
+    before = [(layer, layer.site.programming) for layer in layers]
+    try:
+        yield
+    finally:
+        for layer, programming in before:
+            if layer.site.programming != programming:
+                _put_on_chip(layer, programming)
 
 
 def _put_on_chip(layer: CrossbarLayer, programming: Programming | None) -> ChipSummary | None:
