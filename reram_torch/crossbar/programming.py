@@ -7,6 +7,8 @@ at a later time is the same chip.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 
@@ -56,21 +58,82 @@ def program_chip(
             f"cells.wire_ohm must be 0 where no attenuation is given, not "
             f"{devices.cells.wire_ohm:g}: what wires take is not computed here"
         )
-    g, values = geometry, encode(codes.cpu(), geometry).to(torch.int16).numpy()  # (P, G, N, K)
-    present = [j for j, (low, mask) in enumerate(_places(g)) if (values >> low & mask).any()]
-    crossings = values[0].size
-    drawer = CellDrawer(g, devices, crossings, present, seed, layer, devices.at(time))
-    factors = _factors(attenuation, (len(values), g.slices, *values.shape[1:]))
-    lines = np.zeros((len(g.signs), g.slices, crossings), dtype=np.int16)
-    flat, drawn = values.reshape(len(values), crossings), Drawn()
-    for j in present:
-        for first in range(0, crossings, _CHUNK):
-            part = slice(first, first + _CHUNK)
-            left = None if factors is None else factors[:, j, part]
-            lines[:, j, part] = _stored(drawer, j, first, flat[:, part], left, drawn)
-    shape = len(g.signs), g.slices, *values.shape[1:]
-    chip = _chip(drawer, torch.from_numpy(lines).view(shape), flat)
+    drawer, values = _drawer(codes, geometry, devices, seed, layer, time)
+    shape = (len(values), geometry.slices, *codes.shape)
+    factors, drawn = _factors(attenuation, shape), Drawn()
+    lines = np.zeros((len(geometry.signs), geometry.slices, values.shape[1]), dtype=np.int16)
+    for j, part, cells in _cells(drawer, values, drawn):
+        if factors is not None:
+            cells *= factors[:, j, part]
+        lines[:, j, part] = _stored(drawer, j, values[:, part], cells, drawn)
+    stored = torch.from_numpy(lines).view(-1, geometry.slices, *codes.shape)
+    chip = _chip(drawer, stored, values)
     return chip._replace(summary=drawn.summary(drawer)).to(codes.device)
+
+
+def cell_conductances(
+    codes: torch.Tensor,
+    geometry: Geometry,
+    devices: Devices,
+    *,
+    seed: int = 0,
+    layer: str = "",
+    time: float | str | None = None,
+) -> torch.Tensor:
+    """What the cells of the same chip conduct, as no wire saw them: what an attenuation is made of.
+
+    Args:
+        codes: weight codes less their centers, (G, N, K).
+        geometry: of the layer.
+        devices: what its cells are drawn from.
+        seed: of the chip.
+        layer: its name.
+        time: when the chip is looked at.
+
+    Returns:
+        uS, leaks and all, the mean of copies; 0 where a slice does not exist: float32 (signs of a
+        pair or 1, J, G, N, K) on the CPU.
+
+    Raises:
+        ValueError: as `program_chip`.
+    """
+    drawer, values = _drawer(codes, geometry, devices, seed, layer, time)
+    found = np.zeros((len(values), geometry.slices, values.shape[1]), dtype=np.float32)
+    for j, part, cells in _cells(drawer, values, Drawn()):
+        found[:, j, part] = cells * np.float32(drawer.law(j).step_us / STEP)
+    return torch.from_numpy(found).view(-1, geometry.slices, *codes.shape)
+
+
+def _drawer(
+    codes: torch.Tensor,
+    geometry: Geometry,
+    devices: Devices,
+    seed: int,
+    layer: str,
+    time: float | str | None,
+) -> tuple[CellDrawer, np.ndarray]:
+    """What draws a chip's cells, and what they hold, int16 (signs of a pair or 1, crossings)."""
+    values = encode(codes.cpu(), geometry).to(torch.int16).flatten(1).numpy()
+    present = [j for j, (low, mask) in enumerate(_places(geometry)) if (values >> low & mask).any()]
+    crossings, time_s = values.shape[1], devices.at(time)
+    return CellDrawer(geometry, devices, crossings, present, seed, layer, time_s), values
+
+
+def _cells(
+    drawer: CellDrawer, values: np.ndarray, drawn: Drawn
+) -> Iterator[tuple[int, slice, np.ndarray]]:
+    """Slices, parts of their crossings, and what the cells there conduct, float32 (signs, n)."""
+    for j in drawer.present:
+        below, mask = _places(drawer.geometry)[j]
+        for first in range(0, drawer.crossings, _CHUNK):
+            part = slice(first, first + _CHUNK)
+            digits = (values[:, part] >> below & mask).astype(np.int32)
+            signs = enumerate(digits)
+            yield (
+                j,
+                part,
+                np.stack([drawer.conductances(s, j, first, row, drawn) for s, row in signs]),
+            )
 
 
 def _places(g: Geometry) -> list[tuple[int, int]]:
@@ -91,35 +154,23 @@ def _factors(attenuation: torch.Tensor | None, shape: tuple[int, ...]) -> np.nda
 
 
 def _stored(
-    drawer: CellDrawer,
-    j: int,
-    first: int,
-    values: np.ndarray,
-    attenuation: np.ndarray | None,
-    drawn: Drawn,
+    drawer: CellDrawer, j: int, values: np.ndarray, cells: np.ndarray, drawn: Drawn
 ) -> np.ndarray:
     """Conductances of a slice as a chip stores them, int16 (signs, n).
 
     Args:
         drawer: of the cells.
         j: the slice.
-        first: the first crossing's number.
-        values: of the crossings, int16 (signs of a pair or 1, n).
-        attenuation: likewise, float32; None without.
+        values: that crossings hold, int16 (signs of a pair or 1, n).
+        cells: what conducts there, likewise, float32.
         drawn: what is counted.
     """
     g, (below, mask) = drawer.geometry, _places(drawer.geometry)[j]
-    digits = (values >> below & mask).astype(np.int32)
-    cells = np.stack(
-        [drawer.conductances(sign, j, first, row, drawn) for sign, row in enumerate(digits)]
-    )
-    if attenuation is not None:
-        cells *= attenuation
-    conducted = float(cells.sum(dtype=np.float64))
+    digits, conducted = values >> below & mask, float(cells.sum(dtype=np.float64))
     if g.signed:
         cells, digits = cells[:1] - cells[1:], digits[:1] - digits[1:]
     elif drawer.devices.cells.dummy_column:
-        cells -= np.float32(drawer.law(j).leak)
+        cells = cells - np.float32(drawer.law(j).leak)
     stored = np.rint(cells)
     drawn.clipped += int((np.abs(stored) > LARGEST).sum())
     stored = np.clip(stored, -LARGEST, LARGEST)

@@ -14,7 +14,7 @@ from programmed import agrees, codes_of, geometry, kolmogorov_smirnov, lines_of,
 from reram_torch.config.device_errors import AdcErrors, ProgrammingError, ReadNoise
 from reram_torch.config.devices import Cells, device_names, load_devices
 from reram_torch.crossbar.chips import check_chip, ideal_chip
-from reram_torch.crossbar.programming import program_chip
+from reram_torch.crossbar.programming import cell_conductances, program_chip
 
 DAY = 86400.0
 WAN = load_devices("wan2022")
@@ -196,6 +196,23 @@ def test_a_dead_column():
     assert torch.equal(found[:, :, :, [0, 1, 3]], kept[:, :, :, [0, 1, 3]])
     with pytest.raises(ValueError, match=r"attenuation must be float of shape \(2, 7, 1, 4, 30\)"):
         program_chip(codes, g, WAN, attenuation=left[0])
+
+
+@pytest.mark.parametrize("encoding", [0, 1, 2])
+def test_cells_conduct_what_the_chip_stores(encoding):
+    g = geometry((2, 2), encoding=encoding, rows=20)
+    codes = torch.randint(-7, 8, (2, 5, 33)).short()
+    options = {"seed": 3, "layer": "a", "time": "1d"}
+    cells = cell_conductances(codes, g, WAN, **options)
+    chip = program_chip(codes, g, WAN, **options)
+    steps = cells.double() * 3 / 40
+    if encoding == 1:
+        steps = steps[:1] - steps[1:]
+    assert torch.allclose(lines_of(codes, g, WAN, **options), steps, rtol=0, atol=0.51 / 256)
+    assert cells.sum((0, 2, 3, 4)) / 330 == pytest.approx(chip.summary.conductance_us, rel=1e-5)
+    half = program_chip(codes, g, WAN, attenuation=torch.full(cells.shape, 0.5), **options).summary
+    wanted = [us / 2 for us in chip.summary.conductance_us]
+    assert half.conductance_us == pytest.approx(wanted, rel=1e-5)
 
 
 def test_wires_need_an_attenuation():
