@@ -13,7 +13,7 @@ from programmed import agrees, codes_of, geometry, kolmogorov_smirnov, lines_of,
 
 from reram_torch.config.device_errors import AdcErrors, ProgrammingError, ReadNoise
 from reram_torch.config.devices import Cells, device_names, load_devices
-from reram_torch.crossbar.chips import check_chip, ideal_chip
+from reram_torch.crossbar.chips import check_chip, digits_of, ideal_chip
 from reram_torch.crossbar.programming import cell_conductances, program_chip
 
 DAY = 86400.0
@@ -127,6 +127,33 @@ def test_how_often_a_conversion_errs_with_wan(time, driven, digits, wanted):
     A = lines_of(cells, geometry(), WAN, time=time).sum(-1)
     errs = float(((A - digits).abs() > 0.5).double().mean())
     assert errs == pytest.approx(wanted, abs=0.0005 + 4 * math.sqrt(wanted * (1 - wanted) / N))
+
+
+@pytest.mark.parametrize(
+    ("name", "time"),
+    [("milo2021", None), ("wan2022", None), ("wan2022", "1d"), ("cmo_hfox_2pct", "1d")],
+)
+def test_products_err_as_published_deviations_have_it(name, time):
+    """Weights in 3- and 4-bit pairs: the whole shift-add, from sigma of every cell's target."""
+    devices, g = load_devices(name), geometry((4, 3), encoding=1)
+    codes = (torch.randn(1, 400, 128) * 40).round().clamp(-127, 127).short()
+    u = torch.randint(0, 256, (128,)).double()
+    lines = lines_of(codes, g, devices, time=time)[0, :, 0]
+    found = (lines * torch.tensor([1.0, 16.0]).view(2, 1, 1)).sum(0) @ u
+    errors = found - codes[0].double() @ u
+    cells, variance = devices.cells, torch.zeros(400, 128, dtype=torch.double)
+    for j, digits in enumerate(digits_of(codes, g)[:, :, 0].unbind(1)):
+        most = (15, 7)[j]
+        targets = cells.off_us + digits.double().numpy() * (cells.g_max_us - cells.off_us) / most
+        at = None if devices.drift else devices.at(time)
+        sigma = devices.programming.sigma_us(targets.ravel(), cells.g_max_us, at)
+        spread = sigma.reshape(targets.shape) ** 2
+        if time is not None and devices.drift:
+            spread = spread + devices.drift.shift(targets, DAY).sigma ** 2
+        steps = 16.0**j * most / (cells.g_max_us - cells.off_us)
+        variance += torch.from_numpy(spread).sum(0) * steps**2
+    wanted = variance @ u.square()
+    assert agrees(errors / wanted.sqrt(), 0, 1)
 
 
 def test_sums_of_pairs_have_the_noise_of_both_cells():
