@@ -119,7 +119,8 @@ def design(
     if config.search is None:
         return {}
     search = experiments.with_budget(config.search, experiments.budgets_of(args))
-    found = design_together(net, search, metric=task.metric(float_net, calibration))
+    metric = task.metric(float_net, calibration)
+    found = design_together(net, search, metric=metric, sample=on_chips.sample_of(args))
     return {"designed_reduction": found.reduction, "drop": found.drop, "found": str(found)}
 
 

@@ -121,12 +121,17 @@ def settings_of_finetuning(
     args: argparse.Namespace, config: Config, designs: Redesign
 ) -> dict[str, Any]:
     """What a fine-tuning run must share with the one that it resumes, likewise."""
-    names = (
+    names = [
         "skip", "fold_bn", "ranges", "calibration_images", "distill", "temperature",
         "learn_scales", "penalty",
-    )  # fmt: skip
+    ]  # fmt: skip
+    chips = {}
+    if args.devices or args.design_for:
+        names += ["time", "chip_steps", "design_chips", "design_time"]
+        chips = {"devices": str(args.devices), "design_for": str(args.design_for)}
     return {
         **settings_of_training(args),
+        **chips,
         "config": config.to_dict(),
         "reduction": designs.search.reduction,
         "start": designs.start,
@@ -139,7 +144,9 @@ def settings_of_evaluation(args: argparse.Namespace, configs: dict[str, Config])
     """What an evaluation must share with the one that it resumes, as plain values."""
     free = ["resume", "workers", "threads", "report", "layers", "json", "power", "plot"]
     free += ["chips"]  # more of them may be added
-    free += [] if args.devices else ["devices", "time", "chip_seed"]  # as earlier versions had it
+    # As earlier versions had it.
+    free += [] if args.devices else ["devices", "time", "chip_seed", "re_estimate_bn"]
+    free += [] if args.design_for else ["design_for", "design_chips", "design_time"]
     if args.task == "images":  # files of versions that knew no other task go on
         free += ["task", "context", "stride"]
     options = {k: str(v) for k, v in vars(args).items() if k not in free}
@@ -189,15 +196,37 @@ def results_of_run(
     )
 
 
-def measure_run(results: Results, fit: Fit, prefix: str = "", *, metered: bool = True) -> None:
-    """Rows of a run's last network and of the one that validation chose."""
-    results.measure(f"{prefix}last", fit.net, metered=metered)
+def measure_run(
+    results: Results,
+    fit: Fit,
+    prefix: str = "",
+    *,
+    metered: bool = True,
+    on_chips: Callable[[str, nn.Module], None] = lambda name, net: None,
+) -> None:
+    """Rows of a run's last network and of the one that validation chose, on ideal devices.
+
+    Args:
+        results: where they go.
+        fit: the run.
+        prefix: of the rows' names.
+        metered: the networks are converted.
+        on_chips: told of each network besides.
+    """
+
+    def measure(name: str) -> None:
+        if fit.chips is not None:
+            fit.chips.off()
+        results.measure(name, fit.net, metered=metered)
+        on_chips(name, fit.net)
+
+    measure(f"{prefix}last")
     if fit.validation_data is None:
         return
     if load_best(fit) == fit.epoch:
         results.copy(f"{prefix}best", f"{prefix}last")
     else:
-        results.measure(f"{prefix}best", fit.net, metered=metered)
+        measure(f"{prefix}best")
 
 
 def check_free(fit: Fit, args: argparse.Namespace) -> None:

@@ -16,8 +16,9 @@ from torch import nn
 
 import reram_torch as rt
 from reram_torch._support import processes
-from reram_torch.cli import experiments, images, options
+from reram_torch.cli import experiments, images, on_chips, options
 from reram_torch.training.fit import Fit
+from reram_torch.training.fresh_chips import FreshChips
 from reram_torch.training.losses import Loss, distillation_loss, with_penalty
 from reram_torch.training.penalty import ComparisonPenalty
 from reram_torch.training.pictures import plot_training
@@ -31,6 +32,8 @@ def parser(program: str | None = None) -> options.Parser:
     """The options of a fine-tuning run."""
     made = options.training_parser(ABOUT, program, epochs=4, rate=3e-4)
     options.add_finetuning_arguments(made)
+    on_chips.add_arguments(made)
+    on_chips.add_training_arguments(made)
     return made
 
 
@@ -64,8 +67,14 @@ class Finetuning:
         penalty = ComparisonPenalty(net, args.penalty) if args.penalty else None
         self.designs = Redesign(
             net, calibration, search, start=args.start, ranges=args.ranges, penalty=penalty,
-            epochs=args.design_epochs or recipe.epochs,
+            epochs=args.design_epochs or recipe.epochs, chips=on_chips.sample_of(args),
         )  # fmt: skip
+        self.chips = None
+        if args.devices:
+            devices, time = args.devices[0], (args.time or [None])[0]
+            self.chips = FreshChips(
+                net, devices, time=devices.at(time), every=args.chip_steps, seed=recipe.seed
+            )
         self.settings = experiments.settings_of_finetuning(args, config, self.designs)
         self.fit = self._fit_of(net, penalty)
 
@@ -76,6 +85,7 @@ class Finetuning:
             penalty.attach()
         return self._fit(
             net, self.args.out, loss=loss, before_epoch=self.designs, settings=self.settings,
+            chips=self.chips,
             kept={"penalty": penalty} if penalty is not None else None,
         )  # fmt: skip
 
@@ -111,12 +121,14 @@ class Finetuning:
             experiments.check_free(control, args)
         resumed = experiments.start(self.fit, args)
         results = experiments.results_of_run(args, self.settings, self.images.test, resumed)
+        chips = on_chips.ChipRuns(args, results)
         if not resumed:
             results.measure("float", self.float_net, metered=False)
             self.designs.before()
             results.measure("before", self.fit.net)
+            chips.run("before", self.fit.net)
         lines = self.fit.run()
-        experiments.measure_run(results, self.fit)
+        experiments.measure_run(results, self.fit, on_chips=chips.run)
         controlled = None
         if control is not None:
             experiments.start(control, args)
@@ -125,6 +137,10 @@ class Finetuning:
         if processes.rank() == 0:
             plot_training(lines, args.out / "log.png", controlled)
             print(results.table())
+            if chips.found:
+                print(f"\n{chips.table()}")
+                chips.plot()
+        results.add_chips(chips.rows())
         results.finish()
 
 
@@ -134,6 +150,7 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> None
     made = parser(program)
     args = made.parse_args(arguments)
     options.check_arguments(made, args)
+    on_chips.check_arguments(made, args)
     experiments.set_up(args)
     recipe = experiments.recipe_of(args)
     [config] = experiments.load_configs([args.config]).values()

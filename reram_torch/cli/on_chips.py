@@ -10,10 +10,13 @@ from torch import nn
 
 from reram_torch._support import processes
 from reram_torch.config.devices import Devices, device_names, load_devices
+from reram_torch.design.on_chips import ChipSample
 from reram_torch.evaluation.chip_pictures import Point, plot_reductions
 from reram_torch.evaluation.many_chips import MonteCarlo, monte_carlo
 from reram_torch.evaluation.results import Results
 from reram_torch.evaluation.scoring import evaluate
+
+_DESIGN = 1 << 40  # seed of the first chip that a design sees: none of those evaluated on
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +27,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--chips", type=int, default=10, help="of each kind of devices; 10")
     add("--time", nargs="+", help="since programming, as in: 1s 1d")
     add("--chip-seed", type=int, default=0, help="of the first chip")
+    add("--re-estimate-bn", action="store_true", help="take batch norms' statistics anew on each "
+        "chip, from the calibration images")  # fmt: skip
     add("--plot", type=Path, help="picture of accuracy against reduction, a line for each kind")
+    add_design_arguments(parser)
+
+
+def add_training_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of training on chips."""
+    parser.add_argument("--chip-steps", type=int, default=1, help="training: steps on a chip; 1")
+
+
+def add_design_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of designing for chips."""
+    add = parser.add_argument
+    add("--design-for", metavar="DEVICES", help="design ADCs for chips of these")
+    add("--design-chips", type=int, default=4, help="how many of them; 4")
+    add("--design-time", help="since their programming, as in 1d")
+
+
+def sample_of(args: argparse.Namespace) -> ChipSample | None:
+    """The chips that ADCs are to be designed for."""
+    if args.design_for is None:
+        return None
+    devices: Devices = args.design_for
+    return ChipSample(devices, args.design_chips, devices.at(args.design_time), _DESIGN)
 
 
 def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
@@ -36,10 +63,17 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -
         for devices in args.devices:
             for time in args.time or ():
                 devices.at(time)
+        if args.design_for is not None:
+            args.design_for = load_devices(args.design_for)
+            args.design_for.at(args.design_time)
     except (FileNotFoundError, ValueError) as error:
         parser.error(str(error))
-    if args.chips < 1:
-        parser.error(f"--chips must be at least 1, not {args.chips}")
+    for name in ("chips", "design_chips"):
+        if getattr(args, name) < 1:
+            option = f"--{name.replace('_', '-')}"
+            parser.error(f"{option} must be at least 1, not {getattr(args, name)}")
+    if args.design_time and args.design_for is None:
+        parser.error("--design-time is of --design-for")
 
 
 class ChipRuns:
@@ -73,7 +107,8 @@ class ChipRuns:
 
         return monte_carlo(
             net, devices, score, chips=args.chips, time=args.time, seed=args.chip_seed,
-            technology=results.technology, path=path, resume=args.resume,
+            batch_norms=args.re_estimate_bn, technology=results.technology, path=path,
+            resume=args.resume,
         )  # fmt: skip
 
     def table(self) -> str:

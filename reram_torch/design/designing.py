@@ -359,6 +359,7 @@ def design_together(
     search: SearchConfig,
     *,
     metric: Metric | None = None,
+    sample: ChipSample | None = None,
     show_progress: bool = True,
 ) -> AdcDesigns:
     """`design_adc` as a configuration has it, by the first process of torch.distributed for all.
@@ -367,8 +368,9 @@ def design_together(
     """
     found = None
     if processes.rank() == 0:
+        on = {} if sample is None else sample.arguments
         found = design_adc(
-            net, **dataclasses.asdict(search), metric=metric, show_progress=show_progress
+            net, **dataclasses.asdict(search), **on, metric=metric, show_progress=show_progress
         )
     states.same_adcs(net)
     together: AdcDesigns = processes.broadcast(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -34,6 +35,16 @@ class ChipSample:
     count: int
     time: float | None = None
     seed: int = 0
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """As `design_adc` takes them."""
+        return {
+            "devices": self.devices,
+            "chips": self.count,
+            "time": self.time,
+            "chip_seed": self.seed,
+        }
 
     def __str__(self) -> str:
         return f"{self.count} chips of {self.devices.name}"

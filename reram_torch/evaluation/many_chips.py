@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from reram_torch._support.progress import progress
 from reram_torch._support.resuming import check_same_settings
 from reram_torch.config.devices import Devices, load_devices
 from reram_torch.conversion.states import crossbar_states
+from reram_torch.evaluation.batch_norms import check_batch_norms, estimated_anew
 from reram_torch.evaluation.chances import Spread
 from reram_torch.evaluation.chip_pictures import plot_spreads
 from reram_torch.nn.networks import crossbar_layers
@@ -131,6 +133,7 @@ def monte_carlo(
     chips: int = 20,
     time: Time | Sequence[Time] = None,
     seed: int = 0,
+    batch_norms: bool = False,
     technology: str | Path | Technology = "isaac",
     path: str | Path | None = None,
     resume: bool = False,
@@ -150,6 +153,8 @@ def monte_carlo(
         chips: how many, of the seeds from `seed` on.
         time: since programming, as `program` takes it; several: each chip is looked at at each.
         seed: of the first chip.
+        batch_norms: take their running statistics anew on each chip, from the calibration images,
+            as whoever tests chips can.
         technology: prices the energy of ADCs.
         path: a JSON file that is written after each chip, with all rows so far; processes beyond
             the first write to files beside it until all are done.
@@ -158,17 +163,21 @@ def monte_carlo(
 
     Raises:
         ValueError: no crossbar layers, no chips, a time that the devices say nothing of, a figure
-            that is no number, or `resume` of a run with other settings, or without a `path`.
+            that is no number, `batch_norms` without any, or `resume` of a run with other settings,
+            or without a `path`.
+        RuntimeError: `batch_norms` of a network that was not calibrated in this session.
         FileNotFoundError: neither a known name of devices nor a file.
     """
     layers = crossbar_layers(net)
     check_int("chips", chips, 1, 1 << 20)
     chosen, prices = load_devices(devices), load_technology(technology)
+    if batch_norms:
+        check_batch_norms(net)
     several = time if isinstance(time, list | tuple) else [time]
     times = [chosen.at(each) for each in several]  # type: ignore[arg-type]  # as the union has it
     settings = {
         "devices": chosen.to_dict(), "times": times, "seed": seed, "chips": chips,
-        "technology": prices.name, "network": _digest(net),
+        "batch_norms": batch_norms, "technology": prices.name, "network": _digest(net),
     }  # fmt: skip
     rows = _Rows(path, settings, resume=resume)
     wanted = [(seed + k, t) for k in range(chips) for t in times]
@@ -181,7 +190,8 @@ def monte_carlo(
     with chips_as_before(layers.values()), bar, evaluating(net), torch.no_grad():
         for number, at in left:
             program(net, chosen, seed=number, time=at, show_progress=False)
-            figures = _figures(net, evaluate, prices)
+            with estimated_anew(net) if batch_norms else nullcontext():
+                figures = _figures(net, evaluate, prices)
             rows.add({"seed": number, "time": at, **figures})
             bar.update()
             bar.set_postfix_str(", ".join(f"{k} {v:.4g}" for k, v in list(figures.items())[:1]))
@@ -194,7 +204,8 @@ def _digest(net: nn.Module) -> str:
     for name, value in net.state_dict().items():
         if isinstance(value, torch.Tensor) and not name.endswith("_extra_state"):
             found.update(name.encode())
-            found.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+            raw = value.detach().cpu().reshape(-1).view(torch.uint8)
+            found.update(raw.numpy().tobytes())
     states = {
         name: {key: value for key, value in state.items() if key != "chip"}
         for name, state in crossbar_states(net).items()

@@ -82,7 +82,7 @@ class Results:
             return
         read = json.loads(path.read_text(encoding="utf-8"))
         check_same_settings(path, read["settings"], self.settings, "file")
-        self.rows = read["results"]
+        self.rows, self.chips = read["results"], read.get("chips", [])
 
     def measure(
         self,
@@ -131,8 +131,10 @@ class Results:
         self._write()
 
     def add_chips(self, rows: list[dict[str, Any]]) -> None:
-        """Adds what networks did on chips, and writes all."""
-        self.chips += rows
+        """Adds what networks did on chips, in the place of those on the same, and writes all."""
+        new = {(row["network"], row["devices"]) for row in rows}
+        kept = [row for row in self.chips if (row["network"], row["devices"]) not in new]
+        self.chips = kept + rows
         if rows:
             self._write()
 

@@ -24,6 +24,7 @@ from reram_torch._support.progress import progress
 from reram_torch.data.sets import collate
 from reram_torch.evaluation.scoring import score
 from reram_torch.training.checkpoints import read_checkpoint, write_checkpoint
+from reram_torch.training.fresh_chips import FreshChips
 from reram_torch.training.loop import Trainer
 from reram_torch.training.losses import Loss
 from reram_torch.training.recipe import Recipe
@@ -78,22 +79,24 @@ def _settings(recipe: Recipe, train: Seeded, validation: Dataset[Any] | None) ->
     }
 
 
-def _validated(
-    net: nn.Module, images: Dataset[Any], recipe: Recipe, workers: int
-) -> dict[str, Any]:
+def _validated(fit: Fit, images: Dataset[Any]) -> dict[str, Any]:
     """What is logged of a network on validation images."""
+    if fit.chips is not None:
+        fit.chips.before_validation()
     found = score(
-        net, images, batch_size=recipe.batch_size, workers=workers, description="validation",
-        bf16=recipe.bf16,
+        fit.net, images, batch_size=fit.recipe.batch_size, workers=fit.workers,
+        description="validation", bf16=fit.recipe.bf16,
     )  # fmt: skip
     unreadable = {"unreadable_validation_images": found.unreadable} if found.unreadable else {}
     return {"validation_top1": found.score, **unreadable}
 
 
-def _seed_step(recipe: Recipe, number: int) -> None:
-    """Gives dropout numbers that follow from the run's seed and the step."""
+def _before_step(recipe: Recipe, chips: FreshChips | None, number: int) -> None:
+    """Gives dropout numbers that follow from the run's seed and the step, and the network a chip."""
     key = hash((recipe.seed, number, processes.rank()))
     torch.manual_seed(key & (1 << 62) - 1)
+    if chips is not None:
+        chips.before_step(number)
 
 
 class Fit(Trainer):
@@ -109,6 +112,7 @@ class Fit(Trainer):
         loss: of (scores, labels, inputs); cross entropy if not given.
         before_epoch: called with the number of each epoch, and returns what to log; it may change
             the network's ADCs.
+        chips: that each step and each validation is on; None: the network stays as it is.
         workers: processes that load data.
         settings: plain values that a resumed run must share, beside the recipe.
         kept: what else a resumed run needs, by name: objects with `state_dict` and
@@ -127,6 +131,7 @@ class Fit(Trainer):
         *,
         loss: Loss | None = None,
         before_epoch: Callable[[int], dict[str, Any]] | None = None,
+        chips: FreshChips | None = None,
         workers: int = 0,
         settings: dict[str, Any] | None = None,
         kept: dict[str, Any] | None = None,
@@ -138,6 +143,7 @@ class Fit(Trainer):
         self.train_data = Seeded(train_data, recipe.seed)
         self.validation_data = validation_data
         self.before_epoch = before_epoch or (lambda epoch: {})
+        self.chips = chips
         self.workers, self.kept, self.save_every = workers, kept or {}, save_every
         self.report = report
         self.settings = {**_settings(recipe, self.train_data, validation_data), **(settings or {})}
@@ -242,7 +248,7 @@ class Fit(Trainer):
         if total.unreadable:
             line["unreadable_train_images"] = int(total.unreadable)
         if self.validation_data is not None:
-            line |= _validated(self.net, self.validation_data, self.recipe, self.workers)
+            line |= _validated(self, self.validation_data)
         found = line.get("validation_top1", -1.0)
         better, self.best = found > self.best, max(self.best, found)
         self.epoch += 1
@@ -270,7 +276,7 @@ class Fit(Trainer):
         ):  # fmt: skip
             for step in self.steps(
                 batches, first=self.epoch * steps + self.step, total=steps * recipe.epochs,
-                wrapped=wrapped, before_step=partial(_seed_step, self.recipe),
+                wrapped=wrapped, before_step=partial(_before_step, self.recipe, self.chips),
             ):  # fmt: skip
                 wanted = min(recipe.batch_size, left)
                 left -= wanted

@@ -12,7 +12,9 @@ from reram_torch._support.checks import check_int, check_number
 from reram_torch.calibration.calibrating import calibrate
 from reram_torch.config.sections import SearchConfig
 from reram_torch.design.designing import design_together
+from reram_torch.design.on_chips import ChipSample
 from reram_torch.nn.networks import crossbar_layers
+from reram_torch.nn.programming import program
 from reram_torch.training.penalty import ComparisonPenalty
 
 
@@ -30,6 +32,7 @@ class Redesign:
         epochs: designs, one before each of the first epochs.
         ranges: as `calibrate` takes them; learned ones stay.
         penalty: to be told of new ADCs.
+        chips: that they are designed for; None: ideal devices, or what layers are on.
 
     Raises:
         ValueError: the search has no reduction, or a number is out of range.
@@ -45,6 +48,7 @@ class Redesign:
         epochs: int = 1,
         ranges: str = "min_max",
         penalty: ComparisonPenalty | None = None,
+        chips: ChipSample | None = None,
     ):
         if search.reduction is None:
             raise ValueError("fine-tuning needs a search with a reduction")
@@ -53,7 +57,7 @@ class Redesign:
         check_number("start", start, 0.01, search.reduction)
         self.net, self.calibration, self.search = net, calibration, search
         self.start, self.goal = start, search.reduction
-        self.epochs, self.penalty = epochs, penalty
+        self.epochs, self.penalty, self.chips = epochs, penalty, chips
         learned = any(x.log_input_step is not None for x in crossbar_layers(net).values())
         self.ranges = "keep" if learned else ranges
         self._before: dict[float, float] = {}  # what was designed before any training, by budget
@@ -66,12 +70,14 @@ class Redesign:
 
     def design(self, reduction: float) -> float:
         """Calibrates, designs for a reduction, and returns the one reached."""
+        if self.chips is not None:
+            program(self.net, None)
         calibrate(
             self.net, self.calibration, ranges=self.ranges, held_back=0, shared=True,
             show_progress=False,
         )  # fmt: skip
         search = dataclasses.replace(self.search, reduction=reduction)
-        found = design_together(self.net, search, show_progress=False)
+        found = design_together(self.net, search, sample=self.chips, show_progress=False)
         if self.penalty is not None:
             self.penalty.update()
         return found.reduction

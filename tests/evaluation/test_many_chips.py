@@ -124,3 +124,26 @@ def test_one_chip_has_no_spread_and_t_joins_its_expansion():
     assert t_quantile(30) == pytest.approx(2.042)
     assert t_quantile(31) == pytest.approx(2.0395, abs=5e-4)
     assert t_quantile(1000) == pytest.approx(1.9623, abs=1e-4)
+
+
+def test_batch_norms_are_estimated_on_each_chip_and_put_back():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(12, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 4)).eval()
+    net(X)
+    net = rt.convert(net, rt.Config(weights=rt.WeightConfig(encoding="differential")))
+    rt.calibrate(net, [X], held_back=0, show_progress=False)
+    before = {name: value.clone() for name, value in net[1].named_buffers()}
+    seen = []
+
+    def means(net):
+        seen.append((net[1].running_mean.clone(), net[0](X).detach().mean(0)))
+        return 1.0
+
+    run(net, means, batch_norms=True, chips=2)
+    for running, mean in seen:
+        assert torch.allclose(running, mean, atol=1e-5)
+    assert not torch.equal(seen[0][0], seen[1][0])
+    assert all(torch.equal(value, before[name]) for name, value in net[1].named_buffers())
+    assert not net.training
+    with pytest.raises(ValueError, match="of which this network has none"):
+        run(network(), batch_norms=True)
