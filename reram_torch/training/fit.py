@@ -92,7 +92,7 @@ def _validated(fit: Fit, images: Dataset[Any]) -> dict[str, Any]:
 
 
 def _before_step(recipe: Recipe, chips: FreshChips | None, number: int) -> None:
-    """Gives dropout numbers that follow from the run's seed and the step, and the network a chip."""
+    """Gives dropout numbers that follow from seed and step, and the network a chip."""
     key = hash((recipe.seed, number, processes.rank()))
     torch.manual_seed(key & (1 << 62) - 1)
     if chips is not None:

@@ -140,3 +140,39 @@ def test_what_is_wrong_is_named(tmp_path):
         "evaluate", "--model", "lenet5", "--data", "digits", "--weights", tmp_path / "no.pt"
     )
     assert "no.pt" in result.stderr
+
+
+@pytest.mark.slow
+def test_an_evaluation_on_chips_that_resumes(tmp_path):
+    pytest.importorskip("torchvision")
+    pytest.importorskip("matplotlib")
+    folder = image_folder(tmp_path / "images")
+    torch.save(zoo.build_model("resnet20", 2).state_dict(), tmp_path / "net.pt")
+    arguments = [
+        "evaluate",
+        "--model", "resnet20", "--weights", tmp_path / "net.pt", "--classes", 2,
+        "--data", folder, "--calibration-data", folder, "--calibration-images", 6,
+        "--config", "uniform", "--reduction", 2.0, "--json", tmp_path / "r.json", "--no-verify",
+        "--devices", "wan2022", "--time", "1s", "1d", "--plot", tmp_path / "chips.png",
+        "--design-for", "wan2022", "--design-chips", 2, "--design-time", "1d",
+        "--re-estimate-bn",
+    ]  # fmt: skip
+    result = run_command(*arguments, "--chips", 2)
+    assert result.returncode == 0, result.stderr
+    assert "on 2 chips of wan2022" in result.stdout
+    read = json.loads((tmp_path / "r.json").read_text())
+    spreads = [row for row in read["chips"] if row["figure"] == "top1"]
+    assert [(row["devices"], row["time"], row["chips"]) for row in spreads] == [
+        ("wan2022", 1.0, 2), ("wan2022", 86400.0, 2),
+    ]  # fmt: skip
+    assert (tmp_path / "chips.png").stat().st_size > 5000
+    rows = json.loads((tmp_path / "r.uniform.wan2022.json").read_text())["rows"]
+    assert len(rows) == 4
+    result = run_command(*arguments, "--chips", 3, "--resume")
+    assert result.returncode == 0, result.stderr
+    more = json.loads((tmp_path / "r.uniform.wan2022.json").read_text())["rows"]
+    assert more[:4] == rows
+    assert len(more) == 6
+    result = run_command(*arguments, "--chips", 0)
+    assert result.returncode == 2
+    assert "--chips must be at least 1" in result.stderr

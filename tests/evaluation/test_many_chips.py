@@ -139,7 +139,7 @@ def test_batch_norms_are_estimated_on_each_chip_and_put_back():
         seen.append((net[1].running_mean.clone(), net[0](X).detach().mean(0)))
         return 1.0
 
-    run(net, means, batch_norms=True, chips=2)
+    run(net, means, batch_norms=True, chips=2, time="2d")
     for running, mean in seen:
         assert torch.allclose(running, mean, atol=1e-5)
     assert not torch.equal(seen[0][0], seen[1][0])
