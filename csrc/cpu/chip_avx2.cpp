@@ -1,4 +1,6 @@
-// Chips.
+// Chips with AVX2: 16 columns are a vector of 256 bits, and 32 of them one of bytes.
+#include <immintrin.h>
+
 #define RERAM_ISA avx2
 
 #include "cpu/avx2_inputs.h"
@@ -8,18 +10,162 @@ namespace reram::cpu::RERAM_ISA {
 namespace {
 
 struct Avx2Chip : Avx2Inputs {
-  using Words __attribute__((vector_size(32))) = uint16_t;
-  static constexpr bool kHasBytes = false;
-  static void sweep(int, bool, const ChipSweep&) {}
+  using Words __attribute__((vector_size(32))) = uint16_t;  // wraps, as int16_t may not
+  static constexpr bool kHasBytes = true;
+
+  static void store(void* to, __m256i v) { _mm256_store_si256(static_cast<__m256i*>(to), v); }
+
   static void load(const int16_t* from, int64_t height, int16_t* to, int32_t* most, int32_t* sums) {
-    constexpr int kHalf = kColumns / 2;
+    const __m256i zero = _mm256_setzero_si256();
+    __m256i high = zero, low = zero, above[4] = {zero, zero, zero, zero}, below[4] = {};
     for (int64_t r = 0; r < height; ++r)
-      for (int c = 0; c < kColumns; ++c, ++from) {
-        to[(c / kHalf * (height + 1) + r) * kHalf + c % kHalf] = *from;
-        most[0] = *from > most[0] ? *from : most[0];
-        most[1] = -*from > most[1] ? -*from : most[1];
+#pragma GCC unroll 4
+      for (int v = 0; v < 4; ++v) {
+        const __m256i g = Avx2Inputs::load(from + (4 * r + v) * 16);
+        store(to + ((v / 2 * (height + 1) + r) * 2 + v % 2) * 16, g);
+        high = _mm256_max_epi16(high, g);
+        low = _mm256_min_epi16(low, g);
+        above[v] = _mm256_adds_epi16(above[v], _mm256_max_epi16(g, zero));
+        below[v] = _mm256_subs_epi16(below[v], _mm256_min_epi16(g, zero));
       }
-    sums[0] = sums[1] = 32767;
+    int16_t each[10][16];
+    std::memcpy(each[0], &high, sizeof high);
+    std::memcpy(each[1], &low, sizeof low);
+    std::memcpy(each[2], above, sizeof above);
+    std::memcpy(each[6], below, sizeof below);
+    for (int c = 0; c < 16; ++c)
+      for (int k = 0; k < 2; ++k) {
+        const int32_t size = k ? -each[k][c] : each[k][c];
+        most[k] = size > most[k] ? size : most[k];
+        for (int v = 2 + 4 * k; v < 6 + 4 * k; ++v)
+          sums[k] = each[v][c] > sums[k] ? each[v][c] : sums[k];
+      }
+  }
+
+  // Looks bytes of N bits up in a table; signed ones of four bits without their signs.
+  template <int N, bool Signed>
+  RERAM_ALWAYS static __m256i look_up(const uint8_t* table, __m256i index) {
+    auto part = [&](int k, __m256i from) RERAM_ALWAYS {
+      const __m128i own = _mm_load_si128(reinterpret_cast<const __m128i*>(table + 16 * k));
+      return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(own), from);
+    };
+    // A shuffle reads the low four bits, and gives zero where the top bit is set.
+    const __m256i low = Signed ? _mm256_and_si256(index, _mm256_set1_epi8(15)) : index;
+    if (N == 4) return part(0, low);
+    const __m256i bit4 = _mm256_slli_epi16(index, 3), bit5 = _mm256_slli_epi16(index, 2);
+    if (N == 5 && Signed) return _mm256_blendv_epi8(part(0, low), part(3, low), index);
+    if (N == 5) return _mm256_blendv_epi8(part(0, low), part(1, low), bit4);
+    auto quarter = [&](int k) RERAM_ALWAYS {
+      return _mm256_blendv_epi8(_mm256_blendv_epi8(part(k, low), part(k + 1, low), bit4),
+                                _mm256_blendv_epi8(part(k + 2, low), part(k + 3, low), bit4), bit5);
+    };
+    if (N == 6) return quarter(0);
+    const __m256i bit6 = _mm256_slli_epi16(index, 1);
+    const __m256i half = _mm256_blendv_epi8(quarter(0), quarter(4), bit6);
+    if (N == 7) return half;
+    return _mm256_blendv_epi8(half, _mm256_blendv_epi8(quarter(8), quarter(12), bit6), index);
+  }
+  template <int N>
+  RERAM_ALWAYS static const uint8_t* levels(const ByteTables& t) {
+    return reinterpret_cast<const uint8_t*>(N == 4   ? t.level4
+                                            : N <= 6 ? t.level6
+                                            : N == 7 ? t.level7
+                                                     : t.level8);
+  }
+  template <int N>
+  RERAM_ALWAYS static const uint8_t* comparisons(const ByteTables& t) {
+    return N == 4   ? t.comparisons4
+           : N <= 6 ? t.comparisons6
+           : N == 7 ? t.comparisons7
+                    : t.comparisons8;
+  }
+
+  // What the tables of a block's runs make of half of its bytes.
+  template <int N, bool Signed, bool Count>
+  RERAM_ALWAYS static void look_up_runs(const ChipBlock& block,
+                                        const ByteTables* const* const* tables, int set, int half,
+                                        __m256i bytes, __m256i& found, __m256i& made) {
+    const ByteTables* t = tables[0][set * kSlices];
+    found = look_up<N, Signed>(levels<N>(*t), bytes);
+    if (Count) made = look_up<N, Signed>(comparisons<N>(*t), bytes);
+    for (int r = 1; r < block.count; ++r) {
+      const __m256i own = Avx2Inputs::load(block.runs[r].packed + 32 * half);
+      if (_mm256_testz_si256(own, own)) continue;
+      t = tables[r][set * kSlices];
+      found = _mm256_blendv_epi8(found, look_up<N, Signed>(levels<N>(*t), bytes), own);
+      if (Count)
+        made = _mm256_blendv_epi8(made, look_up<N, Signed>(comparisons<N>(*t), bytes), own);
+    }
+  }
+
+  // Adds comparisons by column to the counts.
+  static void flush(const ChipBlock& block, const __m256i* made, int64_t* counts) {
+    for (int r = 0; r < block.count; ++r) {
+      int64_t* lanes = counts + block.runs[r].slice * kCountLanes;
+      for (int half = 0; half < 2; ++half) {
+        const __m256i own =
+            _mm256_and_si256(made[half], Avx2Inputs::load(block.runs[r].packed + 32 * half));
+        store(lanes, _mm256_add_epi64(Avx2Inputs::load(lanes),
+                                      _mm256_sad_epu8(own, _mm256_setzero_si256())));
+      }
+    }
+  }
+
+  // Units whose sums have N bits.
+  template <int N, bool Signed, bool Count>
+  static void sweep_units(const ChipSweep& w) {
+    const ChipBlock& block = w.work.block;
+    const __m256i zero = _mm256_setzero_si256(), round = _mm256_set1_epi16(128);
+    const __m256i weight = _mm256_set1_epi8(char(1 << w.shift));
+    const ByteTables* const* tables[kChipRuns];
+    for (int r = 0; r < block.count; ++r)
+      tables[r] = w.chip.bytes[block.runs[r].pass] + block.runs[r].slice;
+    __m256i made[2] = {zero, zero};
+    int pending = 0;
+    for (int k = 0; k < w.count; ++k) {
+      const ChipUnit& unit = w.units[k];
+      if (!(unit.live & block.slices)) continue;
+      Words sums[4];
+      word_sums<Avx2Chip>(w, unit, sums);
+      int16_t* to = w.levels + int64_t(unit.position) * kColumns;
+#pragma GCC unroll 2
+      for (int half = 0; half < 2; ++half, to += 32) {
+        const __m256i a = _mm256_srai_epi16(_mm256_add_epi16(__m256i(sums[2 * half]), round), 8);
+        const __m256i b =
+            _mm256_srai_epi16(_mm256_add_epi16(__m256i(sums[2 * half + 1]), round), 8);
+        const __m256i bytes = Signed ? _mm256_packs_epi16(a, b) : _mm256_packus_epi16(a, b);
+        __m256i found, own;
+        look_up_runs<N, Signed, Count>(block, tables, unit.set, half, bytes, found, own);
+        const __m256i low = _mm256_maddubs_epi16(weight, _mm256_unpacklo_epi8(found, zero));
+        const __m256i high = _mm256_maddubs_epi16(weight, _mm256_unpackhi_epi8(found, zero));
+        store(to, _mm256_add_epi16(Avx2Inputs::load(to), low));
+        store(to + 16, _mm256_add_epi16(Avx2Inputs::load(to + 16), high));
+        if (Count) made[half] = _mm256_add_epi8(made[half], own);
+      }
+      if (!Count || ++pending < w.chip.addends) continue;
+      flush(block, made, w.counts);
+      made[0] = made[1] = zero;
+      pending = 0;
+    }
+    if (Count) flush(block, made, w.counts);
+  }
+
+  template <int N, bool Signed>
+  static void sweep_counted(const ChipSweep& w) {
+    w.counts ? sweep_units<N, Signed, true>(w) : sweep_units<N, Signed, false>(w);
+  }
+
+  static void sweep(int bits, bool both, const ChipSweep& w) {
+    if (bits == 4)
+      both ? sweep_counted<4, true>(w) : sweep_counted<4, false>(w);
+    else if (bits == 5)
+      both ? sweep_counted<5, true>(w) : sweep_counted<5, false>(w);
+    else if (bits == 6)
+      both ? sweep_counted<6, true>(w) : sweep_counted<6, false>(w);
+    else if (bits == 7)
+      both ? sweep_counted<7, true>(w) : sweep_counted<7, false>(w);
+    else
+      sweep_counted<8, true>(w);
   }
 };
 
