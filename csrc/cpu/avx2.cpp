@@ -9,13 +9,14 @@
 #include "cpu/avx2_nibbles.h"
 #include "cpu/avx2_product.h"
 #include "cpu/avx2_quantize.h"
+#include "cpu/avx2_tables.h"
 #include "cpu/narrow.h"
 #include "cpu/product.h"
 
 namespace reram::cpu::RERAM_ISA {
 namespace {
 
-struct Avx2 : Avx2Inputs, InOrder, Avx2Nibbles, Avx2Product, Avx2Quantizer, Avx2Hash {
+struct Avx2 : Avx2Inputs, Avx2Tables, InOrder, Avx2Nibbles, Avx2Product, Avx2Quantizer, Avx2Hash {
   using Avx2Nibbles::convert_nibbles;
   using Avx2Nibbles::expand;
   using Avx2Nibbles::kHasNibbles;
@@ -32,12 +33,6 @@ struct Avx2 : Avx2Inputs, InOrder, Avx2Nibbles, Avx2Product, Avx2Quantizer, Avx2
       const __m256i own = _mm256_and_si256(_mm256_shuffle_epi8(all, of_byte), bit);
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 32 * half), _mm256_cmpeq_epi8(own, bit));
     }
-  }
-
-  static void gather(const int32_t* table, const int32_t* at, int32_t* out) {
-    for (int n = 0; n < kColumns; n += 8)
-      _mm256_store_si256(reinterpret_cast<__m256i*>(out + n),
-                         _mm256_i32gather_epi32(table, load(at + n), 4));
   }
 
   // A full adder: a becomes the sum, the carry is returned.

@@ -29,11 +29,6 @@ struct Avx512 : Avx512Inputs,
     _mm512_storeu_si512(out, _mm512_movm_epi8(_cvtu64_mask64(bits)));
   }
 
-  static void gather(const int32_t* table, const int32_t* at, int32_t* out) {
-    for (int n = 0; n < kColumns; n += 16)
-      _mm512_store_si512(out + n, _mm512_i32gather_epi32(_mm512_load_si512(at + n), table, 4));
-  }
-
   // Masked loads need no copy, and do not fault where they are masked.
   static void load_codes(const uint8_t* const* from, int64_t offset, const Runs& runs,
                          uint8_t* codes) {

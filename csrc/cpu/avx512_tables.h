@@ -9,6 +9,20 @@ namespace reram::cpu::RERAM_ISA {
 namespace {
 
 struct Avx512Tables {
+  // 64 entries of a table.
+  static void gather(const int32_t* table, const int32_t* at, int32_t* out) {
+    for (int n = 0; n < kColumns; n += 16)
+      _mm512_store_si512(out + n, _mm512_i32gather_epi32(_mm512_load_si512(at + n), table, 4));
+  }
+
+  // The same of a table of 16-bit numbers, which another follows.
+  static void gather_words(const int16_t* table, const int32_t* at, int32_t* out) {
+    for (int n = 0; n < kColumns; n += 16) {
+      const __m512i both = _mm512_i32gather_epi32(_mm512_load_si512(at + n), table, 2);
+      _mm512_store_si512(out + n, _mm512_srai_epi32(_mm512_slli_epi32(both, 16), 16));
+    }
+  }
+
   template <int N>
   RERAM_ALWAYS static __m512i look_up(const uint8_t* table4, const uint8_t* table6,
                                       const uint8_t* table7, const uint8_t* table8, __m512i index) {

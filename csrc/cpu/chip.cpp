@@ -1,4 +1,6 @@
 // The C interface of chips, whose devices are not ideal.
+#include <algorithm>
+#include <cstdlib>
 #include <new>
 
 #include "cpu/chip_tables.h"
@@ -17,15 +19,24 @@ const ChipKernels* chip_kernels_of(int isa) {
 
 namespace {
 
-Chip serve(const reram_chip& given) {
+int64_t largest(const int32_t* numbers, int64_t count, int64_t less) {
+  int64_t most = 0;
+  for (int64_t k = 0; k < count && numbers; ++k) most = std::max(most, std::abs(numbers[k] - less));
+  return most;
+}
+
+Chip serve(const Job& job, const reram_chip& given) {
   Chip chip = {};
   chip.given = given;
   chip.plain = !given.gains && !given.offsets && !given.mismatch && !given.normal;
-  if (!given.normal) return chip;
-  const int64_t sigmas = int64_t(given.sigma_rows) * given.sigma_columns;
-  chip.small_sigmas = true;
-  for (int64_t k = 0; k < sigmas; ++k)
-    chip.small_sigmas &= within(given.sigmas[k], -INT16_MAX, INT16_MAX);
+  const int64_t adcs = job.pass_count * job.shape.slices * job.p.groups * job.shape.tiles *
+                       up(job.p.outputs, given.columns_per_adc);
+  const int64_t sigmas = given.normal ? int64_t(given.sigma_rows) * given.sigma_columns : 0;
+  // A sum stays below 2^28, its product with a gain's error below 2^30, an offset below 2^28 and
+  // noise below 2^15: together less than 2^30.
+  constexpr int64_t kMost = 1 << 28;
+  if (largest(given.offsets, adcs, 0) < kMost && largest(given.sigmas, sigmas, 0) <= INT16_MAX)
+    chip.narrow = std::min(kMost, 4 * kMost / (largest(given.gains, adcs, 1 << 16) + 1));
   return chip;
 }
 
@@ -47,7 +58,7 @@ int32_t reram_chip_crossbar(const reram_problem* problem, const reram_chip* chip
     if (job.shape.positions && (!u || !acc)) return RERAM_BAD_ARGUMENT;
     if (!valid_edges(*problem, edges) || !valid_index(*problem, job.shape, index))
       return RERAM_BAD_ARGUMENT;
-    Chip served = serve(*chip);
+    Chip served = serve(job, *chip);
     job.chip = &served;
     Tables tables(job, edges);
     if (!tables.set(levels, comparisons, edges, index, made)) return RERAM_OVERFLOW;
@@ -75,7 +86,7 @@ int32_t reram_chip_histogram(const reram_problem* problem, const reram_chip* chi
   try {
     Job job(*problem, u, nullptr);
     if (job.shape.positions && !u) return RERAM_BAD_ARGUMENT;
-    Chip served = serve(*chip);
+    Chip served = serve(job, *chip);
     job.chip = &served;
     const Tables tables(job, edges);
     const ChipColumns columns(job);

@@ -33,6 +33,7 @@ struct ChipBlock {
   const uint32_t* counters;
   const uint16_t* picks;
   int counter_count;
+  bool in_order;  // column c takes word c % 4 of counter c / 4
 };
 
 // What converts the sums of an activity bucket in one cycle.
@@ -50,9 +51,10 @@ struct Chip {
   // [sets][8] tables for bytes, and what they take off the level.
   const ByteTables* const* bytes[kMaxPasses];
   const uint32_t* bases[kMaxPasses];
-  int addends;        // so many conversions' comparisons add up to a byte at most
-  bool plain;         // nothing but conductances is not ideal
-  bool small_sigmas;  // noise fits 32 bits before it is rounded
+  int addends;  // so many conversions' comparisons add up to a byte at most
+  bool plain;   // nothing but conductances is not ideal
+  // Sums up to so large in size take 32 bits to the end; 0: none.
+  int64_t narrow;
 
   RERAM_ALWAYS bool noisy() const { return given.normal != nullptr; }
 };

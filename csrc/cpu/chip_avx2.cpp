@@ -4,12 +4,13 @@
 #define RERAM_ISA avx2
 
 #include "cpu/avx2_inputs.h"
+#include "cpu/avx2_tables.h"
 #include "cpu/chip_kernel.h"
 
 namespace reram::cpu::RERAM_ISA {
 namespace {
 
-struct Avx2Chip : Avx2Inputs {
+struct Avx2Chip : Avx2Inputs, Avx2Tables {
   using Words __attribute__((vector_size(32))) = uint16_t;  // wraps, as int16_t may not
   static constexpr bool kHasBytes = true;
 
@@ -99,55 +100,88 @@ struct Avx2Chip : Avx2Inputs {
   }
 
   // Adds comparisons by column to the counts.
-  static void flush(const ChipBlock& block, const __m256i* made, int64_t* counts) {
+  static void flush(const ChipBlock& block, ChipPending& pending, int64_t* counts) {
     for (int r = 0; r < block.count; ++r) {
       int64_t* lanes = counts + block.runs[r].slice * kCountLanes;
-      for (int half = 0; half < 2; ++half) {
-        const __m256i own =
-            _mm256_and_si256(made[half], Avx2Inputs::load(block.runs[r].packed + 32 * half));
+      for (int c = 0; c < kColumns; c += 32) {
+        const __m256i own = _mm256_and_si256(Avx2Inputs::load(pending.made + c),
+                                             Avx2Inputs::load(block.runs[r].packed + c));
         store(lanes, _mm256_add_epi64(Avx2Inputs::load(lanes),
                                       _mm256_sad_epu8(own, _mm256_setzero_si256())));
       }
     }
+    pending = {};
   }
 
-  // Units whose sums have N bits.
+  // What a sweep reads again and again.
+  struct Fixed {
+    explicit Fixed(const ChipSweep& w) : weight(_mm256_set1_epi8(char(1 << w.shift))) {
+      const ChipBlock& block = w.work.block;
+      for (int r = 0; r < block.count; ++r)
+        tables[r] = w.chip.bytes[block.runs[r].pass] + block.runs[r].slice;
+    }
+    const __m256i weight;
+    const ByteTables* const* tables[kChipRuns];
+  };
+
+  // Adds the levels of half of a unit whose sums have N bits.
+  template <int N, bool Signed, bool Count>
+  RERAM_ALWAYS static void add_half(const ChipSweep& w, const Fixed& fixed, const ChipUnit& unit,
+                                    int half, __m256i a, __m256i b, ChipPending& pending) {
+    const __m256i zero = _mm256_setzero_si256();
+    const __m256i bytes = Signed ? _mm256_packs_epi16(a, b) : _mm256_packus_epi16(a, b);
+    __m256i found, made;
+    look_up_runs<N, Signed, Count>(w.work.block, fixed.tables, unit.set, half, bytes, found, made);
+    int16_t* to = w.levels + int64_t(unit.position) * kColumns + 32 * half;
+    const __m256i low = _mm256_maddubs_epi16(fixed.weight, _mm256_unpacklo_epi8(found, zero));
+    const __m256i high = _mm256_maddubs_epi16(fixed.weight, _mm256_unpackhi_epi8(found, zero));
+    store(to, _mm256_add_epi16(Avx2Inputs::load(to), low));
+    store(to + 16, _mm256_add_epi16(Avx2Inputs::load(to + 16), high));
+    if (!Count) return;
+    uint8_t* own = pending.made + 32 * half;
+    store(own, _mm256_add_epi8(Avx2Inputs::load(own), made));
+    if (half && ++pending.units == w.chip.addends) flush(w.work.block, pending, w.counts);
+  }
+
   template <int N, bool Signed, bool Count>
   static void sweep_units(const ChipSweep& w) {
-    const ChipBlock& block = w.work.block;
-    const __m256i zero = _mm256_setzero_si256(), round = _mm256_set1_epi16(128);
-    const __m256i weight = _mm256_set1_epi8(char(1 << w.shift));
-    const ByteTables* const* tables[kChipRuns];
-    for (int r = 0; r < block.count; ++r)
-      tables[r] = w.chip.bytes[block.runs[r].pass] + block.runs[r].slice;
-    __m256i made[2] = {zero, zero};
-    int pending = 0;
+    const Fixed fixed(w);
+    const __m256i round = _mm256_set1_epi16(128);
+    ChipPending pending;
     for (int k = 0; k < w.count; ++k) {
       const ChipUnit& unit = w.units[k];
-      if (!(unit.live & block.slices)) continue;
+      if (!(unit.live & w.work.block.slices)) continue;
       Words sums[4];
       word_sums<Avx2Chip>(w, unit, sums);
-      int16_t* to = w.levels + int64_t(unit.position) * kColumns;
 #pragma GCC unroll 2
-      for (int half = 0; half < 2; ++half, to += 32) {
-        const __m256i a = _mm256_srai_epi16(_mm256_add_epi16(__m256i(sums[2 * half]), round), 8);
-        const __m256i b =
-            _mm256_srai_epi16(_mm256_add_epi16(__m256i(sums[2 * half + 1]), round), 8);
-        const __m256i bytes = Signed ? _mm256_packs_epi16(a, b) : _mm256_packus_epi16(a, b);
-        __m256i found, own;
-        look_up_runs<N, Signed, Count>(block, tables, unit.set, half, bytes, found, own);
-        const __m256i low = _mm256_maddubs_epi16(weight, _mm256_unpacklo_epi8(found, zero));
-        const __m256i high = _mm256_maddubs_epi16(weight, _mm256_unpackhi_epi8(found, zero));
-        store(to, _mm256_add_epi16(Avx2Inputs::load(to), low));
-        store(to + 16, _mm256_add_epi16(Avx2Inputs::load(to + 16), high));
-        if (Count) made[half] = _mm256_add_epi8(made[half], own);
+      for (int h = 0; h < 2; ++h) {
+        const __m256i a = _mm256_add_epi16(__m256i(sums[2 * h]), round);
+        const __m256i b = _mm256_add_epi16(__m256i(sums[2 * h + 1]), round);
+        add_half<N, Signed, Count>(w, fixed, unit, h, _mm256_srai_epi16(a, 8),
+                                   _mm256_srai_epi16(b, 8), pending);
       }
-      if (!Count || ++pending < w.chip.addends) continue;
-      flush(block, made, w.counts);
-      made[0] = made[1] = zero;
-      pending = 0;
     }
-    if (Count) flush(block, made, w.counts);
+    if (Count) flush(w.work.block, pending, w.counts);
+  }
+
+  template <int N, bool Signed, bool Count>
+  RERAM_ALWAYS static void add_halves(const ChipSweep& w, const Fixed& fixed, const ChipUnit& unit,
+                                      const int16_t* v, ChipPending& pending) {
+    for (int h = 0; h < 2; ++h)
+      add_half<N, Signed, Count>(w, fixed, unit, h, Avx2Inputs::load(v + 32 * h),
+                                 Avx2Inputs::load(v + 32 * h + 16), pending);
+  }
+
+  // Adds the levels of a unit whose sums were read before, [64].
+  static void add_words(const ChipSweep& w, bool both, const ChipUnit& unit, const int16_t* v,
+                        ChipPending& pending) {
+    const Fixed fixed(w);
+    if (both)
+      w.counts ? add_halves<8, true, true>(w, fixed, unit, v, pending)
+               : add_halves<8, true, false>(w, fixed, unit, v, pending);
+    else
+      w.counts ? add_halves<7, false, true>(w, fixed, unit, v, pending)
+               : add_halves<7, false, false>(w, fixed, unit, v, pending);
   }
 
   template <int N, bool Signed>

@@ -57,50 +57,75 @@ struct Avx512Chip : Avx512Inputs, Avx512Tables {
   }
 
   // Adds comparisons by column to the counts.
-  static void flush(const ChipBlock& block, __m512i made, int64_t* counts) {
+  static void flush(const ChipBlock& block, ChipPending& pending, int64_t* counts) {
+    const __m512i made = _mm512_load_si512(pending.made);
     for (int r = 0; r < block.count; ++r) {
       const __m512i own = _mm512_and_si512(made, _mm512_load_si512(block.runs[r].packed));
       int64_t* lanes = counts + block.runs[r].slice * kCountLanes;
       _mm512_store_si512(lanes, _mm512_add_epi64(_mm512_load_si512(lanes),
                                                  _mm512_sad_epu8(own, _mm512_setzero_si512())));
     }
+    pending = {};
   }
 
-  // Units whose sums have N bits.
+  // What a sweep reads again and again.
+  struct Fixed {
+    explicit Fixed(const ChipSweep& w) : weight(_mm512_set1_epi8(char(1 << w.shift))) {
+      const ChipBlock& block = w.work.block;
+      for (int r = 0; r < block.count; ++r)
+        tables[r] = w.chip.bytes[block.runs[r].pass] + block.runs[r].slice;
+    }
+    const __m512i weight;
+    const ByteTables* const* tables[kChipRuns];
+  };
+
+  // Adds the levels of a unit whose sums have N bits.
+  template <int N, bool Signed, bool Count>
+  RERAM_ALWAYS static void add_unit(const ChipSweep& w, const Fixed& fixed, const ChipUnit& unit,
+                                    __m512i a, __m512i b, ChipPending& pending) {
+    const __m512i zero = _mm512_setzero_si512();
+    __m512i bytes = Signed ? _mm512_packs_epi16(a, b) : _mm512_packus_epi16(a, b);
+    if (Signed && N == 4) bytes = _mm512_and_si512(bytes, _mm512_set1_epi8(15));
+    __m512i levels, made;
+    look_up_runs<N, Count>(w.work.block, fixed.tables, unit.set, bytes, levels, made);
+    int16_t* to = w.levels + int64_t(unit.position) * kColumns;
+    const __m512i low = _mm512_maddubs_epi16(fixed.weight, _mm512_unpacklo_epi8(levels, zero));
+    const __m512i high = _mm512_maddubs_epi16(fixed.weight, _mm512_unpackhi_epi8(levels, zero));
+    _mm512_store_si512(to, _mm512_add_epi16(_mm512_load_si512(to), low));
+    _mm512_store_si512(to + 32, _mm512_add_epi16(_mm512_load_si512(to + 32), high));
+    if (!Count) return;
+    _mm512_store_si512(pending.made, _mm512_add_epi8(_mm512_load_si512(pending.made), made));
+    if (++pending.units == w.chip.addends) flush(w.work.block, pending, w.counts);
+  }
+
   template <int N, bool Signed, bool Count>
   static void sweep_units(const ChipSweep& w) {
-    const ChipBlock& block = w.work.block;
-    const __m512i zero = _mm512_setzero_si512(), half = _mm512_set1_epi16(128);
-    const __m512i weight = _mm512_set1_epi8(char(1 << w.shift));
-    const ByteTables* const* tables[kChipRuns];
-    for (int r = 0; r < block.count; ++r)
-      tables[r] = w.chip.bytes[block.runs[r].pass] + block.runs[r].slice;
-    __m512i made = zero;
-    int pending = 0;
+    const Fixed fixed(w);
+    const __m512i half = _mm512_set1_epi16(128);
+    ChipPending pending;
     for (int k = 0; k < w.count; ++k) {
       const ChipUnit& unit = w.units[k];
-      if (!(unit.live & block.slices)) continue;
+      if (!(unit.live & w.work.block.slices)) continue;
       Words sums[2];
       word_sums<Avx512Chip>(w, unit, sums);
       const __m512i a = _mm512_srai_epi16(_mm512_add_epi16(__m512i(sums[0]), half), 8);
       const __m512i b = _mm512_srai_epi16(_mm512_add_epi16(__m512i(sums[1]), half), 8);
-      __m512i bytes = Signed ? _mm512_packs_epi16(a, b) : _mm512_packus_epi16(a, b);
-      if (Signed && N == 4) bytes = _mm512_and_si512(bytes, _mm512_set1_epi8(15));
-      __m512i levels, found;
-      look_up_runs<N, Count>(block, tables, unit.set, bytes, levels, found);
-      int16_t* to = w.levels + int64_t(unit.position) * kColumns;
-      const __m512i low = _mm512_maddubs_epi16(weight, _mm512_unpacklo_epi8(levels, zero));
-      const __m512i high = _mm512_maddubs_epi16(weight, _mm512_unpackhi_epi8(levels, zero));
-      _mm512_store_si512(to, _mm512_add_epi16(_mm512_load_si512(to), low));
-      _mm512_store_si512(to + 32, _mm512_add_epi16(_mm512_load_si512(to + 32), high));
-      if (!Count) continue;
-      made = _mm512_add_epi8(made, found);
-      if (++pending < w.chip.addends) continue;
-      flush(block, made, w.counts);
-      made = zero;
-      pending = 0;
+      add_unit<N, Signed, Count>(w, fixed, unit, a, b, pending);
     }
-    if (Count) flush(block, made, w.counts);
+    if (Count) flush(w.work.block, pending, w.counts);
+  }
+
+  // Adds the levels of a unit whose sums were read before, [64].
+  static void add_words(const ChipSweep& w, bool both, const ChipUnit& unit, const int16_t* v,
+                        ChipPending& pending) {
+    const Fixed fixed(w);
+    const __m512i a = _mm512_load_si512(v), b = _mm512_load_si512(v + 32);
+    if (both)
+      w.counts ? add_unit<8, true, true>(w, fixed, unit, a, b, pending)
+               : add_unit<8, true, false>(w, fixed, unit, a, b, pending);
+    else
+      w.counts ? add_unit<7, false, true>(w, fixed, unit, a, b, pending)
+               : add_unit<7, false, false>(w, fixed, unit, a, b, pending);
   }
 
   template <int N, bool Signed>

@@ -11,19 +11,21 @@ namespace {
 // Columns of a block, in 1/256 of a digit's step.
 using Columns = int32_t[kColumns];
 
-// Where a phase of a tile reads its noise from, and what its ADCs add to it.
+// Where the sums of a block in one phase of a position's tile are read.
 struct Reading {
   int64_t group, tile, position;
   int phase, driven;
+  bool narrow;  // 32 bits hold all that becomes of them
 };
 
 // The ADCs of one block in one tile.
 struct Adcs {
-  alignas(64) int64_t gains[kColumns], offsets[kColumns];
-  const int32_t* mismatch[kColumns];  // where the sum 0 lies
+  alignas(64) Columns gains, offsets;
+  const int32_t* mismatch[kColumns];  // where the sum 0 lies; null: ideal
 };
 
 inline void find_adcs(const Job& job, const ChipBlock& block, int64_t g, int64_t t, Adcs& to) {
+  to = {};
   const Shape& shape = job.shape;
   const reram_chip& chip = job.chip->given;
   const int64_t shared = up(job.p.outputs, chip.columns_per_adc);
@@ -34,7 +36,7 @@ inline void find_adcs(const Job& job, const ChipBlock& block, int64_t g, int64_t
     for (int k = 0; k < run.count; ++k) {
       const int64_t adc = first + (run.output + k) / chip.columns_per_adc;
       const int c = run.first + k;
-      to.gains[c] = chip.gains ? chip.gains[adc] : 0;
+      to.gains[c] = chip.gains ? chip.gains[adc] : 1 << 16;
       to.offsets[c] = chip.offsets ? chip.offsets[adc] : 0;
       to.mismatch[c] =
           chip.mismatch ? chip.mismatch + adc * shape.values() - shape.lowest : nullptr;
@@ -65,16 +67,27 @@ inline void philox(const uint32_t* first, const uint32_t* last, int count, const
   }
 }
 
-// A number of the normal law, in 1/4096, from 32 random bits: the tails have a table of their own.
-inline int32_t normal_of(const int16_t* normal, uint32_t x) {
-  const uint32_t high = x >> 16;
-  if (high == 0) return -normal[65536 + (x & 65535)];
-  return high == 65535 ? normal[65536 + (x & 65535)] : normal[high];
+// Numbers of the normal law, in 1/4096, from 32 random bits each. The outermost of both ends have a
+// table of their own.
+template <class Vec>
+void normals(const int16_t* normal, const uint32_t* x, int32_t* z) {
+  alignas(64) Columns high;
+  int32_t outermost = 0;
+  for (int c = 0; c < kColumns; ++c) {
+    high[c] = int32_t(x[c] >> 16);
+    outermost |= ((high[c] + 1) & 65535) < 2;
+  }
+  Vec::gather_words(normal, high, z);
+  for (int c = 0; c < kColumns && outermost; ++c) {
+    const int32_t tail = normal[65536 + (x[c] & 65535)];
+    if (high[c] == 0) z[c] = -tail;
+    if (high[c] == 65535) z[c] = tail;
+  }
 }
 
 // Draws a number of the normal law for each column.
 template <class Vec>
-void draw(const Job& job, const ChipBlock& block, const Reading& at, Columns z) {
+void draw(const Job& job, const ChipBlock& block, const Reading& at, int32_t* z) {
   const Chip& chip = *job.chip;
   const int64_t half = chip.given.passes == 2 ? job.shape.positions / 2 : job.shape.positions;
   const bool second = at.position >= half;
@@ -82,57 +95,79 @@ void draw(const Job& job, const ChipBlock& block, const Reading& at, Columns z) 
   const uint32_t first[3] = {
       uint32_t(number), uint32_t(number >> 32) | uint32_t(second) << 31,
       uint32_t((at.group * job.shape.tiles + at.tile) * job.shape.phases + at.phase)};
-  alignas(64) uint32_t words[4][kChipCounters];
+  alignas(64) uint32_t words[4][kChipCounters], x[kColumns];
   philox(first, block.counters, block.counter_count, chip.given.key, words);
-  for (int c = 0; c < kColumns; ++c) z[c] = normal_of(chip.given.normal, words[0][block.picks[c]]);
+  if (block.in_order)
+    for (int k = 0; k < kColumns / 4; ++k)
+      for (int w = 0; w < 4; ++w) x[4 * k + w] = words[w][k];
+  else
+    for (int c = 0; c < kColumns; ++c) x[c] = words[0][block.picks[c]];
+  normals<Vec>(chip.given.normal, x, z);
 }
 
-// Noise, in 1/256 of a step; the sums tell how strong it is.
+// How strong noise is on each column.
 template <class Vec>
-void add_noise(const Job& job, const ChipBlock& block, const Reading& at, const Columns sums,
-               int64_t* to) {
+void find_sigmas(const Job& job, const Reading& at, const int32_t* sums, int32_t* sigmas) {
   const reram_chip& chip = job.chip->given;
   const int32_t lowest = job.shape.lowest, highest = job.shape.highest;
-  const int32_t* sigmas = chip.sigmas + int64_t(chip.sigma_of[at.driven]) * chip.sigma_columns;
-  alignas(64) Columns z, sigma;
-  draw<Vec>(job, block, at, z);
+  const int32_t last = chip.sigma_columns - 1, shift = chip.sigma_shift;
+  alignas(64) Columns q;
   for (int c = 0; c < kColumns; ++c) {
     int32_t w = (sums[c] + 128) >> 8;
     w = w < lowest ? lowest : w > highest ? highest : w;
-    const int32_t q = (w < 0 ? -w : w) >> chip.sigma_shift;
-    sigma[c] = sigmas[q < chip.sigma_columns ? q : chip.sigma_columns - 1];
+    w = (w < 0 ? -w : w) >> shift;
+    q[c] = w < last ? w : last;
   }
-  for (int c = 0; c < kColumns; ++c) to[c] += (int64_t(sigma[c]) * z[c] + (1 << 15)) >> 16;
+  Vec::gather(chip.sigmas + int64_t(chip.sigma_of[at.driven]) * chip.sigma_columns, q, sigmas);
+}
+
+// What the tables convert, in numbers of type Int throughout.
+template <class Vec, class Int>
+void read_errors(const Job& job, const ChipBlock& block, const Adcs& adcs, const Reading& at,
+                 const int32_t* sums, int32_t* v) {
+  const reram_chip& chip = job.chip->given;
+  const int32_t least = job.shape.lowest - 1, most = job.shape.highest + 1;
+  alignas(64) Int b[kColumns];
+  if (chip.gains)
+    for (int c = 0; c < kColumns; ++c)  // gains are close to 1, which multiplies exactly
+      b[c] = sums[c] + ((sums[c] * (Int(adcs.gains[c]) - (1 << 16)) + (1 << 15)) >> 16) +
+             adcs.offsets[c];
+  else
+    for (int c = 0; c < kColumns; ++c) b[c] = Int(sums[c]) + adcs.offsets[c];
+  if (job.chip->noisy()) {
+    alignas(64) Columns z, sigmas;
+    draw<Vec>(job, block, at, z);
+    find_sigmas<Vec>(job, at, sums, sigmas);
+    for (int c = 0; c < kColumns; ++c) b[c] += (Int(sigmas[c]) * z[c] + (1 << 15)) >> 16;
+  }
+  if (chip.mismatch) {
+    constexpr Int kMost = 1 << 30;  // moves any sum beyond the tables
+    for (int c = 0; c < kColumns && adcs.mismatch[c]; ++c) {
+      const Int w = (b[c] + 128) >> 8;
+      const Int error = adcs.mismatch[c][w <= least ? least + 1 : w >= most ? most - 1 : w];
+      b[c] += sizeof(Int) > 4 ? error : error < -kMost ? -kMost : error > kMost ? kMost : error;
+    }
+  }
+  for (int c = 0; c < kColumns; ++c) {
+    const Int w = (b[c] + 128) >> 8;
+    v[c] = int32_t(w < least ? least : w > most ? most : w);
+  }
 }
 
 // What the tables convert, from the lowest sum less one to the highest and one: as far as it is
 // told whether a sum lies beyond.
 template <class Vec>
 void read_out(const Job& job, const ChipBlock& block, const Adcs& adcs, const Reading& at,
-              const Columns sums, Columns v) {
-  const reram_chip& chip = job.chip->given;
-  const int32_t least = job.shape.lowest - 1, most = job.shape.highest + 1;
-  if (job.chip->plain) {
-    for (int c = 0; c < kColumns; ++c) {
-      const int32_t w = (sums[c] + 128) >> 8;
-      v[c] = w < least ? least : w > most ? most : w;
-    }
+              const int32_t* sums, int32_t* v) {
+  if (!job.chip->plain) {
+    at.narrow ? read_errors<Vec, int32_t>(job, block, adcs, at, sums, v)
+              : read_errors<Vec, int64_t>(job, block, adcs, at, sums, v);
     return;
   }
-  alignas(64) int64_t b[kColumns];
-  for (int c = 0; c < kColumns; ++c)
-    b[c] = (chip.gains ? (sums[c] * adcs.gains[c] + (1 << 15)) >> 16 : sums[c]) + adcs.offsets[c];
-  if (job.chip->noisy()) add_noise<Vec>(job, block, at, sums, b);
-  if (chip.mismatch) {
-    for (int r = 0; r < block.count; ++r)
-      for (int c = block.runs[r].first; c < block.runs[r].first + block.runs[r].count; ++c) {
-        const int64_t w = (b[c] + 128) >> 8;
-        b[c] += adcs.mismatch[c][w <= least ? least + 1 : w >= most ? most - 1 : w];
-      }
-  }
+  const int32_t least = job.shape.lowest - 1, most = job.shape.highest + 1;
   for (int c = 0; c < kColumns; ++c) {
-    const int64_t w = (b[c] + 128) >> 8;
-    v[c] = int32_t(w < least ? least : w > most ? most : w);
+    const int32_t w = (sums[c] + 128) >> 8;
+    v[c] = w < least ? least : w > most ? most : w;
   }
 }
 

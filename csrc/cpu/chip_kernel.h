@@ -33,6 +33,13 @@ struct ChipSweep {
   int64_t* counts;  // [J, lanes], or null
 };
 
+inline ChipSweep sweep_of(const Job& job, const Scratch& s, const ChipWork& w, int i) {
+  const int left = kCycles - job.shape.dac_shift[i];
+  const int bits = job.p.dac_bits[i] < left ? job.p.dac_bits[i] : left;
+  int64_t* counts = s.counts ? s.counts + i * kSlices * kCountLanes : nullptr;
+  return {w, nullptr, 0, bits, job.shape.dac_shift[i], *job.chip, s.chip_levels, counts};
+}
+
 // The bit-line sums of a unit, which fit 16 bits.
 template <class Vec>
 RERAM_ALWAYS inline void word_sums(const ChipSweep& w, const ChipUnit& unit,
@@ -81,7 +88,9 @@ void unit_sums(const Job& job, const ChipWork& w, const ChipUnit& unit, int i, C
 template <class Vec>
 void read_unit(const Job& job, const ChipWork& w, const ChipUnit& unit, int phase, int driven,
                const Columns sums, Columns v) {
-  const Reading at = {w.task.group, w.tile, w.task.m0 + unit.position, phase, driven};
+  const int pulse = phase < job.shape.cycles ? (1 << job.p.dac_bits[phase]) - 1 : 1;
+  const bool narrow = w.conductances.largest(job.shape.height) * pulse < job.chip->narrow;
+  const Reading at = {w.task.group, w.tile, w.task.m0 + unit.position, phase, driven, narrow};
   read_out<Vec>(job, w.block, *w.adcs, at, sums, v);
 }
 
@@ -149,39 +158,74 @@ void recover_run(const Job& job, const Scratch& s, const ChipWork& w, const Chip
   });
 }
 
+// Comparisons of columns that are not yet counted, of as many units.
+struct ChipPending {
+  alignas(64) uint8_t made[kColumns] = {};
+  int units = 0;
+};
+
+// Whether byte tables that reach so far hold all that was read.
+inline bool fits_bytes(const Columns v, bool both, int32_t reach) {
+  int32_t beyond = 0;
+  for (int c = 0; c < kColumns; ++c) beyond |= (v[c] > reach) | (both & (v[c] < -reach));
+  return !beyond;
+}
+
 // Where the results of a position lie.
 inline uint32_t* results_of(const Job& job, const Scratch& s, int64_t m) {
   return s.sums + m * job.shape.blocks * kColumns;
 }
 
-// Units of cycle i, sum by sum.
+// Adds the levels of a unit in cycle i sum by sum.
 template <class Vec>
-void convert_units(const Job& job, const Scratch& s, const ChipWork& w, const ChipUnit* units,
-                   int count, int i) {
+void look_up_unit(const Job& job, const Scratch& s, const ChipWork& w, const ChipUnit& unit, int i,
+                  const ChipSums& sums, const Columns v) {
   const Shape& shape = job.shape;
   const bool recovers = shape.is_recovered(job.p, i);
+  BitReadings<Vec> readings;
+  uint32_t* into = results_of(job, s, unit.position);
+  for (int r = 0; r < w.block.count; ++r) {
+    const ChipRun& run = w.block.runs[r];
+    const int j = run.slice;
+    const DigitTable& t = job.digits[run.pass][unit.set * shape.slices + j];
+    if (!t.size) continue;
+    const uint32_t base = job.chip->bases[run.pass][unit.set * kSlices + j];
+    const Converted own =
+        look_up_run(job, t, run, shape.dac_shift[i] + shape.cell_shift[j], base, recovers, v, into);
+    if (s.counts) s.counts[(i * kSlices + j) * kCountLanes] += own.made;
+    if (own.escaped)
+      recover_run<Vec>(job, s, w, unit, i, run, own.escaped, t.sign, sums, readings, into);
+  }
+}
+
+// The units [first, end) of cycle i and one kind, read one by one. Returns whether any levels are
+// among those of the block.
+template <class Vec>
+bool convert_units(const Job& job, const Scratch& s, const ChipWork& w, int first, int end, int i,
+                   int kind) {
+  if (first == end) return false;
+  const bool both = job.shape.lowest < 0;
+  const ChipSweep sweep = sweep_of(job, s, w, i);
   ChipSums sums;
+  ChipPending pending;
   alignas(64) Columns v;
-  for (int k = 0; k < count; ++k) {
-    const ChipUnit& unit = units[k];
+  alignas(64) int16_t words[kColumns];
+  bool any = false;
+  for (int k = first; k < end; ++k) {
+    const ChipUnit& unit = s.chip_units[k];
     if (!(unit.live & w.block.slices)) continue;
-    BitReadings<Vec> readings;
     unit_sums<Vec>(job, w, unit, i, sums);
     read_unit<Vec>(job, w, unit, i, unit.driven, sums.all, v);
-    uint32_t* into = results_of(job, s, unit.position);
-    for (int r = 0; r < w.block.count; ++r) {
-      const ChipRun& run = w.block.runs[r];
-      const int j = run.slice;
-      const DigitTable& t = job.digits[run.pass][unit.set * shape.slices + j];
-      if (!t.size) continue;
-      const uint32_t base = job.chip->bases[run.pass][unit.set * kSlices + j];
-      const Converted own = look_up_run(job, t, run, shape.dac_shift[i] + shape.cell_shift[j], base,
-                                        recovers, v, into);
-      if (s.counts) s.counts[(i * kSlices + j) * kCountLanes] += own.made;
-      if (own.escaped)
-        recover_run<Vec>(job, s, w, unit, i, run, own.escaped, t.sign, sums, readings, into);
+    if (kind == kReaches || !fits_bytes(v, both, kReach[kind])) {
+      look_up_unit<Vec>(job, s, w, unit, i, sums, v);
+      continue;
     }
+    for (int c = 0; c < kColumns; ++c) words[c] = int16_t(v[c]);
+    Vec::add_words(sweep, both, unit, words, pending);
+    any = true;
   }
+  if (any && sweep.counts) Vec::flush(w.block, pending, sweep.counts);
+  return any;
 }
 
 // Units of cycle i and one kind as bytes, as far as their sums surely fit. Returns the first that
@@ -190,9 +234,8 @@ template <class Vec>
 int sweep_units(const Job& job, const Scratch& s, const ChipTile& tile, const ChipWork& w, int i,
                 int kind) {
   const bool both = job.shape.lowest < 0;
-  const int left = kCycles - job.shape.dac_shift[i];
-  const int bits = job.p.dac_bits[i] < left ? job.p.dac_bits[i] : left, pulse = (1 << bits) - 1;
-  int64_t* counts = s.counts ? s.counts + i * kSlices * kCountLanes : nullptr;
+  ChipSweep sweep = sweep_of(job, s, w, i);
+  const int pulse = (1 << sweep.bits) - 1;
   const int* starts = tile.starts[i] + kind * kWeights;
   int done = starts[0];
   for (int n = 4; n <= 8 && done < starts[kWeights]; ++n) {
@@ -202,10 +245,9 @@ int sweep_units(const Job& job, const Scratch& s, const ChipTile& tile, const Ch
     const int32_t below = w.conductances.heaviest(1, pulse, both ? sum : 32639);
     const int32_t heaviest = (above < below ? above : below) >> tile.step[i];
     const int end = starts[heaviest < kWeights - 1 ? heaviest + 1 : kWeights];
-    if (end > done)
-      Vec::sweep(n, both,
-                 {w, s.chip_units + done, end - done, bits, job.shape.dac_shift[i], *job.chip,
-                  s.chip_levels, counts});
+    sweep.units = s.chip_units + done;
+    sweep.count = end - done;
+    if (end > done) Vec::sweep(n, both, sweep);
     done = end;
   }
   return done;
@@ -230,7 +272,7 @@ template <class Vec>
 void convert_chip_block(const Job& job, const Scratch& s, const ChipTile& tile, const ChipWork& w) {
   const int64_t count = w.task.m1 - w.task.m0;
   std::memset(s.chip_levels, 0, size_t(count) * kColumns * sizeof *s.chip_levels);
-  int swept = 0;
+  bool any = false;
   for (int i = 0; i < job.shape.cycles; ++i)
     for (int kind = 0; kind < kKinds; ++kind) {
       const int first = tile.starts[i][kind * kWeights],
@@ -238,10 +280,10 @@ void convert_chip_block(const Job& job, const Scratch& s, const ChipTile& tile, 
       int done = first;
       if (Vec::kHasBytes && job.chip->plain && kind < kReaches)
         done = sweep_units<Vec>(job, s, tile, w, i, kind);
-      convert_units<Vec>(job, s, w, s.chip_units + done, end - done, i);
-      swept += done - first;
+      any |= done > first;
+      any |= convert_units<Vec>(job, s, w, done, end, i, kind);
     }
-  if (swept) settle_levels(job, w.task, s, w.block);
+  if (any) settle_levels(job, w.task, s, w.block);
 }
 
 // Calls `work(tile, units, block of one tile)` for all of them, and `done()` after each tile.

@@ -7,12 +7,14 @@
 namespace reram::cpu::RERAM_ISA {
 namespace {
 
-struct PortableChip : PlainInputs {
+struct PortableChip : PlainInputs, PlainTables {
   using Words __attribute__((vector_size(16))) = uint16_t;
 
   // Whether sums are looked up as bytes.
   static constexpr bool kHasBytes = false;
   static void sweep(int, bool, const ChipSweep&) {}
+  static void add_words(const ChipSweep&, bool, const ChipUnit&, const int16_t*, ChipPending&) {}
+  static void flush(const ChipBlock&, ChipPending&, int64_t*) {}
 
   // Copies the conductances of a block, [R, 64], to sheets of 32 columns, [2, R + 1, 32]. Finds the
   // largest above 0 and the largest below, in size, and the largest sums of a column, or 32767

@@ -22,12 +22,14 @@ class ChipColumns {
       const int64_t end = std::min<int64_t>(columns, c + kColumns);
       for (int64_t k = c; k < end; k = std::min(end, (k / outputs + 1) * outputs))
         add_run(block, c, k, int(std::min(end, (k / outputs + 1) * outputs) - k));
-      block.picks.resize(kColumns);
+      block.picks.resize(kColumns);  // any beyond the last
+      for (size_t n = 0; n < size_t(end - c); ++n)
+        block.in_order &= block.picks[n] == n % 4 * kChipCounters + n / 4;
       block.counters.resize(kChipCounters);
     }
     for (const Block& b : blocks_)
       served_.push_back({b.runs.data(), int(b.runs.size()), b.slices, b.counters.data(),
-                         b.picks.data(), b.counter_count});
+                         b.picks.data(), b.counter_count, b.in_order});
   }
 
   void serve(Chip& chip) const {
@@ -41,6 +43,7 @@ class ChipColumns {
     std::vector<uint32_t> counters;
     std::vector<uint16_t> picks;
     int counter_count = 0;
+    bool in_order = true;
     uint8_t slices = 0;
   };
 

@@ -116,6 +116,11 @@ struct Conductances {
     return fit >= 4 ? (fit < kMostLines ? fit & ~3 : kMostLines) : fit > 0 ? fit : 1;
   }
 
+  // A sum of so many word-lines at most, in size.
+  RERAM_ALWAYS int64_t largest(int64_t height) const {
+    return height * (most[0] > most[1] ? most[0] : most[1]);
+  }
+
   // The heaviest units, of digits up to `pulse`, whose sums are at most so large in size.
   RERAM_ALWAYS int32_t heaviest(int side, int32_t pulse, int32_t sum) const {
     return pulse * sums[side] <= sum ? INT32_MAX : sum / (most[side] ? most[side] : 1);

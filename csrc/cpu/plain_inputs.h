@@ -1,4 +1,4 @@
-// From input codes to driven word-lines.
+// From input codes to driven word-lines, and look-ups in tables, on any machine.
 #pragma once
 
 #include "cpu/pack.h"
@@ -27,6 +27,18 @@ struct PlainInputs {
 
   static int lines(const uint64_t* words, int count, const uint16_t* from, uint16_t* out) {
     return driven_lines(words, count, from, out);
+  }
+};
+
+struct PlainTables {
+  // 64 entries of a table.
+  static void gather(const int32_t* table, const int32_t* at, int32_t* out) {
+    for (int n = 0; n < kColumns; ++n) out[n] = table[at[n]];
+  }
+
+  // The same of a table of 16-bit numbers, which another follows.
+  static void gather_words(const int16_t* table, const int32_t* at, int32_t* out) {
+    for (int n = 0; n < kColumns; ++n) out[n] = table[at[n]];
   }
 };
 

@@ -8,17 +8,12 @@
 namespace reram::cpu::RERAM_ISA {
 namespace {
 
-struct Portable : PlainInputs, InOrder, NoNibbles, PlainProduct, PlainQuantizer, PlainHash {
+struct Portable : PlainInputs, PlainTables, InOrder, NoNibbles, PlainProduct, PlainQuantizer, PlainHash {
   using Bytes __attribute__((vector_size(16))) = uint8_t;  // wraps, as int8_t may not
 
   // 64 bytes of -1 where a bit is set.
   static void spread(uint64_t bits, int8_t* out) {
     for (int n = 0; n < kColumns; ++n) out[n] = int8_t(-(bits >> n & 1));
-  }
-
-  // 64 entries of a table.
-  static void gather(const int32_t* table, const int32_t* at, int32_t* out) {
-    for (int n = 0; n < kColumns; ++n) out[n] = table[at[n]];
   }
 
   // Eight planes of eight slices to bytes.
