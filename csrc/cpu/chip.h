@@ -28,12 +28,13 @@ struct ChipBlock {
   const ChipRun* runs;
   int count;
   uint8_t slices;  // bits of those that it has columns of
-  // The last words of the noise's counters, padded with any, and which of their results, word by
-  // word, each column takes.
+  // The last words of the noise's counters, padded with any, and which word of which result each
+  // column takes: the first two of a result lie side by side, the others kChipCounters pairs
+  // further.
   const uint32_t* counters;
   const uint16_t* picks;
   int counter_count;
-  bool in_order;  // column c takes word c % 4 of counter c / 4
+  bool in_order;  // column c takes word c % 4 of result c / 4
 };
 
 // What converts the sums of an activity bucket in one cycle.

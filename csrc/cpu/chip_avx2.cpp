@@ -12,6 +12,13 @@ namespace {
 
 struct Avx2Chip : Avx2Inputs, Avx2Tables {
   using Words __attribute__((vector_size(32))) = uint16_t;  // wraps, as int16_t may not
+  using Longs __attribute__((vector_size(32))) = uint64_t;
+
+  // Products of the low halves.
+  RERAM_ALWAYS static Longs multiply(Longs a, Longs b) {
+    return Longs(_mm256_mul_epu32(__m256i(a), __m256i(b)));
+  }
+
   static constexpr bool kHasBytes = true;
 
   static void store(void* to, __m256i v) { _mm256_store_si256(static_cast<__m256i*>(to), v); }

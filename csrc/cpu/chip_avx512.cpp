@@ -12,6 +12,13 @@ namespace {
 
 struct Avx512Chip : Avx512Inputs, Avx512Tables {
   using Words __attribute__((vector_size(64))) = uint16_t;  // wraps, as int16_t may not
+  using Longs __attribute__((vector_size(64))) = uint64_t;
+
+  // Products of the low halves.
+  RERAM_ALWAYS static Longs multiply(Longs a, Longs b) {
+    return Longs(_mm512_mul_epu32(__m512i(a), __m512i(b)));
+  }
+
   static constexpr bool kHasBytes = true;
 
   static void load(const int16_t* from, int64_t height, int16_t* to, int32_t* most, int32_t* sums) {

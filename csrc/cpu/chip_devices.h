@@ -44,26 +44,40 @@ inline void find_adcs(const Job& job, const ChipBlock& block, int64_t g, int64_t
   }
 }
 
-// Philox4x32-10 of counters that differ in their last word: [4, kChipCounters] words.
-inline void philox(const uint32_t* first, const uint32_t* last, int count, const uint32_t* key,
-                   uint32_t (*words)[kChipCounters]) {
-  constexpr int kLanes = 16;
-  for (int k = 0; k < count; k += kLanes) {
-    alignas(64) uint32_t x[4][kLanes];
-    for (int l = 0; l < kLanes; ++l) {
-      for (int w = 0; w < 3; ++w) x[w][l] = first[w];
-      x[3][l] = last[k + l];
+// Philox4x32-10 of counters that differ in their last word: of each the first two words of the
+// result and then, an array further, the others.
+template <class Vec>
+void philox(const uint32_t* first, const uint32_t* last, int count, const uint32_t* key,
+            uint64_t (*pairs)[kChipCounters]) {
+  using Longs = typename Vec::Longs;  // a word each in their low halves, anything in the others
+  constexpr int kLanes = int(sizeof(Longs) / 8), kVectors = 2;
+  const Longs none = {}, low = none + 0xffffffffu, even = none + 0xd2511f53u,
+              odd = none + 0xcd9e8d57u;
+  for (int k = 0; k < count; k += kVectors * kLanes) {
+    Longs x[4][kVectors];
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) {
+      for (int w = 0; w < 3; ++w) x[w][v] = none + first[w];
+      uint64_t own[kLanes];
+      for (int l = 0; l < kLanes; ++l) own[l] = last[k + v * kLanes + l];
+      std::memcpy(&x[3][v], own, sizeof own);
     }
     uint32_t k0 = key[0], k1 = key[1];
     for (int round = 0; round < 10; ++round, k0 += 0x9e3779b9, k1 += 0xbb67ae85)
-      for (int l = 0; l < kLanes; ++l) {
-        const uint64_t a = uint64_t(0xd2511f53) * x[0][l], b = uint64_t(0xcd9e8d57) * x[2][l];
-        x[0][l] = uint32_t(b >> 32) ^ x[1][l] ^ k0;
-        x[1][l] = uint32_t(b);
-        x[2][l] = uint32_t(a >> 32) ^ x[3][l] ^ k1;
-        x[3][l] = uint32_t(a);
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) {
+        const Longs a = Vec::multiply(even, x[0][v]), b = Vec::multiply(odd, x[2][v]);
+        x[0][v] = (b >> 32) ^ x[1][v] ^ (none + k0);
+        x[1][v] = b;
+        x[2][v] = (a >> 32) ^ x[3][v] ^ (none + k1);
+        x[3][v] = a;
       }
-    for (int w = 0; w < 4; ++w) std::memcpy(words[w] + k, x[w], sizeof x[w]);
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v)
+      for (int h = 0; h < 2; ++h) {
+        const Longs both = (x[2 * h][v] & low) | x[2 * h + 1][v] << 32;
+        std::memcpy(pairs[h] + k + v * kLanes, &both, sizeof both);
+      }
   }
 }
 
@@ -95,13 +109,17 @@ void draw(const Job& job, const ChipBlock& block, const Reading& at, int32_t* z)
   const uint32_t first[3] = {
       uint32_t(number), uint32_t(number >> 32) | uint32_t(second) << 31,
       uint32_t((at.group * job.shape.tiles + at.tile) * job.shape.phases + at.phase)};
-  alignas(64) uint32_t words[4][kChipCounters], x[kColumns];
-  philox(first, block.counters, block.counter_count, chip.given.key, words);
-  if (block.in_order)
+  alignas(64) uint64_t pairs[2][kChipCounters], in_order[kColumns / 2];
+  alignas(64) uint32_t x[kColumns];
+  philox<Vec>(first, block.counters, block.counter_count, chip.given.key, pairs);
+  if (block.in_order) {
     for (int k = 0; k < kColumns / 4; ++k)
-      for (int w = 0; w < 4; ++w) x[4 * k + w] = words[w][k];
-  else
-    for (int c = 0; c < kColumns; ++c) x[c] = words[0][block.picks[c]];
+      for (int h = 0; h < 2; ++h) in_order[2 * k + h] = pairs[h][k];
+    std::memcpy(x, in_order, sizeof x);
+  } else {
+    for (int c = 0; c < kColumns; ++c)
+      x[c] = uint32_t(pairs[0][block.picks[c] / 2] >> block.picks[c] % 2 * 32);
+  }
   normals<Vec>(chip.given.normal, x, z);
 }
 

@@ -9,6 +9,12 @@ namespace {
 
 struct PortableChip : PlainInputs, PlainTables {
   using Words __attribute__((vector_size(16))) = uint16_t;
+  using Longs __attribute__((vector_size(16))) = uint64_t;
+
+  // Products of the low halves.
+  RERAM_ALWAYS static Longs multiply(Longs a, Longs b) {
+    return (a & (Longs{} + 0xffffffffu)) * (b & (Longs{} + 0xffffffffu));
+  }
 
   // Whether sums are looked up as bytes.
   static constexpr bool kHasBytes = false;

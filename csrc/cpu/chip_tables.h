@@ -24,7 +24,7 @@ class ChipColumns {
         add_run(block, c, k, int(std::min(end, (k / outputs + 1) * outputs) - k));
       block.picks.resize(kColumns);  // any beyond the last
       for (size_t n = 0; n < size_t(end - c); ++n)
-        block.in_order &= block.picks[n] == n % 4 * kChipCounters + n / 4;
+        block.in_order &= block.picks[n] == pick(int64_t(n));
       block.counters.resize(kChipCounters);
     }
     for (const Block& b : blocks_)
@@ -47,6 +47,11 @@ class ChipColumns {
     uint8_t slices = 0;
   };
 
+  // Where word n % 4 of result n / 4 lies.
+  static uint16_t pick(int64_t n) {
+    return uint16_t(n % 4 / 2 * 2 * kChipCounters + n / 4 * 2 + n % 2);
+  }
+
   // `count` columns from k on, of the block that begins at c.
   void add_run(Block& block, int64_t c, int64_t k, int count) {
     const int64_t outputs = job_.p.outputs, unit = k / outputs, output = k % outputs;
@@ -68,7 +73,7 @@ class ChipColumns {
     for (int64_t q = first; q <= last; ++q)
       block.counters.push_back(uint32_t(unit * up(outputs, 4) + q));
     for (int64_t n = output; n < output + count; ++n)
-      block.picks.push_back(uint16_t(n % 4 * kChipCounters + block.counter_count + n / 4 - first));
+      block.picks.push_back(pick(n + 4 * (block.counter_count - first)));
     block.counter_count += int(last - first + 1);
     block.runs.push_back(run);
   }
