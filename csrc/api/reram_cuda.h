@@ -57,6 +57,17 @@ RERAM_API int32_t reram_cuda_histogram(const reram_problem* problem, int32_t pro
                                        const int32_t* edges, int64_t* histogram, void* workspace,
                                        void* stream);
 
+/* The same of what the ADCs of a chip read; its arrays lie in device memory. The workspace is that
+ * of the problem. */
+RERAM_API int32_t reram_cuda_chip_crossbar(const reram_problem* problem, const reram_chip* chip,
+                                           const uint8_t* u, const int32_t* levels,
+                                           const uint8_t* comparisons, const int32_t* edges,
+                                           const int32_t* index, int32_t* acc, int64_t* made,
+                                           int64_t* driven, void* workspace, void* stream);
+RERAM_API int32_t reram_cuda_chip_histogram(const reram_problem* problem, const reram_chip* chip,
+                                            const uint8_t* u, const int32_t* edges,
+                                            int64_t* histogram, void* workspace, void* stream);
+
 /* Encodes weight codes into the bit planes of their cells. */
 RERAM_API int32_t reram_cuda_program(const reram_problem* problem, const int16_t* codes,
                                      uint64_t* cells, void* stream);

@@ -25,6 +25,14 @@ int64_t largest(const int32_t* numbers, int64_t count, int64_t less) {
   return most;
 }
 
+// Whether a problem may be called with a chip.
+bool valid_call(const reram_problem* problem, const reram_chip* chip) {
+  if (!reram::cpu::valid_call(problem) || !valid_chip(*problem, chip)) return false;
+  for (int32_t n = 0; n <= problem->rows && chip->normal; ++n)
+    if (chip->sigma_of[n] >= chip->sigma_rows) return false;
+  return true;
+}
+
 Chip serve(const Job& job, const reram_chip& given) {
   Chip chip = {};
   chip.given = given;
@@ -49,7 +57,7 @@ using namespace reram::cpu;
 int32_t reram_chip_crossbar(const reram_problem* problem, const reram_chip* chip, const uint8_t* u,
                             const int32_t* levels, const uint8_t* comparisons, const int32_t* edges,
                             const int32_t* index, int32_t* acc, int64_t* made, int64_t* driven) {
-  if (!valid_call(problem) || !valid_chip(*problem, chip)) return RERAM_BAD_ARGUMENT;
+  if (!valid_call(problem, chip)) return RERAM_BAD_ARGUMENT;
   if (!levels || !comparisons || !made != !driven) return RERAM_BAD_ARGUMENT;
   const ChipKernels* kernels = chip_kernels_of(problem->isa);
   if (!kernels) return RERAM_BAD_ISA;
@@ -79,7 +87,7 @@ int32_t reram_chip_crossbar(const reram_problem* problem, const reram_chip* chip
 
 int32_t reram_chip_histogram(const reram_problem* problem, const reram_chip* chip, const uint8_t* u,
                              const int32_t* edges, int64_t* histogram) {
-  if (!valid_call(problem) || !valid_chip(*problem, chip) || !histogram) return RERAM_BAD_ARGUMENT;
+  if (!valid_call(problem, chip) || !histogram) return RERAM_BAD_ARGUMENT;
   if (!valid_edges(*problem, edges)) return RERAM_BAD_ARGUMENT;
   const ChipKernels* kernels = chip_kernels_of(problem->isa);
   if (!kernels) return RERAM_BAD_ISA;

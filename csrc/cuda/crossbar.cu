@@ -1,7 +1,7 @@
 // The CUDA kernels: the phases of actions.h and program.h on a device.
 #include <cuda_runtime.h>
 
-#include "cuda/job.h"
+#include "cuda/chip.h"
 #include "cuda/status.h"
 
 // Parameters that no thread copies: compilers before 11.7 find that out by themselves, or copy.
@@ -19,6 +19,8 @@ class Machine {
   bool ask(Device& device);
   template <class Sums, class Action>
   void launch(const Job& job);
+  template <bool Bins>
+  void launch_chip(const ChipJob& c);
   void transpose(const Job& job, uint32_t* words, int64_t tasks);
   void program(const Job& job, const int16_t* codes, uint64_t* cells, int64_t lines);
   void find_starts(const Job& job);
@@ -38,7 +40,7 @@ class Machine {
 
 }  // namespace reram::cuda
 
-#include "cuda/calls.h"
+#include "cuda/chip_calls.h"
 
 namespace reram::cuda {
 
@@ -50,6 +52,12 @@ __global__ void __launch_bounds__(kThreads, kBlocksSideBySide)
     crossbar_kernel(RERAM_CONSTANT Job job) {
   extern __shared__ __align__(16) char memory[];
   run<Sums, Action>(job, Block(), memory);
+}
+
+template <bool Bins>
+__global__ void __launch_bounds__(kThreads) chip_kernel(RERAM_CONSTANT ChipJob c) {
+  extern __shared__ __align__(16) char memory[];
+  run_chip<Bins>(c, Block(), memory);
 }
 
 __global__ void __launch_bounds__(kThreads)
@@ -106,6 +114,14 @@ void Machine::launch(const Job& job) {
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_per_block_));
   const int threads = job.split.row_groups * job.split.column_groups * kLanes;
   kernel<<<unsigned(job.split.grid), threads, size_t(job.split.at.end), stream_>>>(job);
+  note(cudaGetLastError());
+}
+
+template <bool Bins>
+void Machine::launch_chip(const ChipJob& c) {
+  const unsigned grid = unsigned(std::min(c.items, kMostBlocks));
+  const size_t memory = size_t(ChipShared::bytes(c.job.size.height));  // below what any block may
+  chip_kernel<Bins><<<grid, unsigned(c.warps * kLanes), memory, stream_>>>(c);
   note(cudaGetLastError());
 }
 

@@ -3,7 +3,7 @@
 #include <cstring>
 #include <vector>
 
-#include "cuda/job.h"
+#include "cuda/chip.h"
 #include "cuda/status.h"
 
 // Of the emulated device; changed to reach every way of dividing the work.
@@ -27,6 +27,8 @@ class Machine {
   }
   template <class Sums, class Action>
   void launch(const Job& job);
+  template <bool Bins>
+  void launch_chip(const ChipJob& c);
   void transpose(const Job& job, uint32_t* words, int64_t tasks);
   void program(const Job& job, const int16_t* codes, uint64_t* cells, int64_t lines);
   void find_starts(const Job& job);
@@ -37,7 +39,7 @@ class Machine {
 
 }  // namespace reram::cuda
 
-#include "cuda/calls.h"
+#include "cuda/chip_calls.h"
 
 namespace reram::cuda {
 
@@ -48,6 +50,16 @@ void Machine::launch(const Job& job) {
     std::vector<uint64_t> memory(size_t(job.split.at.end) / 8, 0xabababababababab);
     const Block block = {k, job.split.grid, job.split.row_groups * job.split.column_groups};
     reram::cuda::run<Sums, Action>(job, block, reinterpret_cast<char*>(memory.data()));
+  }
+}
+
+template <bool Bins>
+void Machine::launch_chip(const ChipJob& c) {
+  const int64_t grid = std::min<int64_t>(c.items, 3);
+  for (int64_t k = 0; k < grid; ++k) {
+    const size_t words = size_t(ChipShared::bytes(c.job.size.height)) / 8 + 1;
+    std::vector<uint64_t> memory(words, 0xabababababababab);
+    run_chip<Bins>(c, Block{k, grid, c.warps}, reinterpret_cast<char*>(memory.data()));
   }
 }
 

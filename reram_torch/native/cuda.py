@@ -19,11 +19,14 @@ from reram_torch._support.checks import check_choice
 from reram_torch.native.library import NativeError, check_version, find_library
 from reram_torch.native.structures import (
     Arrays,
+    Chip,
     Counted,
+    OnChip,
     Problem,
     Run,
     Tables,
     addresses,
+    chip_structure,
     code_problem,
     programming_problem,
 )
@@ -59,6 +62,9 @@ def load(path: Path) -> ctypes.CDLL:
     loaded.reram_cuda_workspace.restype = ctypes.c_int64
     loaded.reram_cuda_crossbar.argtypes = [problem, ctypes.c_int32, *[pointer] * 11]
     loaded.reram_cuda_histogram.argtypes = [problem, ctypes.c_int32, *[pointer] * 6]
+    chip = ctypes.POINTER(Chip)
+    loaded.reram_cuda_chip_crossbar.argtypes = [problem, chip, *[pointer] * 10]
+    loaded.reram_cuda_chip_histogram.argtypes = [problem, chip, *[pointer] * 5]
     loaded.reram_cuda_program.argtypes = [problem, *[pointer] * 3]
     return loaded
 
@@ -175,6 +181,58 @@ def histogram(
     workspace = _workspace(problem, u.device)
     _call(
         "reram_cuda_histogram", u.device, problem, PRODUCTS.index(product()), *at,
+        workspace.data_ptr(),
+    )  # fmt: skip
+
+
+def _parts(chip: OnChip, u: torch.Tensor) -> list[torch.Tensor]:
+    """The tensors of a chip, contiguous; all but the numbers lie where the input does."""
+    *parts, numbers = (t.contiguous() for t in chip.tensors)
+    _on_one_device(u, *(part for part in parts if part.numel()))
+    return [*parts, numbers]
+
+
+def chip_crossbar(
+    arrays: Arrays,
+    u: torch.Tensor,
+    chip: OnChip,
+    tables: Tables,
+    acc: torch.Tensor,
+    counted: Counted | None,
+) -> None:
+    """`crossbar` of weights on a chip.
+
+    Raises:
+        ValueError: the tensors lie on different devices.
+        NativeError: the kernel refused its arguments.
+    """
+    parts, arranged = _parts(chip, u), [t.contiguous() for t in tables.tensors]
+    at = _on_one_device(u, *arranged, acc)
+    run = Run(len(arranged[0]), len(arranged[2]), tables.unit)
+    problem = code_problem(arrays, u, acc.shape[2], run)
+    workspace = _workspace(problem, u.device)
+    counters = [None, None] if counted is None else _on_one_device(*counted)
+    _call(
+        "reram_cuda_chip_crossbar", u.device, problem, chip_structure(u.device.type, parts), *at,
+        *counters, workspace.data_ptr(),
+    )  # fmt: skip
+
+
+def chip_histogram(
+    arrays: Arrays,
+    u: torch.Tensor,
+    chip: OnChip,
+    edges: torch.Tensor,
+    outputs: int,
+    bins: torch.Tensor,
+) -> None:
+    """Adds how often each sum is read on a chip to `bins`, int64 (B, I + R, J, V)."""
+    parts, edges = _parts(chip, u), edges.contiguous()
+    at = _on_one_device(u, edges, bins)
+    problem = code_problem(arrays, u, outputs, Run(buckets=len(edges)))
+    workspace = _workspace(problem, u.device)
+    _call(
+        "reram_cuda_chip_histogram", u.device, problem, chip_structure(u.device.type, parts), *at,
         workspace.data_ptr(),
     )  # fmt: skip
 
