@@ -8,6 +8,7 @@ from problems import Problem, problems
 
 from reram_torch.crossbar.chips import Chip, ideal_chip, packed, unpacked
 from reram_torch.crossbar.geometry import ceil_div
+from reram_torch.crossbar.odds import LOGARITHMS, MOST_HAZARD, Odds
 from reram_torch.crossbar.tables import check_accumulator
 from reram_torch.ops.arguments import ArrayArguments
 
@@ -75,3 +76,32 @@ def operator_crossbar(u, cells, tables, outputs, g, chip, count=True):
     """The operator on a chip, its arguments flattened."""
     arguments = ArrayArguments(cells, tables, g, outputs, chip=chip)
     return torch.ops.reram_torch.crossbar(u, *arguments.flatten(), count)
+
+
+@st.composite
+def odds_of(draw, p: Problem):
+    """Odds of any size beside a problem: of rare errors, of frequent ones, and of certain ones."""
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**32)))
+    g, kinds, half = p.geometry, draw(st.integers(1, 4)), draw(st.integers(1, 3))
+    D, shift = draw(st.integers(1, 9)), draw(st.integers(0, 3))
+    Q = (g.values - 1 >> shift) + 1
+
+    def integers(high, shape, dtype):
+        return torch.randint(0, high, shape, generator=generator, dtype=torch.int64).to(dtype)
+
+    few = g.cycles * len(g.signs) * g.slices * p.outputs < 200  # the reference goes event by event
+    most = draw(st.sampled_from([2**20, 2**26, MOST_HAZARD if few else 2**27]))
+    hazards = integers(most + 1, (kinds, D), torch.int64)
+    hazards[torch.rand(hazards.shape, generator=generator) < 0.3] = 0
+    shares = integers(2**31, (kinds, D, Q, 2 * half), torch.int32).sort(-1).values
+    waits = -torch.log1p(-torch.arange(LOGARITHMS, dtype=torch.float64) / LOGARITHMS)
+    first = draw(st.sampled_from([0, 5, 2**32 - 1, 2**33 + 7]))
+    key = [draw(st.integers(0, 2**32 - 1)) for _ in range(2)]
+    return Odds(
+        integers(kinds, (g.cycles, g.slices), torch.uint8),
+        hazards,
+        integers(D, (g.rows + 1,), torch.uint8),
+        shares,
+        (waits * 2**32).round().long(),
+        torch.tensor([shift, *key, first, g.passes]),
+    )

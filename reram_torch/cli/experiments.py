@@ -145,7 +145,7 @@ def settings_of_evaluation(args: argparse.Namespace, configs: dict[str, Config])
     free = ["resume", "workers", "threads", "report", "layers", "json", "power", "plot"]
     free += ["chips"]  # more of them may be added
     # As earlier versions had it.
-    free += [] if args.devices else ["devices", "time", "chip_seed", "re_estimate_bn"]
+    free += [] if args.devices else ["devices", "time", "chip_seed", "re_estimate_bn", "fast"]
     free += [] if args.design_for else ["design_for", "design_chips", "design_time"]
     if args.task == "images":  # files of versions that knew no other task go on
         free += ["task", "context", "stride"]

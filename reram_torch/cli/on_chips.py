@@ -27,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--chips", type=int, default=10, help="of each kind of devices; 10")
     add("--time", nargs="+", help="since programming, as in: 1s 1d")
     add("--chip-seed", type=int, default=0, help="of the first chip")
+    add(
+        "--fast", action="store_true", help="draw errors of conversions by their chances, not cells"
+    )
     add("--re-estimate-bn", action="store_true", help="take batch norms' statistics anew on each "
         "chip, from the calibration images")  # fmt: skip
     add("--plot", type=Path, help="picture of accuracy against reduction, a line for each kind")
@@ -107,8 +110,8 @@ class ChipRuns:
 
         return monte_carlo(
             net, devices, score, chips=args.chips, time=args.time, seed=args.chip_seed,
-            batch_norms=args.re_estimate_bn, technology=results.technology, path=path,
-            resume=args.resume,
+            exact=not args.fast, batch_norms=args.re_estimate_bn, path=path, resume=args.resume,
+            technology=results.technology,
         )  # fmt: skip
 
     def table(self) -> str:

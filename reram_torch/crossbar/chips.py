@@ -86,6 +86,12 @@ class Chip(NamedTuple):
         conductances, gains, offsets, mismatch, sigmas, sigma_of, normal, numbers = tensors
         return cls(conductances, gains, offsets, mismatch, sigmas, sigma_of, normal, numbers)
 
+    def at(self, first: int) -> Chip:
+        """The same, with the number of the position that comes next."""
+        numbers = self.numbers.clone()
+        numbers[NUMBERS.index("first")] = first
+        return self._replace(numbers=numbers)
+
     def to(self, device: torch.device | str) -> Chip:
         """The same on a device; `numbers` stay on the CPU."""
         moved = {name: getattr(self, name).to(device) for name in self._fields[:7]}

@@ -97,7 +97,7 @@ def noise_tables(drawer: CellDrawer, values: np.ndarray) -> tuple[torch.Tensor, 
     most = max(g.highest, -g.lowest)
     shift = max(0, (most // _MOST_COLUMNS).bit_length())
     sums = (np.arange((most >> shift) + 1) << shift) + ((1 << shift) - 1) / 2
-    driven, row_of = _rows(g.rows)
+    driven, row_of = driven_rows(g.rows)
     parts = _components(drawer, values)
     variance = np.zeros((len(driven), len(sums)))
     variance[1:] = _mixed(parts, driven[1:, None], sums[None])
@@ -105,7 +105,7 @@ def noise_tables(drawer: CellDrawer, values: np.ndarray) -> tuple[torch.Tensor, 
     return torch.from_numpy(sigmas.astype(np.int32)), torch.from_numpy(row_of), shift
 
 
-def _rows(rows: int) -> tuple[np.ndarray, np.ndarray]:
+def driven_rows(rows: int) -> tuple[np.ndarray, np.ndarray]:
     """Driven word-lines that a table has rows for, float64 (D,), and the row of every number."""
     every = np.arange(rows + 1)
     if rows < _MOST_ROWS:

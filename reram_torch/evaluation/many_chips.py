@@ -133,6 +133,7 @@ def monte_carlo(
     chips: int = 20,
     time: Time | Sequence[Time] = None,
     seed: int = 0,
+    exact: bool = True,
     batch_norms: bool = False,
     technology: str | Path | Technology = "isaac",
     path: str | Path | None = None,
@@ -153,6 +154,7 @@ def monte_carlo(
         chips: how many, of the seeds from `seed` on.
         time: since programming, as `program` takes it; several: each chip is looked at at each.
         seed: of the first chip.
+        exact: as `program` takes it.
         batch_norms: take their running statistics anew on each chip, from the calibration images,
             as whoever tests chips can.
         technology: prices the energy of ADCs.
@@ -177,7 +179,8 @@ def monte_carlo(
     times = [chosen.at(each) for each in several]  # type: ignore[arg-type]  # as the union has it
     settings = {
         "devices": chosen.to_dict(), "times": times, "seed": seed, "chips": chips,
-        "batch_norms": batch_norms, "technology": prices.name, "network": _digest(net),
+        "exact": exact, "batch_norms": batch_norms, "technology": prices.name,
+        "network": _digest(net),
     }  # fmt: skip
     rows = _Rows(path, settings, resume=resume)
     wanted = [(seed + k, t) for k in range(chips) for t in times]
@@ -189,7 +192,7 @@ def monte_carlo(
     )  # fmt: skip
     with chips_as_before(layers.values()), bar, evaluating(net), torch.no_grad():
         for number, at in left:
-            program(net, chosen, seed=number, time=at, show_progress=False)
+            program(net, chosen, seed=number, time=at, exact=exact, show_progress=False)
             with estimated_anew(net) if batch_norms else nullcontext():
                 figures = _figures(net, evaluate, prices)
             rows.add({"seed": number, "time": at, **figures})

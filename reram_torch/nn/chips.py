@@ -12,11 +12,11 @@ import torch
 from reram_torch._support.lasting import lasting
 from reram_torch.config.devices import Devices
 from reram_torch.crossbar.cells import CrossbarWeights, read_back
-from reram_torch.crossbar.chips import NUMBERS, Chip
+from reram_torch.crossbar.chips import Chip
+from reram_torch.crossbar.error_odds import error_odds
 from reram_torch.crossbar.geometry import Geometry
+from reram_torch.crossbar.odds import Odds
 from reram_torch.crossbar.programming import program_chip
-
-_FIRST = NUMBERS.index("first")
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,14 @@ class Programming:
         seed: of the chip.
         layer: name that the layer's draws go by.
         time: since programming, s; None: just programmed.
+        exact: cells are drawn; else the error of each conversion is, by its chances.
     """
 
     devices: Devices
     seed: int
     layer: str
     time: float | None = None
+    exact: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values."""
@@ -54,7 +56,7 @@ class ChipSite:
 
     def __init__(self) -> None:
         self.programming: Programming | None = None
-        self._kept: tuple[Programming, Geometry, CrossbarWeights, Chip] | None = None
+        self._kept: tuple[Programming, Geometry, CrossbarWeights, Chip | Odds] | None = None
         self._first = 0  # position whose noise comes next
 
     def program(self, programming: Programming | None) -> None:
@@ -63,7 +65,7 @@ class ChipSite:
 
     def chip(
         self, weights: CrossbarWeights, geometry: Geometry, outputs: int, depth: int
-    ) -> Chip | None:
+    ) -> Chip | Odds | None:
         """The layer as its chip holds it now; None on ideal devices.
 
         Args:
@@ -85,21 +87,20 @@ class ChipSite:
         geometry: Geometry,
         outputs: int,
         depth: int,
-    ) -> Chip:
+    ) -> Chip | Odds:
         kept = self._kept
         if kept is None or kept[:2] != (how, geometry) or not _same(kept[2], weights):
             codes = read_back(weights.cells, geometry, outputs, depth)
+            make = program_chip if how.exact else error_odds
             with lasting():
-                chip = program_chip(
+                chip = make(
                     codes, geometry, how.devices, seed=how.seed, layer=how.layer, time=how.time
                 )
             self._kept = kept = how, geometry, weights, chip
         chip = kept[3]
-        if not chip.sigmas.numel():
-            return chip
-        numbers = chip.numbers.clone()
-        numbers[_FIRST] = self._first
-        return chip._replace(numbers=numbers)
+        if isinstance(chip, Odds):
+            return chip.at(self._first)
+        return chip.at(self._first) if chip.sigmas.numel() else chip
 
     def passed(self, y: torch.Tensor, outputs: int) -> torch.Tensor:
         """An output, of which each position was converted: the next have noise of their own."""
@@ -116,9 +117,9 @@ class ChipSite:
 
 
 @cache
-def _untraced() -> Callable[..., Chip]:
+def _untraced() -> Callable[..., Chip | Odds]:
     """`ChipSite.chip` as torch.compile leaves it alone; it has been imported by then."""
-    disable: Callable[[Callable[..., Chip | None]], Callable[..., Chip]] = torch.compiler.disable
+    disable: Callable[[Callable[..., Any]], Callable[..., Chip | Odds]] = torch.compiler.disable
     return disable(ChipSite.chip)
 
 

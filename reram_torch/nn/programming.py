@@ -12,7 +12,7 @@ from torch import nn
 from reram_torch._support.checks import check_int
 from reram_torch._support.progress import progress
 from reram_torch.config.devices import Devices, load_devices
-from reram_torch.crossbar.chips import ChipSummary
+from reram_torch.crossbar.chips import Chip, ChipSummary
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.chips import Programming
 from reram_torch.nn.networks import crossbar_layers, unchanged_on_error
@@ -28,7 +28,7 @@ class ProgrammedNetwork:
         devices: of the chip; None: ideal ones.
         seed: that it was drawn from.
         time: since it was programmed, s; None: just programmed.
-        layers: what was drawn for each layer, by qualified name.
+        layers: what was drawn for each layer, by qualified name; of cells alone.
     """
 
     devices: Devices | None
@@ -52,10 +52,10 @@ class ProgrammedNetwork:
         if self.devices is None:
             return "ideal devices"
         since = "as programmed" if self.time is None else f"{self.time:g} s after programming"
-        head = (
-            f"{self.devices.name}, seed {self.seed}, {since}: {self.cells} cells, "
-            f"{self.pulses:.2f} pulses a cell"
-        )
+        head = f"{self.devices.name}, seed {self.seed}, {since}"
+        if not self.layers:
+            return f"{head}: errors drawn conversion by conversion"
+        head += f": {self.cells} cells, {self.pulses:.2f} pulses a cell"
         width = max(map(len, self.layers), default=0)
         lines = [
             f"{'layer':{width}}  {'cells':>10}  {'stuck':>8}  {'unverified':>10}  {'clipped':>7}"
@@ -77,6 +77,7 @@ def program(
     *,
     seed: int = 0,
     time: float | str | None = None,
+    exact: bool = True,
     show_progress: bool = True,
 ) -> ProgrammedNetwork:
     """Programs every crossbar layer onto a chip, which stays until the next call.
@@ -95,6 +96,10 @@ def program(
         seed: of the chip, from 0 to 2^63 - 1.
         time: since programming: seconds, or a number with a unit, as in "1d"; None: just
             programmed.
+        exact: draw every cell and ADC. False is faster: the error of each conversion is drawn, by
+            its chances given its sum and how many word-lines are driven, and no cells are kept; so
+            the same bit-line errs otherwise each time. Not where wires or capacitors err, nor where
+            crossbars speculate, nor for errors of more than 64 steps.
         show_progress: draw a tqdm bar if tqdm is installed.
 
     Returns:
@@ -119,9 +124,9 @@ def program(
     bar = progress(layers.items(), description="program", unit="layer", show=show_progress)
     with unchanged_on_error(layers.values()), bar:
         for name, layer in bar:
-            summary = _put_on_chip(layer, Programming(chosen, seed, name, since))
-            assert summary is not None
-            drawn[name] = summary
+            summary = _put_on_chip(layer, Programming(chosen, seed, name, since, exact))
+            if summary is not None:
+                drawn[name] = summary
     return ProgrammedNetwork(chosen, seed, since, drawn)
 
 
@@ -142,4 +147,4 @@ def _put_on_chip(layer: CrossbarLayer, programming: Programming | None) -> ChipS
     layer.bank.serve(ideal=programming is None)
     layer.site.program(programming)
     chip = layer.chip(layer.encoded())
-    return None if chip is None else chip.summary
+    return chip.summary if isinstance(chip, Chip) else None

@@ -12,6 +12,7 @@ from reram_torch.config.sections import INPUT_SCALES, Config
 from reram_torch.crossbar.cells import CrossbarWeights
 from reram_torch.crossbar.chips import Chip
 from reram_torch.crossbar.geometry import Geometry, sizes
+from reram_torch.crossbar.odds import Odds
 from reram_torch.crossbar.quantization import InputScale, in_passes, over_largest, scaled_back
 from reram_torch.crossbar.tables import AdcTables, lossless_tables, plain_adc
 from reram_torch.crossbar.windows import Window
@@ -111,7 +112,7 @@ class SimulatedLayer(nn.Module):
         """The weights on crossbars as they are now."""
         return self.programmed.encoded(self.weight, self.log_weight_step)
 
-    def chip(self, weights: CrossbarWeights) -> Chip | None:
+    def chip(self, weights: CrossbarWeights) -> Chip | Odds | None:
         """The chip that these weights lie on; None on ideal devices."""
         if self.site.programming is None:
             return None

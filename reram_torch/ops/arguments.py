@@ -16,12 +16,13 @@ import torch
 from reram_torch.crossbar.cells import CrossbarWeights
 from reram_torch.crossbar.chips import Chip
 from reram_torch.crossbar.geometry import Geometry
+from reram_torch.crossbar.odds import Odds
 from reram_torch.crossbar.quantization import InputScale
 from reram_torch.crossbar.tables import AdcTables
 from reram_torch.crossbar.windows import Window
 
 _WEIGHTS = len(CrossbarWeights._fields)
-_CHIP = 8  # tensors of a `Chip`
+_CHIP, _ODDS = 8, 6  # tensors of either kind of chip: an odd one beside them is that of centers
 _GEOMETRY = 10  # numbers of `Geometry.as_list`
 
 
@@ -33,7 +34,22 @@ class Flat(NamedTuple):
     floats: list[float]
 
 
-def _tensors(chip: Chip | None) -> tuple[torch.Tensor, ...]:
+def chip_of(tensors: list[torch.Tensor]) -> Chip | Odds | None:
+    """What tensors of a chip are: one with cells, one without, or none where there are no tensors.
+
+    Raises:
+        ValueError: they are neither.
+    """
+    if not tensors:
+        return None
+    if len(tensors) not in (_CHIP, _ODDS):
+        raise ValueError(
+            f"a chip has {_CHIP} tensors, or {_ODDS} without cells, not {len(tensors)}"
+        )
+    return Chip.of_tensors(tensors) if len(tensors) == _CHIP else Odds.of_tensors(tensors)
+
+
+def _tensors(chip: Chip | Odds | None) -> tuple[torch.Tensor, ...]:
     return () if chip is None else chip.tensors
 
 
@@ -55,7 +71,7 @@ class ArrayArguments:
     geometry: Geometry
     outputs: int
     centers: torch.Tensor | None = None
-    chip: Chip | None = None
+    chip: Chip | Odds | None = None
 
     def flatten(self) -> tuple[list[torch.Tensor], list[int]]:
         """Tensors and integers, as the schema has them."""
@@ -69,9 +85,8 @@ class ArrayArguments:
         cells, levels, comparisons, edges, index, *others = tensors
         outputs, unit, *geometry = integers
         tables = AdcTables(levels, comparisons, edges, index, unit)
-        centers = others.pop(0) if len(others) % _CHIP else None
-        chip = Chip.of_tensors(others) if others else None
-        return cls(cells, tables, Geometry.of_list(geometry), outputs, centers, chip)
+        centers = others.pop(0) if len(others) % 2 else None
+        return cls(cells, tables, Geometry.of_list(geometry), outputs, centers, chip_of(others))
 
 
 # Making these takes as long as a small layer, both ways.
@@ -104,7 +119,7 @@ class LayerArguments:
     scale: InputScale
     geometry: Geometry
     window: Window | None = None
-    chip: Chip | None = None
+    chip: Chip | Odds | None = None
 
     def flatten(self) -> Flat:
         """Tensors, integers and floats, as the schema has them."""
@@ -125,7 +140,7 @@ class LayerArguments:
             InputScale(floats[0], zero),
             geometry,
             window,
-            Chip.of_tensors(chip) if chip else None,
+            chip_of(chip),
         )
 
     def arrays(self, outputs: int) -> ArrayArguments:

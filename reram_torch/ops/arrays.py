@@ -13,11 +13,12 @@ from reram_torch.crossbar.centers import centers_of, less_centers, no_centers, o
 from reram_torch.crossbar.chips import Chip, check_chip
 from reram_torch.crossbar.counting import empty_counts, no_counts
 from reram_torch.crossbar.geometry import Geometry, sizes
+from reram_torch.crossbar.odds import Odds, check_odds
 from reram_torch.crossbar.quantization import weight_codes, weight_scale
 from reram_torch.crossbar.tables import check_accumulator, check_table_shapes, check_tables
 from reram_torch.native import cpu, cuda
 from reram_torch.ops import reference
-from reram_torch.ops.arguments import ArrayArguments
+from reram_torch.ops.arguments import ArrayArguments, chip_of
 from reram_torch.ops.backends import use_native
 
 Results = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
@@ -117,9 +118,9 @@ def crossbar_native(
 ) -> Results:
     """The operator `crossbar` by the library of the device, where there is one."""
     library = library_for(u)
-    if library is None:
-        return crossbar_reference(u, tensors, integers, count)
     a = ArrayArguments.rebuild(tensors, integers)
+    if library is None or (isinstance(a.chip, Odds) and not hasattr(library, "odds_crossbar")):
+        return crossbar_reference(u, tensors, integers, count)
     g = a.geometry
     _check(u, a.cells, a.outputs, g)
     _check_centers(u, a)
@@ -132,15 +133,21 @@ def crossbar_native(
     counted = counts if count else None
     if a.chip is None:
         library.crossbar(g, u, a.cells, a.tables, acc, counted)
+    elif isinstance(a.chip, Odds):
+        library.odds_crossbar(g, u, a.cells, a.chip, a.tables, acc, counted)
     else:
         library.chip_crossbar(g, u, a.chip, a.tables, acc, counted)
     _add_centers(acc, u, a)
     return acc, *counts
 
 
-def _check_chip(u: torch.Tensor, chip: Chip | None, outputs: int, geometry: Geometry) -> None:
+def _check_chip(
+    u: torch.Tensor, chip: Chip | Odds | None, outputs: int, geometry: Geometry
+) -> None:
     """Raises ValueError unless a chip's tensors are as the kernels take them."""
-    if chip is not None:
+    if isinstance(chip, Odds):
+        check_odds(geometry, chip)
+    elif chip is not None:
         _, G, K = sizes(u)
         check_chip(geometry, chip, G, outputs, K)
 
@@ -173,7 +180,7 @@ def histogram_reference(
     outputs, *numbers = integers
     g = Geometry.of_list(numbers)
     _check(u, cells, outputs, g)
-    found = Chip.of_tensors(chip) if chip else None
+    found = chip_of(chip)
     _check_chip(u, found, outputs, g)
     codes = read_back(cells, g, outputs, sizes(u)[2])
     return reference.histogram(u, codes, edges, g, found)
@@ -185,18 +192,21 @@ def histogram_native(
 ) -> torch.Tensor:  # fmt: skip
     """The operator `histogram` by the library of the device, where there is one."""
     library = library_for(u)
-    if library is None:
+    odds = isinstance(chip_of(chip), Odds)
+    if library is None or (odds and not hasattr(library, "odds_histogram")):
         return histogram_reference(u, cells, edges, chip, integers)
     outputs, *numbers = integers
     g = Geometry.of_list(numbers)
     _check(u, cells, outputs, g)
     bins = torch.zeros(_histogram_shape(edges, g), dtype=torch.int64, device=u.device)
-    if chip:
-        found = Chip.of_tensors(chip)
-        _check_chip(u, found, outputs, g)
-        library.chip_histogram(g, u, found, edges, outputs, bins)
-    else:
+    found = chip_of(chip)
+    _check_chip(u, found, outputs, g)
+    if found is None:
         library.histogram(g, u, cells, edges, outputs, bins)
+    elif isinstance(found, Odds):
+        library.odds_histogram(g, u, cells, found, edges, outputs, bins)
+    else:
+        library.chip_histogram(g, u, found, edges, outputs, bins)
     return bins
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from reram_torch.crossbar.chips import FRACTION, Chip, unpacked
@@ -54,6 +56,9 @@ class ChipArrays:
                 current = (driven @ stored.transpose(1, 2)).long()
                 found[j].append(self._read(current, activity, tile, phase, s * g.slices + j))
         return found
+
+    def disturb(self, tile: int, cycles: list[Any]) -> None:
+        """Nothing more: errors are those of cells, ADCs and reads."""
 
     def _read(
         self, current: torch.Tensor, activity: torch.Tensor, tile: int, phase: int, column: int

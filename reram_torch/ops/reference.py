@@ -17,7 +17,9 @@ from reram_torch.crossbar.cells import encode
 from reram_torch.crossbar.chips import Chip
 from reram_torch.crossbar.counting import no_counts
 from reram_torch.crossbar.geometry import Geometry, bit_places, sizes
+from reram_torch.crossbar.odds import Odds
 from reram_torch.crossbar.tables import ESCAPE, AdcTables, check_accumulator
+from reram_torch.ops.arrays_by_odds import Errors
 from reram_torch.ops.arrays_of_chips import ChipArrays
 
 
@@ -47,6 +49,9 @@ class Arrays(Protocol):
     ) -> list[list[torch.Tensor]]:
         """Of a tile that word-lines drive, as a `Phase` has them."""
 
+    def disturb(self, tile: int, cycles: list[Phase]) -> None:
+        """Changes sums of a tile's cycles once all are known."""
+
 
 class IdealArrays:
     """Cells that hold just their digits.
@@ -54,10 +59,11 @@ class IdealArrays:
     Args:
         codes: weight codes, (G, N, K).
         geometry: of the layer.
+        errors: that are drawn for what is read of them, if any.
     """
 
-    def __init__(self, codes: torch.Tensor, geometry: Geometry):
-        self.geometry, self.cells = geometry, encode(codes, geometry)
+    def __init__(self, codes: torch.Tensor, geometry: Geometry, errors: Errors | None = None):
+        self.geometry, self.cells, self.errors = geometry, encode(codes, geometry), errors
 
     def sums(
         self, pulses: torch.Tensor, activity: torch.Tensor, tile: int, phase: int
@@ -72,9 +78,15 @@ class IdealArrays:
             found.append([pair[0] - pair[1]] if g.signed else pair)
         return found
 
+    def disturb(self, tile: int, cycles: list[Phase]) -> None:
+        """Changes sums of a tile that are read as others."""
+        if self.errors is not None:
+            activity = [cycle.activity for cycle in cycles]
+            self.errors.disturb(tile, activity, [cycle.sums for cycle in cycles])
+
 
 def arrays_of(
-    u: torch.Tensor, codes: torch.Tensor, geometry: Geometry, chip: Chip | None
+    u: torch.Tensor, codes: torch.Tensor, geometry: Geometry, chip: Chip | Odds | None
 ) -> Arrays:
     """The arrays of a layer: of a chip, or ideal ones.
 
@@ -86,6 +98,8 @@ def arrays_of(
     """
     if chip is None:
         return IdealArrays(codes, geometry)
+    if isinstance(chip, Odds):
+        return IdealArrays(codes, geometry, Errors(chip, geometry, u.shape[2]))
     return ChipArrays(chip, geometry, codes.shape[1], u.shape[2], u.shape[0])
 
 
@@ -112,9 +126,12 @@ def tile_cycles(
 
     for t in range(g.tiles(K)):
         here = inputs[..., t * g.rows : (t + 1) * g.rows]
+        found = []
         for i, (below, mask) in enumerate(bit_places(g.dac_widths)):
             bits = [phase(g.cycles + b, here >> b & 1, t) for b in g.recovered_bits(i)]
-            yield phase(i, here >> below & mask, t, bool(bits)), bits
+            found.append((phase(i, here >> below & mask, t, bool(bits)), bits))
+        arrays.disturb(t, [cycle for cycle, _ in found])
+        yield from found
 
 
 def _converted(
@@ -139,7 +156,7 @@ def crossbar(
     codes: torch.Tensor,
     tables: AdcTables,
     geometry: Geometry,
-    chip: Chip | None = None,
+    chip: Chip | Odds | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Bit-line sums, conversion and shift-add of a layer.
 
@@ -192,7 +209,7 @@ def histogram(
     codes: torch.Tensor,
     edges: torch.Tensor,
     geometry: Geometry,
-    chip: Chip | None = None,
+    chip: Chip | Odds | None = None,
 ) -> torch.Tensor:
     """How often each bit-line sum occurs, by activity bucket, phase and slice.
 
