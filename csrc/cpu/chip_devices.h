@@ -48,7 +48,7 @@ inline void find_adcs(const Job& job, const ChipBlock& block, int64_t g, int64_t
 // result and then, an array further, the others.
 template <class Vec>
 void philox(const uint32_t* first, const uint32_t* last, int count, const uint32_t* key,
-            uint64_t (*pairs)[kChipCounters]) {
+            uint64_t* pairs) {
   using Longs = typename Vec::Longs;  // a word each in their low halves, anything in the others
   constexpr int kLanes = int(sizeof(Longs) / 8), kVectors = 2;
   const Longs none = {}, low = none + 0xffffffffu, even = none + 0xd2511f53u,
@@ -76,7 +76,7 @@ void philox(const uint32_t* first, const uint32_t* last, int count, const uint32
     for (int v = 0; v < kVectors; ++v)
       for (int h = 0; h < 2; ++h) {
         const Longs both = (x[2 * h][v] & low) | x[2 * h + 1][v] << 32;
-        std::memcpy(pairs[h] + k + v * kLanes, &both, sizeof both);
+        std::memcpy(pairs + h * kChipCounters + k + v * kLanes, &both, sizeof both);
       }
   }
 }
@@ -109,16 +109,16 @@ void draw(const Job& job, const ChipBlock& block, const Reading& at, int32_t* z)
   const uint32_t first[3] = {
       uint32_t(number), uint32_t(number >> 32) | uint32_t(second) << 31,
       uint32_t((at.group * job.shape.tiles + at.tile) * job.shape.phases + at.phase)};
-  alignas(64) uint64_t pairs[2][kChipCounters], in_order[kColumns / 2];
+  alignas(64) uint64_t pairs[2 * kChipCounters], in_order[kColumns / 2];
   alignas(64) uint32_t x[kColumns];
   philox<Vec>(first, block.counters, block.counter_count, chip.given.key, pairs);
   if (block.in_order) {
     for (int k = 0; k < kColumns / 4; ++k)
-      for (int h = 0; h < 2; ++h) in_order[2 * k + h] = pairs[h][k];
+      for (int h = 0; h < 2; ++h) in_order[2 * k + h] = pairs[h * kChipCounters + k];
     std::memcpy(x, in_order, sizeof x);
   } else {
     for (int c = 0; c < kColumns; ++c)
-      x[c] = uint32_t(pairs[0][block.picks[c] / 2] >> block.picks[c] % 2 * 32);
+      x[c] = uint32_t(pairs[block.picks[c] / 2] >> block.picks[c] % 2 * 32);
   }
   normals<Vec>(chip.given.normal, x, z);
 }
