@@ -2,8 +2,8 @@
 //
 // A tile's conductances are read block by block: its 64 columns stay in the first cache while all
 // positions of a task add up the word-lines that they drive. Where nothing but conductances is not
-// ideal most sums fit 16 bits, and what an ADC converts fits a byte: vectors look that up. All else
-// goes sum by sum.
+// ideal most sums fit 16 bits, and what an ADC converts fits a byte, by which vectors look it up.
+// Others are read in 32 or 64 bits, and looked up one by one where bytes do not hold them.
 #pragma once
 
 #include "cpu/chip_devices.h"
@@ -34,10 +34,8 @@ struct ChipSweep {
 };
 
 inline ChipSweep sweep_of(const Job& job, const Scratch& s, const ChipWork& w, int i) {
-  const int left = kCycles - job.shape.dac_shift[i];
-  const int bits = job.p.dac_bits[i] < left ? job.p.dac_bits[i] : left;
   int64_t* counts = s.counts ? s.counts + i * kSlices * kCountLanes : nullptr;
-  return {w, nullptr, 0, bits, job.shape.dac_shift[i], *job.chip, s.chip_levels, counts};
+  return {w, nullptr, 0, bits_of(job, i), job.shape.dac_shift[i], *job.chip, s.chip_levels, counts};
 }
 
 // The bit-line sums of a unit, which fit 16 bits.
@@ -67,8 +65,7 @@ struct ChipSums {
 template <class Vec>
 void unit_sums(const Job& job, const ChipWork& w, const ChipUnit& unit, int i, ChipSums& to) {
   const bool apart = job.shape.is_recovered(job.p, i);
-  const int left = kCycles - job.shape.dac_shift[i];
-  const int bits = job.p.dac_bits[i] < left ? job.p.dac_bits[i] : left;
+  const int bits = bits_of(job, i);
   const uint16_t* lines = unit.lines;
   for (int d = 0; d < bits; ++d) lines += unit.counts[d];
   std::memset(to.all, 0, sizeof to.all);

@@ -17,6 +17,12 @@ struct ChipTile {
   int step[kCycles];  // weights are rounded up to multiples of 2^step
 };
 
+// Bits that a cycle applies.
+inline int bits_of(const Job& job, int cycle) {
+  const int left = kCycles - job.shape.dac_shift[cycle];
+  return job.p.dac_bits[cycle] < left ? job.p.dac_bits[cycle] : left;
+}
+
 // What the slices of a unit that depend on no sum add to the results and to the counts.
 inline void add_constants(const Job& job, const Scratch& s, int i, int64_t m, int set) {
   s.constant[m] += job.chip->sets[set].constant << job.shape.dac_shift[i];
@@ -82,8 +88,7 @@ ChipTile make_chip_units(const Job& job, const Task& task, const Scratch& s, int
   uint16_t* lines = s.lines;
   Sorted sorted;
   for (int i = 0; i < shape.cycles; ++i) {
-    const int bit = shape.dac_shift[i], left = kCycles - bit;
-    const int bits = job.p.dac_bits[i] < left ? job.p.dac_bits[i] : left;
+    const int bit = shape.dac_shift[i], bits = bits_of(job, i);
     sort_cycle<Vec>(job, task, s, i, bits, sorted, tile);
     for (int k = 0; k < count; ++k, ++unit) {
       const int m = sorted.order[k], driven = sorted.driven[m];

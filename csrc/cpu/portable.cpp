@@ -8,7 +8,13 @@
 namespace reram::cpu::RERAM_ISA {
 namespace {
 
-struct Portable : PlainInputs, PlainTables, InOrder, NoNibbles, PlainProduct, PlainQuantizer, PlainHash {
+struct Portable : PlainInputs,
+                  PlainTables,
+                  InOrder,
+                  NoNibbles,
+                  PlainProduct,
+                  PlainQuantizer,
+                  PlainHash {
   using Bytes __attribute__((vector_size(16))) = uint8_t;  // wraps, as int8_t may not
 
   // 64 bytes of -1 where a bit is set.
