@@ -74,7 +74,7 @@ def of_conductances(draw, **given):
 
 
 @given(chip_problems(), st.booleans())
-@examples(25)
+@examples(14)
 def test_chips_agree_with_the_reference(p, second_pass):
     if second_pass and len(p.problem.u) % 2 == 0:  # the noise of two passes differs
         p.chip.numbers[5] = 2
@@ -120,7 +120,7 @@ def test_ideal_chips_are_what_they_are_without_devices(p):
 
 
 @given(st.data())
-@examples(10)
+@examples(7)
 def test_windows_are_read_in_place(data):
     """Overlapping windows, where N crosses blocks of columns."""
     two = st.tuples(st.integers(1, 3), st.integers(1, 3))
