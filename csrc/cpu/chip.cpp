@@ -43,7 +43,9 @@ Chip serve(const Job& job, const reram_chip& given) {
   // A sum stays below 2^28, its product with a gain's error below 2^30, an offset below 2^28 and
   // noise below 2^15: together less than 2^30.
   constexpr int64_t kMost = 1 << 28;
-  if (largest(given.offsets, adcs, 0) < kMost && largest(given.sigmas, sigmas, 0) <= INT16_MAX)
+  const bool near = !given.mismatch || adcs * job.shape.values() < INT32_MAX;
+  if (near && largest(given.offsets, adcs, 0) < kMost &&
+      largest(given.sigmas, sigmas, 0) <= INT16_MAX)
     chip.narrow = std::min(kMost, 4 * kMost / (largest(given.gains, adcs, 1 << 16) + 1));
   return chip;
 }

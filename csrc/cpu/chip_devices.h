@@ -21,13 +21,14 @@ struct Reading {
 // The ADCs of one block in one tile.
 struct Adcs {
   alignas(64) Columns gains, offsets;
-  const int32_t* mismatch[kColumns];  // where the sum 0 lies; null: ideal
+  alignas(64) int64_t mismatch[kColumns];  // where the sum 0 lies in its table
 };
 
 inline void find_adcs(const Job& job, const ChipBlock& block, int64_t g, int64_t t, Adcs& to) {
   to = {};
   const Shape& shape = job.shape;
   const reram_chip& chip = job.chip->given;
+  for (int64_t& at : to.mismatch) at = -shape.lowest;  // of columns that do not exist
   const int64_t shared = up(job.p.outputs, chip.columns_per_adc);
   for (int r = 0; r < block.count; ++r) {
     const ChipRun& run = block.runs[r];
@@ -38,8 +39,7 @@ inline void find_adcs(const Job& job, const ChipBlock& block, int64_t g, int64_t
       const int c = run.first + k;
       to.gains[c] = chip.gains ? chip.gains[adc] : 1 << 16;
       to.offsets[c] = chip.offsets ? chip.offsets[adc] : 0;
-      to.mismatch[c] =
-          chip.mismatch ? chip.mismatch + adc * shape.values() - shape.lowest : nullptr;
+      to.mismatch[c] = adc * shape.values() - shape.lowest;
     }
   }
 }
@@ -139,6 +139,33 @@ void find_sigmas(const Job& job, const Reading& at, const int32_t* sums, int32_t
   Vec::gather(chip.sigmas + int64_t(chip.sigma_of[at.driven]) * chip.sigma_columns, q, sigmas);
 }
 
+// What the thresholds around a sum are wrong by, where all of their tables lie within 32 bits.
+template <class Vec>
+void add_mismatch(const Job& job, const ChipBlock&, const Adcs& adcs, int32_t* sums) {
+  constexpr int32_t kMost = 1 << 30;  // moves any sum beyond the tables
+  const int32_t lowest = job.shape.lowest, highest = job.shape.highest;
+  alignas(64) Columns at, errors;
+  for (int c = 0; c < kColumns; ++c) {
+    const int32_t w = (sums[c] + 128) >> 8;
+    at[c] = int32_t(adcs.mismatch[c]) + (w < lowest ? lowest : w > highest ? highest : w);
+  }
+  Vec::gather(job.chip->given.mismatch, at, errors);
+  for (int c = 0; c < kColumns; ++c)
+    sums[c] += errors[c] < -kMost ? -kMost : errors[c] > kMost ? kMost : errors[c];
+}
+
+// The same wherever they lie.
+template <class Vec>
+void add_mismatch(const Job& job, const ChipBlock& block, const Adcs& adcs, int64_t* sums) {
+  const int32_t lowest = job.shape.lowest, highest = job.shape.highest;
+  for (int r = 0; r < block.count; ++r)
+    for (int c = block.runs[r].first; c < block.runs[r].first + block.runs[r].count; ++c) {
+      const int64_t w = (sums[c] + 128) >> 8;
+      const int64_t at = adcs.mismatch[c] + (w < lowest ? lowest : w > highest ? highest : w);
+      sums[c] += job.chip->given.mismatch[at];
+    }
+}
+
 // What the tables convert, in numbers of type Int throughout.
 template <class Vec, class Int>
 void read_errors(const Job& job, const ChipBlock& block, const Adcs& adcs, const Reading& at,
@@ -158,14 +185,7 @@ void read_errors(const Job& job, const ChipBlock& block, const Adcs& adcs, const
     find_sigmas<Vec>(job, at, sums, sigmas);
     for (int c = 0; c < kColumns; ++c) b[c] += (Int(sigmas[c]) * z[c] + (1 << 15)) >> 16;
   }
-  if (chip.mismatch) {
-    constexpr Int kMost = 1 << 30;  // moves any sum beyond the tables
-    for (int c = 0; c < kColumns && adcs.mismatch[c]; ++c) {
-      const Int w = (b[c] + 128) >> 8;
-      const Int error = adcs.mismatch[c][w <= least ? least + 1 : w >= most ? most - 1 : w];
-      b[c] += sizeof(Int) > 4 ? error : error < -kMost ? -kMost : error > kMost ? kMost : error;
-    }
-  }
+  if (chip.mismatch) add_mismatch<Vec>(job, block, adcs, b);
   for (int c = 0; c < kColumns; ++c) {
     const Int w = (b[c] + 128) >> 8;
     v[c] = int32_t(w < least ? least : w > most ? most : w);
