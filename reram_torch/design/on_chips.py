@@ -47,7 +47,8 @@ class ChipSample:
         }
 
     def __str__(self) -> str:
-        return f"{self.count} chips of {self.devices.name}"
+        time = "" if self.time is None else f" after {self.time:g} s"
+        return f"{self.count} chips of {self.devices.name}{time}, from seed {self.seed}"
 
 
 def each_chip(net: nn.Module, sample: ChipSample | None) -> Iterator[None]:

@@ -41,6 +41,10 @@ class Programming:
         """As plain values."""
         return {**vars(self), "devices": self.devices.to_dict()}
 
+    def named(self) -> dict[str, Any]:
+        """What tells the chip from others, the devices by name: as reports have it."""
+        return {**self.to_dict(), "devices": self.devices.name}
+
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Programming:
         """The inverse of `to_dict`."""

@@ -138,7 +138,9 @@ def _config(layer: CrossbarLayer) -> dict[str, Any]:
     """Without the search, and the ADC, which `design_adc` or `set_adc` may have replaced."""
     config = layer.config.to_dict()
     inputs = config["inputs"] | {"encoding": layer.input_encoding}  # it may have been left open
-    return {"crossbar": config["crossbar"], "weights": config["weights"], "inputs": inputs}
+    how = layer.site.programming
+    chip = {} if how is None else {"chip": how.named()}
+    return {"crossbar": config["crossbar"], "weights": config["weights"], "inputs": inputs, **chip}
 
 
 def _conversions(layer: CrossbarLayer, seen: Seen) -> LayerConversions:

@@ -42,8 +42,8 @@ def test_histograms_are_those_of_all_chips(monkeypatch):
     found = design(net, chip_seed=5)
     assert net[0].site.programming is None
     assert [layer.statistics for layer in (net[0], net[2])] == before
-    assert found.chips == "3 chips of wan2022"
-    assert "on held-back images on 3 chips of wan2022" in str(found)
+    assert found.chips == "3 chips of wan2022 after 172800 s, from seed 5"
+    assert "on held-back images on 3 chips of wan2022 after" in str(found)
     expected = 0
     layer, [call] = net[0], net.calibration.calls
     with torch.no_grad():

@@ -193,3 +193,13 @@ def test_compiled_networks_keep_to_their_chips():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own, of caches that it looks through
         assert all(torch.equal(compiled(x), y) for y in expected)
+
+
+def test_reports_name_the_chip():
+    net, x = network(), images()
+    program(net, seed=7, time="1d")
+    with rt.PowerMeter(net) as meter:
+        net(x)
+    of_layer = meter.report().to_dict()["configs"]["0"]
+    assert of_layer["chip"]["devices"] == "wan2022"
+    assert (of_layer["chip"]["seed"], of_layer["chip"]["time"]) == (7, 86400.0)
