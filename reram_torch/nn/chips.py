@@ -43,7 +43,8 @@ class Programming:
 
     def named(self) -> dict[str, Any]:
         """What tells the chip from others, the devices by name: as reports have it."""
-        return {**self.to_dict(), "devices": self.devices.name}
+        own = {"seed": self.seed, "time": self.time, "exact": self.exact}
+        return {"devices": self.devices.name, **own}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Programming:

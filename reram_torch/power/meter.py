@@ -114,12 +114,15 @@ class PowerMeter(Watcher):
         seen = self._seen.get(layer)
         if seen is None:
             adcs = layer.adc, layer.tables()
-            self._seen[layer] = Seen(comparisons.clone(), driven.clone(), histogram, *adcs)
+            on = [layer.site.programming]
+            self._seen[layer] = Seen(comparisons.clone(), driven.clone(), histogram, *adcs, on)
             return
         if not seen.same_adcs(layer):
             raise RuntimeError(
                 "a layer's ADCs changed while a PowerMeter counted: use a meter for each design"
             )
+        if layer.site.programming not in seen.chips:
+            seen.chips.append(layer.site.programming)
         seen.comparisons = seen.comparisons + comparisons
         seen.driven = seen.driven + driven
         if histogram is not None and seen.histogram is not None:

@@ -14,6 +14,7 @@ from reram_torch.adc import AdcDesign
 from reram_torch.crossbar.counting import conversions_of, no_counts
 from reram_torch.crossbar.tables import AdcTables
 from reram_torch.nn.base import CrossbarLayer
+from reram_torch.nn.chips import Programming
 from reram_torch.plots.searches import SearchView
 from reram_torch.power.adc_energy import Parts, adc_parts_pj
 from reram_torch.power.conversions import Histogram, LayerConversions, histogram_edges
@@ -35,11 +36,13 @@ class Seen:
     histogram: torch.Tensor | None  # (B, I, J, V)
     adc: tuple[AdcDesign, ...]  # what did it
     tables: AdcTables
+    chips: list[Programming | None]  # that it was on, each once
 
     @classmethod
     def nothing(cls, layer: CrossbarLayer) -> Seen:
         """What a layer did that saw no input."""
-        return cls(*no_counts(layer.geometry), None, layer.adc, layer.tables())
+        on = [layer.site.programming]
+        return cls(*no_counts(layer.geometry), None, layer.adc, layer.tables(), on)
 
     def same_adcs(self, layer: CrossbarLayer) -> bool:
         """Whether the layer still has the ADCs that were counted."""
@@ -73,7 +76,7 @@ def priced(
         _total(layers, counts),
         _total([plain for _, plain, _ in rows.values()], counts),
         _total([activity for _, _, activity in rows.values()], counts),
-        {name: _config(layer) for name, (layer, _) in seen.items()},
+        {name: _config(layer, own.chips) for name, (layer, own) in seen.items()},
         tuple(part for part in shown if part is not None),
         in_float,
         sum(weight.numel() for weight in _weights(seen).values()),
@@ -134,12 +137,12 @@ def _weights(seen: dict[str, tuple[CrossbarLayer, Seen]]) -> dict[int, torch.Ten
     return {id(layer.weight): layer.weight for layer, _ in seen.values()}
 
 
-def _config(layer: CrossbarLayer) -> dict[str, Any]:
+def _config(layer: CrossbarLayer, chips: list[Programming | None]) -> dict[str, Any]:
     """Without the search, and the ADC, which `design_adc` or `set_adc` may have replaced."""
     config = layer.config.to_dict()
     inputs = config["inputs"] | {"encoding": layer.input_encoding}  # it may have been left open
-    how = layer.site.programming
-    chip = {} if how is None else {"chip": how.named()}
+    named = [{"devices": "ideal"} if how is None else how.named() for how in chips]
+    chip = {} if chips == [None] else {"chips": named}
     return {"crossbar": config["crossbar"], "weights": config["weights"], "inputs": inputs, **chip}
 
 

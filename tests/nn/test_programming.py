@@ -195,11 +195,18 @@ def test_compiled_networks_keep_to_their_chips():
         assert all(torch.equal(compiled(x), y) for y in expected)
 
 
-def test_reports_name_the_chip():
+def test_reports_name_the_chips():
     net, x = network(), images()
     program(net, seed=7, time="1d")
     with rt.PowerMeter(net) as meter:
         net(x)
-    of_layer = meter.report().to_dict()["configs"]["0"]
-    assert of_layer["chip"]["devices"] == "wan2022"
-    assert (of_layer["chip"]["seed"], of_layer["chip"]["time"]) == (7, 86400.0)
+        program(net, seed=8, time="1d")
+        net(x)
+    chips = meter.report().to_dict()["configs"]["0"]["chips"]
+    assert [(chip["devices"], chip["seed"], chip["time"]) for chip in chips] == [
+        ("wan2022", 7, 86400.0), ("wan2022", 8, 86400.0),
+    ]  # fmt: skip
+    program(net, None)
+    with rt.PowerMeter(net) as meter:
+        net(x)
+    assert "chips" not in meter.report().to_dict()["configs"]["0"]
