@@ -11,7 +11,7 @@ from torch import nn
 from reram_torch._support import processes
 from reram_torch.config.devices import Devices, device_names, load_devices
 from reram_torch.design.on_chips import ChipSample
-from reram_torch.evaluation.chip_pictures import Point, plot_reductions
+from reram_torch.evaluation.chip_pictures import Point, plot_reductions, since
 from reram_torch.evaluation.many_chips import MonteCarlo, monte_carlo
 from reram_torch.evaluation.results import Results
 from reram_torch.evaluation.scoring import evaluate
@@ -151,7 +151,7 @@ class ChipRuns:
         curves: dict[str, list[Point]] = {}
         for (_, devices), found in self.found.items():
             for time in found.times:
-                label = devices if time is None else f"{devices}, {time:g} s"
+                label = devices if time is None else f"{devices}, {since(time)}"
                 values = [row[key] for row in found.rows if row["time"] == time]
                 at = found.spread("reduction", time).mean
                 curves.setdefault(label, []).append((at, values))

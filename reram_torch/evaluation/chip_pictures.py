@@ -13,7 +13,7 @@ _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 Point = tuple[float, Sequence[float]]  # where, and the values of chips there
 
 
-def _since(time: float | None) -> str:
+def since(time: float | None) -> str:
     """A time as a label."""
     if time is None:
         return "as\nprogrammed"
@@ -57,7 +57,7 @@ def plot_spreads(
     for k, (name, points) in enumerate(curves.items()):
         there = [(place[time], values) for time, values in points]
         _draw(axis, there, _COLORS[k % len(_COLORS)], name)
-    axis.set_xticks(list(place.values()), [_since(time) for time in order])
+    axis.set_xticks(list(place.values()), [since(time) for time in order])
     axis.set_xlim(-0.5, len(order) - 0.5)
     axis.set_xlabel("time since programming")
     _finish(made, axis, figure, path)
@@ -87,9 +87,11 @@ def plot_reductions(
 
 
 def _finish(made: Axes, axis: Axes, figure: str, path: str | Path) -> None:
-    axis.set_ylabel(
-        f"{figure.replace('_', ' ')}\nmean with 95% interval, band: one deviation, dots: chips"
-    )
+    axis.set_ylabel(figure.replace("_", " "))
+    axis.set_title(
+        "mean of chips with its 95% interval; band: one deviation of chips; dots: chips",
+        fontsize=8, color="#555", loc="left",
+    )  # fmt: skip
     axis.grid(alpha=0.25)
     made.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=3)
     made.savefig(path)
