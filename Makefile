@@ -45,7 +45,8 @@ sanitize: $(SETUP)
 	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0 OMP_NUM_THREADS=1 RERAM_TORCH_FEWER=6 RERAM_TORCH_LIBRARY=$(SANITIZE)/libreram_crossbar.so \
 	$(BIN)/python -m pytest tests/ops/test_contract.py tests/ops/test_forward.py \
-	tests/ops/test_driven.py tests/ops/test_affine.py tests/native/test_native.py \
+	tests/ops/test_driven.py tests/ops/test_affine.py tests/ops/test_chips_native.py \
+	tests/native/test_native.py tests/native/test_chip_arguments.py \
 	tests/design/test_native_searches.py tests/design/test_joined.py
 
 # One wheel for every Python and torch, tagged with the oldest Linux that it runs on, and the sources
