@@ -21,6 +21,7 @@ from reram_torch.config.device_errors import (
     PowerDrift,
     ReadNoise,
     TableDrift,
+    WriteErrors,
 )
 from reram_torch.config.devices import Cells, Devices, device_names, load_devices
 from reram_torch.config.files import config_names, load_config
@@ -91,6 +92,7 @@ __all__ = [
     "TwinRange",
     "UniformSAR",
     "WeightConfig",
+    "WriteErrors",
     "adc_bound",
     "backend",
     "bound_table",

@@ -27,7 +27,7 @@ UNITS = ("us", "g_max")
 
 
 @dataclass(frozen=True)
-class ProgrammingError:
+class WriteErrors:
     """How far a cell lies from its target as programmed.
 
     The standard deviation is a table over targets, linear between them, or a polynomial. Without

@@ -18,8 +18,8 @@ from reram_torch.config.device_errors import (
     DRIFTS,
     AdcErrors,
     Drift,
-    ProgrammingError,
     ReadNoise,
+    WriteErrors,
 )
 from reram_torch.config.device_tables import seconds
 from reram_torch.config.files import find_toml, read_toml, toml_names
@@ -105,7 +105,7 @@ class Devices:
 
     name: str = "devices"
     cells: Cells = field(default_factory=lambda: Cells(on_off_ratio=math.inf))
-    programming: ProgrammingError = field(default_factory=ProgrammingError)
+    programming: WriteErrors = field(default_factory=WriteErrors)
     drift: Drift | None = None
     reading: ReadNoise = field(default_factory=ReadNoise)
     adc: AdcErrors = field(default_factory=AdcErrors)
@@ -209,7 +209,7 @@ class Devices:
 
 _SECTIONS: dict[str, type[Any]] = {
     "cells": Cells,
-    "programming": ProgrammingError,
+    "programming": WriteErrors,
     "reading": ReadNoise,
     "adc": AdcErrors,
 }

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from reram_torch.config import device_errors
-from reram_torch.config.device_errors import AdcErrors, ProgrammingError, ReadNoise, TableDrift
+from reram_torch.config.device_errors import AdcErrors, ReadNoise, TableDrift, WriteErrors
 from reram_torch.config.device_tables import seconds
 from reram_torch.config.devices import Cells, Devices, device_names, load_devices
 from reram_torch.config.files import config_folders
@@ -45,7 +45,7 @@ def test_every_table_of_a_preset_has_a_source(name):
 
 def test_the_template_explains_every_key():
     text = TEMPLATE.read_text()
-    kinds = [Cells, ProgrammingError, ReadNoise, AdcErrors, *device_errors.DRIFTS.values()]
+    kinds = [Cells, WriteErrors, ReadNoise, AdcErrors, *device_errors.DRIFTS.values()]
     for kind in kinds:
         for field in dataclasses.fields(kind):
             assert re.search(rf"^(# )?{field.name} = ", text, re.MULTILINE), field.name
@@ -89,9 +89,9 @@ def test_the_figures_of_milo_and_cmo():
 
 
 def test_shares_of_the_largest_conductance():
-    shares = ProgrammingError(unit="g_max", targets=[0.0, 1.0], sigma=[0.0, 0.1])
+    shares = WriteErrors(unit="g_max", targets=[0.0, 1.0], sigma=[0.0, 0.1])
     assert shares.sigma_us(np.array([0.0, 25.0, 50.0]), 50.0) == pytest.approx([0, 2.5, 5])
-    shares = ProgrammingError(unit="g_max", polynomial=[0.01, 0.0, 0.02])
+    shares = WriteErrors(unit="g_max", polynomial=[0.01, 0.0, 0.02])
     assert shares.sigma_us(np.array([25.0]), 50.0) == pytest.approx([50 * (0.01 + 0.02 / 4)])
 
 

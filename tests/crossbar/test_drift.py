@@ -9,8 +9,8 @@ from programmed import agrees, codes_of, geometry, lines_of, plain
 from reram_torch.config.device_errors import (
     LogarithmicDrift,
     PowerDrift,
-    ProgrammingError,
     TableDrift,
+    WriteErrors,
 )
 from reram_torch.config.devices import Cells, load_devices
 
@@ -32,7 +32,7 @@ def test_a_table_by_time_moves_every_cell_by_itself():
 
 
 def test_a_spread_that_shrinks_shrinks_for_every_cell():
-    error = ProgrammingError(targets=[0, 100], times_s=[1, 100], sigma=[[80, 80], [20, 20]])
+    error = WriteErrors(targets=[0, 100], times_s=[1, 100], sigma=[[80, 80], [20, 20]])
     early, late = (lines_of(ON, geometry(), plain(programming=error), time=t) - 1 for t in (1, 100))
     assert torch.allclose(late, early / 4, atol=1 / 256)
 
@@ -54,7 +54,7 @@ def test_relaxation_of_cmo():
 
 @pytest.mark.parametrize("law", ["normal", "lognormal"])
 def test_power_law(law):
-    error = ProgrammingError(law, polynomial=[0, 0.1])
+    error = WriteErrors(law, polynomial=[0, 0.1])
     drift = PowerDrift(nu=0.05, nu_sigma=0.01, t0_s=2.0)
     devices = plain(programming=error, drift=drift)
     now, start = (lines_of(ON, geometry(), devices, time=t) for t in (None, 2.0))
@@ -85,9 +85,7 @@ def test_a_table_over_conductance_and_time():
 
 def test_lognormal_cells_by_time():
     """Mean and deviation of both times are the table's."""
-    error = ProgrammingError(
-        "lognormal", targets=[0, 100], times_s=[1, 100], sigma=[[0, 20], [0, 40]]
-    )
+    error = WriteErrors("lognormal", targets=[0, 100], times_s=[1, 100], sigma=[[0, 20], [0, 40]])
     devices = plain(programming=error)
     for time, sigma in ((1, 0.2), (100, 0.4)):
         found = lines_of(ON, geometry(), devices, time=time)
@@ -106,7 +104,7 @@ def test_stuck_cells_do_not_drift():
 
 def test_clamped_cells_do_not_conduct_less_than_nothing():
     half = codes_of(torch.arange(128) % 2).expand(1, 100, 128)
-    error = ProgrammingError(polynomial=[50.0], clamped=True)
+    error = WriteErrors(polynomial=[50.0], clamped=True)
     drift = LogarithmicDrift(mean_us=-10.0)
     found = lines_of(half, geometry(), plain(programming=error, drift=drift), time=1)[..., ::2]
     assert float(found.min()) == 0

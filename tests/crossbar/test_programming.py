@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from problems import examples, problems
 from programmed import agrees, codes_of, geometry, kolmogorov_smirnov, lines_of, normal_law, plain
 
-from reram_torch.config.device_errors import AdcErrors, ProgrammingError, ReadNoise
+from reram_torch.config.device_errors import AdcErrors, ReadNoise, WriteErrors
 from reram_torch.config.devices import Cells, device_names, load_devices
 from reram_torch.crossbar.chips import check_chip, digits_of, ideal_chip
 from reram_torch.crossbar.programming import cell_conductances, program_chip
@@ -86,7 +86,7 @@ def test_a_chip_depends_on_its_seed_and_its_layer_only():
 def test_cells_have_the_law_that_was_asked_for(law):
     """Over 1,000 chips, every digit of a 2-bit cell by Kolmogorov-Smirnov."""
     sigma = {0: 0.0, 1: 20.0, 2: 35.0, 3: 30.0}
-    error = ProgrammingError(law, targets=[0, 100 / 3, 200 / 3, 100], sigma=list(sigma.values()))
+    error = WriteErrors(law, targets=[0, 100 / 3, 200 / 3, 100], sigma=list(sigma.values()))
     g, codes = geometry((2,)), torch.arange(4, dtype=torch.int16).repeat_interleave(25) - 2
     chips = [
         lines_of(codes.view(1, 1, -1), g, plain(programming=error), seed=k) for k in range(1000)
@@ -108,7 +108,7 @@ def test_the_mean_and_variance_of_sums():
     """E A = S + (driven - S) G_off / step; its variance, S s_on^2 + (driven - S) s_off^2."""
     driven, S, N = 128, 64, 20000
     cells = codes_of(torch.arange(driven) < S).expand(1, N, driven)
-    error = ProgrammingError(targets=[5.0, 100.0], sigma=[1.5, 4.0])
+    error = WriteErrors(targets=[5.0, 100.0], sigma=[1.5, 4.0])
     for dummy in (False, True):
         devices = plain(cells=Cells(on_off_ratio=20.0, dummy_column=dummy), programming=error)
         A = lines_of(cells, geometry(), devices).sum(-1)
@@ -165,9 +165,7 @@ def test_sums_of_pairs_have_the_noise_of_both_cells():
 @pytest.mark.parametrize("tolerance", [0.5, 1.5])
 def test_write_verify_takes_one_over_the_chance_of_pulses(tolerance):
     """Of cells that are a step off, or so, in the unit of that step."""
-    error = ProgrammingError(
-        polynomial=[0, 1.0], verify_tolerance_us=100 * tolerance, verify_pulses=100
-    )
+    error = WriteErrors(polynomial=[0, 1.0], verify_tolerance_us=100 * tolerance, verify_pulses=100)
     codes = codes_of(torch.ones(100, 128))
     summary = program_chip(codes, geometry(), plain(programming=error)).summary
     within = math.erf(tolerance / math.sqrt(2))
@@ -181,7 +179,7 @@ def test_write_verify_takes_one_over_the_chance_of_pulses(tolerance):
 
 
 def test_write_verify_gives_up():
-    error = ProgrammingError(polynomial=[0, 0.2], verify_tolerance_us=0.01, verify_pulses=3)
+    error = WriteErrors(polynomial=[0, 0.2], verify_tolerance_us=0.01, verify_pulses=3)
     chip = program_chip(codes_of(torch.ones(10, 128)), geometry(), plain(programming=error))
     assert chip.summary.pulses > 2.9
     assert chip.summary.unverified > 1200
@@ -304,7 +302,7 @@ def test_copies_halve_the_variance_of_the_highest_slice_that_exists():
 
 
 def test_nothing_overflows():
-    error = ProgrammingError(polynomial=[0.0, 100.0])  # of 100 steps
+    error = WriteErrors(polynomial=[0.0, 100.0])  # of 100 steps
     for encoding in (0, 1, 2):
         g = geometry((1,) * 7, encoding=encoding, rows=1000, weight_bits=7 + (encoding > 0))
         codes = torch.full((1, 20, 1000), 63, dtype=torch.int16)
@@ -312,5 +310,5 @@ def test_nothing_overflows():
         assert chip.summary.clipped > 1000
         assert int(chip.conductances.int().abs().max()) == 32767
         assert int(chip.conductances.int().sum(-2).abs().max()) * 15 < 2**31
-    floor = ProgrammingError(polynomial=[0.0, 100.0], clamped=True)
+    floor = WriteErrors(polynomial=[0.0, 100.0], clamped=True)
     assert float(lines_of(codes[:, :2], geometry((7,)), plain(programming=floor)).min()) == 0

@@ -9,7 +9,7 @@ import torch
 from problems import lossless_tables
 from programmed import codes_of, geometry, plain
 
-from reram_torch.config.device_errors import AdcErrors, ProgrammingError, ReadNoise
+from reram_torch.config.device_errors import AdcErrors, ReadNoise, WriteErrors
 from reram_torch.config.devices import Cells, load_devices
 from reram_torch.crossbar.chips import check_chip, digits_of
 from reram_torch.crossbar.programming import program_chip
@@ -46,7 +46,7 @@ def test_one_bit_cells_are_exact():
 def test_errors_and_stuck_cells_are_read_too():
     """E G^2 is the square of the mean and the variance, of cells as they are."""
     cells = Cells(on_off_ratio=math.inf, stuck_off_rate=0.1)
-    error = ProgrammingError(polynomial=[0, 0.5])
+    error = WriteErrors(polynomial=[0, 0.5])
     codes = codes_of(torch.ones(50, 128))
     sigma = table_of(
         codes, geometry(), plain(cells=cells, programming=error, reading=ReadNoise(0.02))
