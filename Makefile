@@ -63,7 +63,7 @@ $(SETUP): pyproject.toml $(NATIVE) csrc/CMakeLists.txt $(wildcard csrc/*/*.cmake
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet 'scikit-build-core>=0.10' 'ninja>=1.11' $$(command -v cmake >/dev/null || echo cmake)
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[data,plot,text,dev,docs]'
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[data,plot,text,devices,dev,docs]'
 	$(BIN)/python -m reram_torch
 	touch $@
 

@@ -45,6 +45,7 @@ from reram_torch.nn.attention import ReRAMMultiheadAttention
 from reram_torch.nn.layers import ReRAMConv2d, ReRAMLinear
 from reram_torch.nn.networks import crossbar_layers
 from reram_torch.nn.programming import ProgrammedNetwork, program
+from reram_torch.nn.wire_errors import WireError, wire_error
 from reram_torch.ops.backends import backend
 from reram_torch.power.meter import PowerMeter
 from reram_torch.power.records import LayerReport
@@ -92,6 +93,7 @@ __all__ = [
     "TwinRange",
     "UniformSAR",
     "WeightConfig",
+    "WireError",
     "WriteErrors",
     "adc_bound",
     "backend",
@@ -115,4 +117,5 @@ __all__ = [
     "register_adc",
     "revert",
     "technology_names",
+    "wire_error",
 ]

@@ -1,9 +1,11 @@
-"""Layers to program, their bit-line sums, and how well samples fit a law."""
+"""Layers and networks to program, their bit-line sums, and how well samples fit a law."""
 
 import math
 
 import torch
+from torch import nn
 
+import reram_torch as rt
 from reram_torch.config.devices import Cells, Devices
 from reram_torch.crossbar.chips import unpacked
 from reram_torch.crossbar.geometry import Geometry
@@ -55,3 +57,23 @@ def agrees(samples, mean, variance, errors=4.0):
     of_mean = float(x.mean() - mean) / math.sqrt(variance / n)
     of_variance = float(x.var() - variance) / (variance * math.sqrt(2 / n))
     return abs(of_mean) < errors and abs(of_variance) < errors
+
+
+def network(config=None):
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 6, 3, groups=2), nn.ReLU(),
+        nn.Flatten(), nn.Linear(6 * 16, 5),
+    )  # fmt: skip
+    net = rt.convert(net, config or rt.Config(weights=rt.WeightConfig(encoding="differential")))
+    rt.calibrate(net, [images()], show_progress=False)
+    return net
+
+
+def images(count=3):
+    return torch.rand(count, 3, 6, 6, generator=torch.Generator().manual_seed(1))
+
+
+def conductances(net):
+    layers = rt.crossbar_layers(net).values()
+    return [layer.chip(layer.encoded()).conductances for layer in layers]

@@ -7,7 +7,9 @@ import torch
 from reram_torch._support.lasting import lasting
 from reram_torch.calibration.activity import activity_edges, driven_lines
 from reram_torch.calibration.tries import TrySampler
+from reram_torch.crossbar.geometry import sizes
 from reram_torch.nn.base import CrossbarLayer
+from reram_torch.nn.line_loads import LineLoads
 from reram_torch.nn.statistics import Statistics
 from reram_torch.nn.watchers import Watcher
 
@@ -48,6 +50,8 @@ class BitLineWatcher(Watcher):
         self.statistics.by_activity += bins.cpu()
         self.statistics.square_sum += float(acc.square().sum())
         self.statistics.results += acc.numel()
+        if self.statistics.loads is not None:
+            self.statistics.loads.see(u)
         if self._sampler is not None:
             self.statistics.add_tries(self._sampler.look(layer, u))
         return y
@@ -58,4 +62,5 @@ class BitLineWatcher(Watcher):
         shape = (len(edges), g.phases, g.slices, g.values)
         with lasting():
             by_activity = torch.zeros(shape, dtype=torch.int64)
-        return Statistics(by_activity, edges, fingerprint=layer.fingerprint())
+        loads = LineLoads(g, sizes(u)[1], layer.depth)
+        return Statistics(by_activity, edges, fingerprint=layer.fingerprint(), loads=loads)

@@ -56,16 +56,17 @@ def program_chip(
     if devices.cells.wire_ohm > 0 and attenuation is None:
         raise ValueError(
             f"cells.wire_ohm must be 0 where no attenuation is given, not "
-            f"{devices.cells.wire_ohm:g}: what wires take is not computed here"
+            f"{devices.cells.wire_ohm:g}: `Wired.attenuation` gives it"
         )
-    drawer, values = _drawer(codes, geometry, devices, seed, layer, time)
+    drawer, values = cell_drawer(codes, geometry, devices, seed, layer, time)
     shape = (len(values), geometry.slices, *codes.shape)
     factors, drawn = _factors(attenuation, shape), Drawn()
     lines = np.zeros((len(geometry.signs), geometry.slices, values.shape[1]), dtype=np.int16)
     for j, part, cells in _cells(drawer, values, drawn):
-        if factors is not None:
-            cells *= factors[:, j, part]
-        lines[:, j, part] = _stored(drawer, j, values[:, part], cells, drawn)
+        leak: np.ndarray | np.float32 = np.float32(drawer.law(j).leak)
+        if factors is not None:  # a dummy column's cells see the same
+            cells, leak = cells * factors[:, j, part], leak * factors[:, j, part]
+        lines[:, j, part] = _stored(drawer, j, values[:, part], cells, leak, drawn)
     stored = torch.from_numpy(lines).view(-1, geometry.slices, *codes.shape)
     chip = _chip(drawer, stored, values)
     return chip._replace(summary=drawn.summary(drawer)).to(codes.device)
@@ -97,14 +98,14 @@ def cell_conductances(
     Raises:
         ValueError: as `program_chip`.
     """
-    drawer, values = _drawer(codes, geometry, devices, seed, layer, time)
+    drawer, values = cell_drawer(codes, geometry, devices, seed, layer, time)
     found = np.zeros((len(values), geometry.slices, values.shape[1]), dtype=np.float32)
     for j, part, cells in _cells(drawer, values, Drawn()):
         found[:, j, part] = cells * np.float32(drawer.law(j).step_us / STEP)
     return torch.from_numpy(found).view(-1, geometry.slices, *codes.shape)
 
 
-def _drawer(
+def cell_drawer(
     codes: torch.Tensor,
     geometry: Geometry,
     devices: Devices,
@@ -154,7 +155,12 @@ def _factors(attenuation: torch.Tensor | None, shape: tuple[int, ...]) -> np.nda
 
 
 def _stored(
-    drawer: CellDrawer, j: int, values: np.ndarray, cells: np.ndarray, drawn: Drawn
+    drawer: CellDrawer,
+    j: int,
+    values: np.ndarray,
+    cells: np.ndarray,
+    leak: np.ndarray | np.float32,
+    drawn: Drawn,
 ) -> np.ndarray:
     """Conductances of a slice as a chip stores them, int16 (signs, n).
 
@@ -163,6 +169,7 @@ def _stored(
         j: the slice.
         values: that crossings hold, int16 (signs of a pair or 1, n).
         cells: what conducts there, likewise, float32.
+        leak: of cells that are off, which a dummy column subtracts.
         drawn: what is counted.
     """
     g, (below, mask) = drawer.geometry, _places(drawer.geometry)[j]
@@ -170,7 +177,7 @@ def _stored(
     if g.signed:
         cells, digits = cells[:1] - cells[1:], digits[:1] - digits[1:]
     elif drawer.devices.cells.dummy_column:
-        cells = cells - np.float32(drawer.law(j).leak)
+        cells = cells - leak
     stored = np.rint(cells)
     drawn.clipped += int((np.abs(stored) > LARGEST).sum())
     stored = np.clip(stored, -LARGEST, LARGEST)

@@ -17,6 +17,8 @@ from reram_torch.crossbar.error_odds import error_odds
 from reram_torch.crossbar.geometry import Geometry
 from reram_torch.crossbar.odds import Odds
 from reram_torch.crossbar.programming import program_chip
+from reram_torch.crossbar.wires import Wired
+from reram_torch.nn.line_loads import of_text
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Programming:
         layer: name that the layer's draws go by.
         time: since programming, s; None: just programmed.
         exact: cells are drawn; else the error of each conversion is, by its chances.
+        load: of the layer's word-lines, as text (`line_loads`), where wires take something.
     """
 
     devices: Devices
@@ -36,10 +39,12 @@ class Programming:
     layer: str
     time: float | None = None
     exact: bool = True
+    load: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values."""
-        return {**vars(self), "devices": self.devices.to_dict()}
+        values = {**vars(self), "devices": self.devices.to_dict()}
+        return {name: value for name, value in values.items() if (name, value) != ("load", None)}
 
     def named(self) -> dict[str, Any]:
         """What tells the chip from others, the devices by name: as reports have it."""
@@ -50,6 +55,27 @@ class Programming:
     def from_dict(cls, values: dict[str, Any]) -> Programming:
         """The inverse of `to_dict`."""
         return cls(**{**values, "devices": Devices.from_dict(values["devices"])})
+
+    def chip(self, codes: torch.Tensor, geometry: Geometry) -> Chip | Odds:
+        """A layer's chip, or the odds of its conversions.
+
+        Args:
+            codes: weight codes less their centers, (G, N, K).
+            geometry: of the layer.
+        """
+        options: dict[str, Any] = {"seed": self.seed, "layer": self.layer, "time": self.time}
+        if not self.exact:
+            return error_odds(codes, geometry, self.devices, **options)
+        if self.load is not None:
+            options["attenuation"] = self.wired(codes, geometry).attenuation()
+        return program_chip(codes, geometry, self.devices, **options)
+
+    def wired(self, codes: torch.Tensor, geometry: Geometry) -> Wired:
+        """The same cells behind their wires; there is a load."""
+        assert self.load is not None
+        shares = of_text(self.load, codes.shape[0], codes.shape[2])
+        options: dict[str, Any] = {"seed": self.seed, "layer": self.layer, "time": self.time}
+        return Wired.of(codes, geometry, self.devices, shares, **options)
 
 
 class ChipSite:
@@ -96,11 +122,8 @@ class ChipSite:
         kept = self._kept
         if kept is None or kept[:2] != (how, geometry) or not _same(kept[2], weights):
             codes = read_back(weights.cells, geometry, outputs, depth)
-            make = program_chip if how.exact else error_odds
             with lasting():
-                chip = make(
-                    codes, geometry, how.devices, seed=how.seed, layer=how.layer, time=how.time
-                )
+                chip = how.chip(codes, geometry)
             self._kept = kept = how, geometry, weights, chip
         chip = kept[3]
         if isinstance(chip, Odds):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import nn
@@ -14,8 +14,10 @@ from reram_torch._support.progress import progress
 from reram_torch.config.devices import Devices, load_devices
 from reram_torch.crossbar.chips import Chip, ChipSummary
 from reram_torch.nn.base import CrossbarLayer
+from reram_torch.nn.cautions import loads_for, warn_of_leaks, wire_errors
 from reram_torch.nn.chips import Programming
 from reram_torch.nn.networks import crossbar_layers, unchanged_on_error
+from reram_torch.nn.wire_errors import WireError
 
 _LARGEST_SEED = 2**63 - 1
 
@@ -29,12 +31,14 @@ class ProgrammedNetwork:
         seed: that it was drawn from.
         time: since it was programmed, s; None: just programmed.
         layers: what was drawn for each layer, by qualified name; of cells alone.
+        wires: what the resistance of wires leaves wrong, by layer, on a sample of sums.
     """
 
     devices: Devices | None
     seed: int
     time: float | None
     layers: dict[str, ChipSummary]
+    wires: dict[str, WireError] = field(default_factory=dict)
 
     @property
     def cells(self) -> int:
@@ -56,6 +60,9 @@ class ProgrammedNetwork:
         if not self.layers:
             return f"{head}: errors drawn conversion by conversion"
         head += f": {self.cells} cells, {self.pulses:.2f} pulses a cell"
+        if self.wires:
+            ohm, left = self.devices.cells.wire_ohm, sum(self.wires.values(), WireError())
+            head += f"\nwires of {ohm:g} Ohm leave sums wrong: {left}"
         width = max(map(len, self.layers), default=0)
         lines = [
             f"{'layer':{width}}  {'cells':>10}  {'stuck':>8}  {'unverified':>10}  {'clipped':>7}"
@@ -89,6 +96,10 @@ def program(
     that of the positions in the order in which they come. The chip is saved in `state_dict`, by its
     devices, seed and time.
 
+    Where wires resist (`cells.wire_ohm`), each cell is attenuated as at the mean load of
+    calibration. `wires` of the result says how far that is from the nodal equations on a sample of
+    sums; `wire_error` looks at more.
+
     Args:
         net: a converted network.
         devices: a name (see `device_names`), the path of a TOML file, or `Devices`; None: back to
@@ -108,8 +119,14 @@ def program(
     Raises:
         ValueError: no crossbar layers; a seed out of range; a time that the devices say nothing of;
             cells whose digits cannot be told apart; ADCs in place that could overflow the
-            accumulator with sums that devices make larger.
+            accumulator with sums that devices make larger; wires that take nearly everything.
+        RuntimeError: wires that resist, and a layer that was not calibrated.
+        ImportError: wires that resist, and scipy is missing.
         FileNotFoundError: neither a known name nor a file.
+
+    Warns:
+        UserWarning: leaks of offset cells that nothing subtracts add up to more than a step, or
+            the resistance of wires leaves some sums wrong by more than half a step.
     """
     layers = crossbar_layers(net)
     check_int("seed", seed, 0, _LARGEST_SEED)
@@ -121,13 +138,17 @@ def program(
         return ProgrammedNetwork(None, seed, None, {})
     chosen = load_devices(devices)
     since, drawn = chosen.at(time), {}
+    loads = loads_for(layers, chosen) if exact else {}  # odds know no wires, and say so
+    warn_of_leaks(layers, chosen, stacklevel=2)
     bar = progress(layers.items(), description="program", unit="layer", show=show_progress)
     with unchanged_on_error(layers.values()), bar:
         for name, layer in bar:
-            summary = _put_on_chip(layer, Programming(chosen, seed, name, since, exact))
+            how = Programming(chosen, seed, name, since, exact, loads.get(name))
+            summary = _put_on_chip(layer, how)
             if summary is not None:
                 drawn[name] = summary
-    return ProgrammedNetwork(chosen, seed, since, drawn)
+        wires = wire_errors(layers, chosen, stacklevel=2)
+    return ProgrammedNetwork(chosen, seed, since, drawn, wires)
 
 
 @contextmanager

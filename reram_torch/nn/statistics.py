@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 
 from reram_torch._support import processes
+from reram_torch.nn.line_loads import LineLoads
 
 
 class Tries(NamedTuple):
@@ -44,6 +45,7 @@ class Statistics:
         results: how many of those there were.
         fingerprint: of what was on the crossbars that made them.
         tries: a sample of the cycles that can be recovered, by cycle.
+        loads: of the word-lines.
         derived: what designers keep of it, by a key of their own.
     """
 
@@ -53,12 +55,15 @@ class Statistics:
     results: int = 0
     fingerprint: tuple[object, ...] | None = None
     tries: dict[int, Tries] = field(default_factory=dict)
+    loads: LineLoads | None = None
     derived: dict[Any, Any] = field(default_factory=dict)
 
     def clear(self) -> None:
         """Forgets everything but the buckets."""
         self.by_activity.zero_()
         self.square_sum, self.results, self.tries = 0.0, 0, {}
+        if self.loads is not None:
+            self.loads.clear()
 
     def add_tries(self, found: dict[int, Tries]) -> None:
         """Adds a sample."""
@@ -72,6 +77,8 @@ class Statistics:
         totals = torch.tensor([self.square_sum, self.results], dtype=torch.float64)
         square_sum, results = processes.add_up(totals).tolist()
         self.square_sum, self.results = square_sum, int(results)
+        if self.loads is not None:
+            self.loads.add_up()
         several, self.tries = processes.gather(self.tries), {}
         for found in several:
             self.add_tries(found)

@@ -7,32 +7,13 @@ import warnings
 
 import pytest
 import torch
+from programmed import conductances, images, network
 from torch import nn
 
 import reram_torch as rt
 from reram_torch.crossbar.chips import ideal_chip, unpacked
 
 NOISY = rt.load_devices("wan2022")
-
-
-def network(config=None):
-    torch.manual_seed(0)
-    net = nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 6, 3, groups=2), nn.ReLU(),
-        nn.Flatten(), nn.Linear(6 * 16, 5),
-    )  # fmt: skip
-    net = rt.convert(net, config or rt.Config(weights=rt.WeightConfig(encoding="differential")))
-    rt.calibrate(net, [images()], show_progress=False)
-    return net
-
-
-def images(count=3):
-    return torch.rand(count, 3, 6, 6, generator=torch.Generator().manual_seed(1))
-
-
-def conductances(net):
-    layers = rt.crossbar_layers(net).values()
-    return [layer.chip(layer.encoded()).conductances for layer in layers]
 
 
 def program(net, devices=NOISY, **options):
@@ -119,7 +100,8 @@ def test_calibration_meters_and_designs_see_what_chips_read():
     leaky = rt.Devices(cells=rt.Cells(on_off_ratio=4.0))
     net, x = network(rt.Config()), images()
     ideal = net[0].statistics.histogram.clone()
-    program(net, leaky)
+    with pytest.warns(UserWarning, match="set cells.dummy_column"):
+        program(net, leaky)
     with pytest.raises(RuntimeError, match="or their chips, changed"):
         rt.design_adc(net, "uniform", reduction=2.0, show_progress=False)
     rt.calibrate(net, [x], ranges="keep", show_progress=False)
