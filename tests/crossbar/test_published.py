@@ -31,6 +31,7 @@ from programmed import geometry, lines_of
 
 from reram_torch.config.device_errors import WriteErrors
 from reram_torch.config.devices import Cells, Devices, load_devices
+from reram_torch.crossbar.wires import cell_voltages
 
 CHIPS = 200
 
@@ -72,3 +73,25 @@ def test_outputs_err_as_they_do_in_crosssim(devices, theirs, deviation):
     spread = deviation * math.sqrt(1 / CHIPS + 1 / 400)
     assert np.mean(found) == pytest.approx(theirs, abs=4 * spread)
     assert np.std(found) == pytest.approx(deviation, rel=4 * math.sqrt(1 / (2 * CHIPS) + 1 / 800))
+
+
+def test_wires_take_what_they_take_in_crosssim():
+    """Sums of all word-lines, with its own relaxation to 1e-12:
+
+    layer = numpy.random.RandomState(1)
+    W, x = layer.randint(0, 128, (40, 100)) / 127, layer.randint(1, 4, 100) / 3
+    ...  # as above, without errors, and
+    d.Rmin, r = 2e3, p.xbar.array.parasitics
+    r.enable, r.Rp_row, r.Rp_col, r.current_from_input = True, 0.35, 0.35, True
+    p.simulation.Verr_th_mvm, p.simulation.Niters_max_parasitics = 1e-12, 100000
+    y = (simulator.AnalogCore(W, params=p) @ x)[::13]
+
+    Its outputs leave beside the last input, ours beside the first. It gates no word-lines.
+    """
+    pytest.importorskip("scipy")
+    layer = np.random.RandomState(1)
+    cells = layer.randint(0, 128, (40, 100)).T[None, ::-1] / 127
+    x = np.ascontiguousarray(layer.randint(1, 4, 100)[None, ::-1] / 3)
+    left = cell_voltages(cells * 0.35 / 2e3, np.ones((1, 100)), x)
+    theirs = [24.09716812, 25.11283365, 25.35882741, 24.96053157]  # of 30.5 to 33.9 without wires
+    assert (left * cells)[0].sum(0)[::13] == pytest.approx(theirs, abs=1e-6)
