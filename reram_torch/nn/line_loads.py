@@ -46,7 +46,6 @@ class LineLoads:
     def __init__(self, geometry: Geometry, groups: int, depth: int):
         self.geometry = geometry
         self.groups, self.depth = groups, depth
-        self._calls = 0
         self.clear()
 
     def clear(self) -> None:
@@ -61,9 +60,11 @@ class LineLoads:
         M, G, K = sizes(u)
         if not M:
             return
-        generator = torch.Generator().manual_seed(self._calls)
-        drawn = torch.randint(M, (min(M, _LOOKED_AT),), generator=generator)
-        self._calls += 1
+        generator = torch.Generator().manual_seed(0)  # whatever came before, in which process
+        if M > _LOOKED_AT:
+            drawn = torch.randint(M, (_LOOKED_AT,), generator=generator)
+        else:
+            drawn = torch.randperm(M, generator=generator)
         positions = np.unravel_index(drawn.numpy(), u.shape[: 1 if u.dim() == 3 else 3])
         codes = u[tuple(torch.from_numpy(p).to(u.device) for p in positions)].reshape(-1, G, K)
         codes = codes.cpu()
