@@ -11,8 +11,8 @@ from reram_torch._support import processes
 from reram_torch.crossbar.geometry import Geometry, bit_places, sizes
 
 _LOOKED_AT = 512  # positions of an input
-_KEPT = 8  # of these
-_KEPT_IN_ALL = 64
+_KEPT = 32  # of these
+_KEPT_IN_ALL = 128
 _MOST = 255  # a share of 1
 
 

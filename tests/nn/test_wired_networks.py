@@ -39,7 +39,7 @@ def test_loads_are_means_weighed_by_the_square_of_driven_word_lines(pulses):
     M, G, K = sizes(u)
     loads = LineLoads(g, G, K)
     loads.see(u)
-    assert loads.codes.shape == (8, G, K)
+    assert loads.codes.shape == (32, G, K)
     codes, weighted, weights = u.reshape(M, G, K), 0.0, 0.0
     below = 0
     for width in g.dac_widths:
