@@ -105,6 +105,39 @@ def cell_conductances(
     return torch.from_numpy(found).view(-1, geometry.slices, *codes.shape)
 
 
+def line_conductances(
+    codes: torch.Tensor,
+    geometry: Geometry,
+    devices: Devices,
+    *,
+    seed: int = 0,
+    layer: str = "",
+    time: float | str | None = None,
+) -> torch.Tensor:
+    """What all cells on a word-line conduct together, pairs and copies, as no wire saw them.
+
+    Args:
+        codes: weight codes less their centers, (G, N, K).
+        geometry: of the layer.
+        devices: what its cells are drawn from.
+        seed: of the chip.
+        layer: its name.
+        time: when the chip is looked at.
+
+    Returns:
+        uS, float64 (G, K) on the CPU.
+
+    Raises:
+        ValueError: as `program_chip`.
+    """
+    drawer, values = cell_drawer(codes, geometry, devices, seed, layer, time)
+    total = np.zeros(drawer.crossings)
+    for j, part, cells in _cells(drawer, values, Drawn()):
+        each = drawer.copies(j) * drawer.law(j).step_us / STEP
+        total[part] += each * cells.sum(0, dtype=np.float64)
+    return torch.from_numpy(total).view(codes.shape).sum(1)
+
+
 def cell_drawer(
     codes: torch.Tensor,
     geometry: Geometry,

@@ -16,7 +16,7 @@ from reram_torch.crossbar.chips import Chip
 from reram_torch.crossbar.error_odds import error_odds
 from reram_torch.crossbar.geometry import Geometry
 from reram_torch.crossbar.odds import Odds
-from reram_torch.crossbar.programming import program_chip
+from reram_torch.crossbar.programming import line_conductances, program_chip
 from reram_torch.crossbar.wires import Wired
 from reram_torch.nn.line_loads import of_text
 
@@ -70,6 +70,11 @@ class Programming:
             options["attenuation"] = self.wired(codes, geometry).attenuation()
         return program_chip(codes, geometry, self.devices, **options)
 
+    def line_us(self, codes: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+        """What all cells on a word-line conduct together, uS, float64 (G, K)."""
+        options: dict[str, Any] = {"seed": self.seed, "layer": self.layer, "time": self.time}
+        return line_conductances(codes, geometry, self.devices, **options)
+
     def wired(self, codes: torch.Tensor, geometry: Geometry) -> Wired:
         """The same cells behind their wires; there is a load."""
         assert self.load is not None
@@ -88,6 +93,7 @@ class ChipSite:
     def __init__(self) -> None:
         self.programming: Programming | None = None
         self._kept: tuple[Programming, Geometry, CrossbarWeights, Chip | Odds] | None = None
+        self._lines: tuple[Programming, Geometry, CrossbarWeights, torch.Tensor] | None = None
         self._first = 0  # position whose noise comes next
 
     def program(self, programming: Programming | None) -> None:
@@ -130,6 +136,18 @@ class ChipSite:
             return chip.at(self._first)
         return chip.at(self._first) if chip.sigmas.numel() else chip
 
+    def line_us(
+        self, weights: CrossbarWeights, geometry: Geometry, outputs: int, depth: int
+    ) -> torch.Tensor:
+        """What all cells on a word-line conduct together, uS, float64 (G, K); on a chip only."""
+        how, kept = self.programming, self._lines
+        assert how is not None
+        if kept is None or kept[:2] != (how, geometry) or not _same(kept[2], weights):
+            codes = read_back(weights.cells, geometry, outputs, depth)
+            with lasting():
+                self._lines = kept = how, geometry, weights, how.line_us(codes, geometry)
+        return kept[3]
+
     def passed(self, y: torch.Tensor, outputs: int) -> torch.Tensor:
         """An output, of which each position was converted: the next have noise of their own."""
         if self.programming is not None:
@@ -141,7 +159,7 @@ class ChipSite:
         return "" if how is None else f", devices={how.devices.name!r}, chip={how.seed}"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_kept": None}  # copies are programmed anew, alike
+        return {**self.__dict__, "_kept": None, "_lines": None}  # copies are programmed anew, alike
 
 
 @cache

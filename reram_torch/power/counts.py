@@ -115,6 +115,7 @@ class LayerCounts(LayerMapping):
         driven: how many tile-cycles drove exactly so many word-lines, in one array of each tile,
             (I + R, rows + 1).
         by_token: each position has an input scale of its own.
+        line_us: on a chip, what all cells on a driven word-line conduct, in the mean, uS.
     """
 
     conversions: np.ndarray
@@ -122,6 +123,7 @@ class LayerCounts(LayerMapping):
     skipped: np.ndarray
     driven: np.ndarray
     by_token: bool = False
+    line_us: float | None = None
 
     @property
     def positions(self) -> int:
@@ -183,6 +185,12 @@ class LayerCounts(LayerMapping):
         each = self.outputs * self.geometry.bit_lines * self.present
         found: np.ndarray = self.drives[:, None] * each
         return found
+
+    def reads_of(self, cell_us: float | None) -> float:
+        """Cells read; on a chip, how many of this conductance would conduct as much, uS."""
+        if cell_us is None or self.line_us is None:
+            return float(self.cell_reads.sum())
+        return float(self.drives.sum()) * self.line_us / cell_us
 
     @property
     def input_register_bits(self) -> int:

@@ -13,6 +13,7 @@ from reram_torch._support import processes
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.networks import crossbar_layers
 from reram_torch.nn.watchers import Watcher
+from reram_torch.power.conducted import NOTHING, Conducted, conducted
 from reram_torch.power.conversions import histogram_edges
 from reram_torch.power.float_macs import FloatMacs
 from reram_torch.power.inferences import InferenceCounter
@@ -102,7 +103,7 @@ class PowerMeter(Watcher):
                 edges = histogram_edges(layer.geometry, tuple(layer.tables().edges.tolist()))
                 fewest = torch.tensor(edges, dtype=torch.int32, device=layer.weight.device)
                 histogram = layer.bit_line_histogram(layer.codes(x), fewest)
-        self._add(layer, comparisons, driven, histogram)
+        self._add(layer, comparisons, driven, histogram, conducted(layer, x))
 
     def _add(
         self,
@@ -110,23 +111,13 @@ class PowerMeter(Watcher):
         comparisons: torch.Tensor,
         driven: torch.Tensor,
         histogram: torch.Tensor | None,
+        added: Conducted,
     ) -> None:
-        seen = self._seen.get(layer)
-        if seen is None:
-            adcs = layer.adc, layer.tables()
-            on = [layer.site.programming]
-            self._seen[layer] = Seen(comparisons.clone(), driven.clone(), histogram, *adcs, on)
-            return
-        if not seen.same_adcs(layer):
-            raise RuntimeError(
-                "a layer's ADCs changed while a PowerMeter counted: use a meter for each design"
-            )
-        if layer.site.programming not in seen.chips:
-            seen.chips.append(layer.site.programming)
-        seen.comparisons = seen.comparisons + comparisons
-        seen.driven = seen.driven + driven
-        if histogram is not None and seen.histogram is not None:
-            seen.histogram = seen.histogram + histogram
+        new = Seen.now(layer, (comparisons, driven), histogram, added)
+        if layer in self._seen:
+            self._seen[layer].add(layer, new)
+        else:
+            self._seen[layer] = new
 
     def add_up(self) -> None:
         """Adds the counts of all processes of torch.distributed; each must call this, once.
@@ -145,13 +136,7 @@ class PowerMeter(Watcher):
         layers = {}
         for name, layer in self._layers.items():
             if (seen := self._seen.get(layer)) is not None:
-                layers[name] = {
-                    "comparisons": seen.comparisons.cpu(),
-                    "driven": seen.driven.cpu(),
-                    "histogram": None if seen.histogram is None else seen.histogram.cpu(),
-                    "adcs": [t.cpu() for t in seen.tables.tensors],
-                    "unit": seen.tables.unit,
-                }
+                layers[name] = seen.state()
         return {
             "inferences": self._inputs.count,
             "untold": self._inputs.untold,
@@ -186,7 +171,8 @@ class PowerMeter(Watcher):
             device = layer.weight.device
             comparisons, driven = (counted[key].to(device) for key in ("comparisons", "driven"))
             histogram = None if counted["histogram"] is None else counted["histogram"].to(device)
-            self._add(layer, comparisons, driven, histogram)
+            added = Conducted(*counted.get("conducted", NOTHING))
+            self._add(layer, comparisons, driven, histogram, added)
         self._inputs.count += state["inferences"]
         self._inputs.untold += state.get("untold", 0)
         self._floats.add(state.get("float_macs", {}))

@@ -17,6 +17,7 @@ from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.chips import Programming
 from reram_torch.plots.searches import SearchView
 from reram_torch.power.adc_energy import Parts, adc_parts_pj
+from reram_torch.power.conducted import NOTHING, Conducted
 from reram_torch.power.conversions import Histogram, LayerConversions, histogram_edges
 from reram_torch.power.counts import BASELINE_COMPARISONS, LayerCounts
 from reram_torch.power.figures import GIVEN, Assumption
@@ -37,12 +38,59 @@ class Seen:
     adc: tuple[AdcDesign, ...]  # what did it
     tables: AdcTables
     chips: list[Programming | None]  # that it was on, each once
+    conducted: Conducted = NOTHING
+
+    @property
+    def line_us(self) -> float | None:
+        """What all cells on a driven word-line conduct, in the mean, uS; None on ideal devices."""
+        return self.conducted.us / self.conducted.lines if self.conducted.lines else None
 
     @classmethod
     def nothing(cls, layer: CrossbarLayer) -> Seen:
         """What a layer did that saw no input."""
         on = [layer.site.programming]
         return cls(*no_counts(layer.geometry), None, layer.adc, layer.tables(), on)
+
+    @classmethod
+    def now(
+        cls,
+        layer: CrossbarLayer,
+        counts: tuple[torch.Tensor, torch.Tensor],
+        histogram: torch.Tensor | None,
+        conducted: Conducted,
+    ) -> Seen:
+        """What a layer did at once, as it is now."""
+        comparisons, driven = (count.clone() for count in counts)
+        adcs, on = (layer.adc, layer.tables()), [layer.site.programming]
+        return cls(comparisons, driven, histogram, *adcs, on, conducted)
+
+    def add(self, layer: CrossbarLayer, new: Seen) -> None:
+        """Adds what a layer did since.
+
+        Raises:
+            RuntimeError: its ADCs changed.
+        """
+        if not self.same_adcs(layer):
+            raise RuntimeError(
+                "a layer's ADCs changed while a PowerMeter counted: use a meter for each design"
+            )
+        self.chips += [chip for chip in new.chips if chip not in self.chips]
+        self.conducted = self.conducted.plus(new.conducted)
+        self.comparisons = self.comparisons + new.comparisons
+        self.driven = self.driven + new.driven
+        if self.histogram is not None and new.histogram is not None:
+            self.histogram = self.histogram + new.histogram
+
+    def state(self) -> dict[str, Any]:
+        """As plain values and tensors, for `PowerMeter.state_dict`."""
+        return {
+            "comparisons": self.comparisons.cpu(),
+            "driven": self.driven.cpu(),
+            "histogram": None if self.histogram is None else self.histogram.cpu(),
+            "adcs": [t.cpu() for t in self.tables.tensors],
+            "unit": self.tables.unit,
+            "conducted": list(self.conducted),
+        }
 
     def same_adcs(self, layer: CrossbarLayer) -> bool:
         """Whether the layer still has the ADCs that were counted."""
@@ -156,7 +204,7 @@ def _conversions(layer: CrossbarLayer, seen: Seen) -> LayerConversions:
     counts = LayerCounts(
         g, groups, outputs, layer.depth, present,
         np.concatenate([conversions, recovered]), comparisons,
-        np.concatenate([skipped, np.zeros_like(recovered)]), driven, layer.by_token,
+        np.concatenate([skipped, np.zeros_like(recovered)]), driven, layer.by_token, seen.line_us,
     )  # fmt: skip
     histogram = None
     if seen.histogram is not None:
@@ -172,7 +220,10 @@ def _layer_report(
     counts, events = layer.counts, layer.counts.events()
     parts = _adc_parts(layer, technology, adc_model)
     energy = {"adc": sum(parts.values())}
-    energy |= {c.name: events[c.event] * technology.event_pj(c) for c in technology.components}
+    for part in technology.components:
+        cells = part.event == "cell_reads"
+        often = counts.reads_of(part.cell_us) if cells else events[part.event]
+        energy[part.name] = often * technology.event_pj(part)
     g, array = counts.geometry, technology.array
     areas = technology.array_area_mm2
     known = (

@@ -67,6 +67,8 @@ class Component:
         event_pj: of one event, pJ, where that is what is known, in place of the two before; it is
             then no part of a tile's power.
         tile_area_mm2: mm2, if known.
+        cell_us: of `cell_reads`: conductance of a cell that their energy stands for, uS. On chips
+            energy goes by what driven cells conduct; without it, by their number.
     """
 
     name: str
@@ -76,11 +78,17 @@ class Component:
     events_per_tile_cycle: float | None = None
     event_pj: float | None = None
     tile_area_mm2: float | None = None
+    cell_us: float | None = None
 
     def __post_init__(self) -> None:
         where = f"component {self.name!r}"
         check_choice(f"{where}: event", self.event, tuple(EVENTS))
         check_numbers(where, self)
+        if self.cell_us is not None and (self.event != "cell_reads" or not self.cell_us > 0):
+            raise ValueError(
+                f"{where}: cell_us must be above 0, of the event 'cell_reads', not "
+                f"{self.cell_us!r} of {self.event!r}"
+            )
         of_tile = self.tile_power_mw is not None, self.events_per_tile_cycle is not None
         if of_tile not in ((True, True), (False, False)) or any(of_tile) == bool(self.event_pj):
             raise ValueError(

@@ -82,8 +82,8 @@ def test_technologies_survive_a_round_trip(isaac):
 def test_every_number_has_a_source_and_a_unit(name):
     """Tables of controllers by kind, and low and high values, have that of their section."""
     plain = {"arrays_per_tile", "rows", "cols", "columns_per_adc", "events_per_tile_cycle", "scale"}
-    units = ("_mw", "_pj", "_ns", "_nm", "_mm2", "_ff", "_v", "_hz", "_nw_per_byte", "_bytes",
-             "_mm2_per_byte")  # fmt: skip
+    units = ("_mw", "_pj", "_us", "_ns", "_nm", "_mm2", "_ff", "_v", "_hz", "_nw_per_byte",
+             "_bytes", "_mm2_per_byte")  # fmt: skip
 
     def check(table, path, source, unit=""):
         numbers = [k for k, v in table.items() if isinstance(v, int | float)]
