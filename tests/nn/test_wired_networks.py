@@ -116,6 +116,14 @@ def test_what_was_not_calibrated_is_refused():
         rt.wire_error(net, tile_cycles=0)
 
 
+def test_odds_know_no_wires():
+    net, x = network(), images()
+    before = net(x)
+    with pytest.raises(ValueError, match="cells.wire_ohm"):
+        program(net, WIRED, exact=False)
+    assert torch.equal(net(x), before)
+
+
 def test_a_layer_that_saw_nothing_can_be_programmed():
     scipy()
     net = nn.ModuleDict({"used": nn.Linear(9, 4), "idle": nn.Linear(5, 3)})
