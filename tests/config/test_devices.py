@@ -14,7 +14,16 @@ from reram_torch.config.device_tables import seconds
 from reram_torch.config.devices import Cells, Devices, device_names, load_devices
 from reram_torch.config.files import config_folders
 
-PRESETS = ["cmo_hfox", "cmo_hfox_2pct", "ideal", "isaac", "milo2021", "stuck", "wan2022"]
+PRESETS = [
+    "cmo_hfox",
+    "cmo_hfox_2pct",
+    "ideal",
+    "isaac",
+    "milo2021",
+    "read_noise",
+    "stuck",
+    "wan2022",
+]
 TEMPLATE = config_folders()[0] / "devices" / "template.toml"
 OFF = Cells(50.0, on_off_ratio=10.0)
 
@@ -113,7 +122,7 @@ def test_what_is_no_time(text):
 
 
 def test_a_time_needs_a_model():
-    for name in ("ideal", "isaac", "milo2021", "stuck"):
+    for name in ("ideal", "isaac", "milo2021", "read_noise", "stuck"):
         assert load_devices(name).at(None) is None
         with pytest.raises(ValueError, match=f"time must be None for '{name}'.*not '1d'"):
             load_devices(name).at("1d")
