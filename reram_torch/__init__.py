@@ -44,7 +44,7 @@ from reram_torch.native.library import NativeError
 from reram_torch.nn.attention import ReRAMMultiheadAttention
 from reram_torch.nn.layers import ReRAMConv2d, ReRAMLinear
 from reram_torch.nn.networks import crossbar_layers
-from reram_torch.nn.programming import ProgrammedNetwork, program
+from reram_torch.nn.programming import ProgrammedNetwork, conductances, program
 from reram_torch.nn.wire_errors import WireError, wire_error
 from reram_torch.ops.backends import backend
 from reram_torch.power.meter import PowerMeter
@@ -100,6 +100,7 @@ __all__ = [
     "bound_table",
     "calibrate",
     "comparison_table",
+    "conductances",
     "config_names",
     "convert",
     "crossbar_layers",

@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from reram_torch._support.checks import check_int
 from reram_torch._support.progress import progress
 from reram_torch.config.devices import Devices, load_devices
-from reram_torch.crossbar.chips import Chip, ChipSummary
+from reram_torch.crossbar.chips import Chip, ChipSummary, unpacked
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.cautions import loads_for, warn_of_leaks, wire_errors
 from reram_torch.nn.chips import Programming
@@ -149,6 +150,33 @@ def program(
                 drawn[name] = summary
         wires = wire_errors(layers, chosen, stacklevel=2)
     return ProgrammedNetwork(chosen, seed, since, drawn, wires)
+
+
+def conductances(net: nn.Module) -> dict[str, torch.Tensor]:
+    """What the cells of a programmed network hold, to be saved or looked at.
+
+    Args:
+        net: on a chip with cells.
+
+    Returns:
+        By qualified name of a layer, int16 (S, J, G, N, K), in 1/256 of a digit's step: by
+        conversion of a slice (two for `dual`), slice from the least significant one, group, output
+        and word-line. Of a differential pair it is the difference; leaks that a dummy column
+        subtracts are subtracted.
+
+    Raises:
+        ValueError: no crossbar layers, or a layer that is on no chip, or on one without cells.
+    """
+    found = {}
+    for name, layer in crossbar_layers(net).items():
+        chip, outputs = layer.chip(layer.encoded()), layer.outputs // layer.groups
+        if not isinstance(chip, Chip):
+            raise ValueError(
+                f"layer {name!r} is on no chip with cells: call reram_torch.program(net, devices) "
+                "with exact=True"
+            )
+        found[name] = unpacked(chip.conductances, layer.geometry, outputs, layer.depth)
+    return found
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from programmed import conductances, images, network
 from torch import nn
 
 import reram_torch as rt
-from reram_torch.crossbar.chips import ideal_chip, unpacked
+from reram_torch.crossbar.chips import ideal_chip, packed, unpacked
 
 NOISY = rt.load_devices("wan2022")
 
@@ -192,3 +192,32 @@ def test_reports_name_the_chips():
     with rt.PowerMeter(net) as meter:
         net(x)
     assert "chips" not in meter.report().to_dict()["configs"]["0"]
+
+
+def test_conductances_are_given_on_request():
+    net = network()
+    with pytest.raises(ValueError, match="layer '0' is on no chip with cells"):
+        rt.conductances(net)
+    program(net, seed=3)
+    found = rt.conductances(net)
+    assert list(found) == ["0", "2", "5"]
+    assert found["2"].shape == (1, 8, 2, 3, 36)
+    layer = net[2]
+    chip = layer.chip(layer.encoded())
+    assert torch.equal(packed(found["2"], layer.geometry), chip.conductances)
+    program(net, seed=3, exact=False)
+    with pytest.raises(ValueError, match="exact=True"):
+        rt.conductances(net)
+
+
+def test_chips_without_cells_are_noise_that_goes_on_from_position_to_position():
+    net, x = network(), images(4)
+    found = program(net, seed=1, time="2d", exact=False)
+    assert "errors drawn conversion by conversion" in str(found)
+    whole = net(x)
+    assert not torch.equal(net(x), whole)
+    program(net, seed=1, time="2d", exact=False)
+    assert torch.equal(torch.cat([net(x[:1]), net(x[1:])]), whole)
+    other = network()
+    other.load_state_dict(net.state_dict())
+    assert torch.equal(other(x), whole)
