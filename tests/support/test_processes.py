@@ -88,6 +88,27 @@ def test_an_evaluation_finds_the_same_accuracy_and_counts(tmp_path, trees):
 
 
 @pytest.mark.slow
+def test_chips_are_shared_out(tmp_path):
+    """Rows of chips are the same, whichever process has a chip, and no part of a file is left."""
+    pytest.importorskip("sklearn")
+    options = (
+        "evaluate", *DIGITS, "--limit", 40, "--calibration-images", 40, "--config", "isaac",
+        "--no-verify", "--devices", "wan2022", "--time", "1d", "--chips", 3,
+    )  # fmt: skip
+    found = []
+    for processes_ in (1, 2):
+        folder = tmp_path / str(processes_)
+        folder.mkdir()
+        run(*options, "--json", folder / "r.json", processes=processes_)
+        assert sorted(path.name for path in folder.iterdir()) == [
+            "r.isaac.wan2022.json", "r.json",
+        ]  # fmt: skip
+        found.append(json.loads((folder / "r.isaac.wan2022.json").read_text())["rows"])
+    assert [row["seed"] for row in found[1]] == [0, 1, 2]
+    assert found[0] == found[1]
+
+
+@pytest.mark.slow
 def test_fine_tuning_in_two_processes(tmp_path, trees):
     """ADCs, scales and the penalty's slopes are those of the first process in both."""
     pytest.importorskip("sklearn")
