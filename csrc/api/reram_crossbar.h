@@ -47,7 +47,7 @@
 extern "C" {
 #endif
 
-#define RERAM_ABI_VERSION 13
+#define RERAM_ABI_VERSION 14
 
 #if defined(_WIN32)
 #define RERAM_API __declspec(dllexport)
@@ -132,6 +132,32 @@ typedef struct reram_chip {
   int32_t passes; /* 2: positions are those of a first pass and then, as many, of a second */
 } reram_chip;
 
+/* A chip without cells: how likely its conversions err, beside ideal cells. Of each position, group
+ * and tile the conversions come in the order of cycles, signs (two with `dual`), slices and
+ * outputs, and each takes a length of hazards[kind, row]. From 0 on, exponential waits lead from
+ * the end of one conversion into the next that may err, until they lead beyond the last: events e =
+ * 0, 1, ... with the words of Philox4x32-10 of the counters position (as a chip's), g * T + t, and
+ * e.
+ *
+ *   wait  with k = word 0 >> 20 and f = word 0 & (2^20 - 1), waits[k] + ((waits[k + 1] - waits[k])
+ * * f >> 20); for k = 4095 waits[k] and that of word 1, likewise that of word 2, and of none read
+ * the sum v moves by d - w, or d - w + 1 from d = w on, or not at all if d = 2 w: d of the 2 w
+ *         shares[kind, row, (v - lowest) >> sum_shift] are at most word 3 >> 1. It stays within the
+ *         tables.
+ *
+ * There is no speculation. */
+typedef struct reram_odds {
+  const uint8_t* kind_of; /* [I, J] */
+  const int64_t* hazards; /* [kinds, driven_rows] in 2^-32, at most 2^37 */
+  const uint8_t* row_of;  /* [rows + 1] row of hazards by driven word-lines */
+  const int32_t* shares;  /* [kinds, driven_rows, (V - 1 >> sum_shift) + 1, deltas] in 2^-31 */
+  const int64_t* waits;   /* [4096] in 2^-32, rising, at most 2^37 */
+  int64_t first;          /* number of the first position */
+  uint32_t key[2];
+  int32_t kinds, driven_rows, deltas, sum_shift; /* deltas: 2 w */
+  int32_t passes;                                /* as a chip's */
+} reram_odds;
+
 RERAM_API int32_t reram_abi_version(void);
 
 /* The widest instruction set that both this build and this processor have. */
@@ -169,6 +195,16 @@ RERAM_API int32_t reram_chip_crossbar(const reram_problem* problem, const reram_
                                       int64_t* driven);
 RERAM_API int32_t reram_chip_histogram(const reram_problem* problem, const reram_chip* chip,
                                        const uint8_t* u, const int32_t* edges, int64_t* histogram);
+
+/* The same of what is read where conversions err. */
+RERAM_API int32_t reram_odds_crossbar(const reram_problem* problem, const reram_odds* odds,
+                                      const uint8_t* u, const uint64_t* cells,
+                                      const int32_t* levels, const uint8_t* comparisons,
+                                      const int32_t* edges, const int32_t* index, int32_t* acc,
+                                      int64_t* made, int64_t* driven);
+RERAM_API int32_t reram_odds_histogram(const reram_problem* problem, const reram_odds* odds,
+                                       const uint8_t* u, const uint64_t* cells,
+                                       const int32_t* edges, int64_t* histogram);
 
 /* Encodes weight codes into the bit planes of their cells. */
 RERAM_API int32_t reram_program(const reram_problem* problem, const int16_t* codes,

@@ -68,6 +68,19 @@ RERAM_API int32_t reram_cuda_chip_histogram(const reram_problem* problem, const 
                                             const uint8_t* u, const int32_t* edges,
                                             int64_t* histogram, void* workspace, void* stream);
 
+/* The same of what is read where conversions err; the arrays of odds lie in device memory, and what
+ * they hold is taken for granted. */
+RERAM_API int32_t reram_cuda_odds_crossbar(const reram_problem* problem, int32_t product,
+                                           const reram_odds* odds, const uint8_t* u,
+                                           const uint64_t* cells, const int32_t* levels,
+                                           const uint8_t* comparisons, const int32_t* edges,
+                                           const int32_t* index, int32_t* acc, int64_t* made,
+                                           int64_t* driven, void* workspace, void* stream);
+RERAM_API int32_t reram_cuda_odds_histogram(const reram_problem* problem, int32_t product,
+                                            const reram_odds* odds, const uint8_t* u,
+                                            const uint64_t* cells, const int32_t* edges,
+                                            int64_t* histogram, void* workspace, void* stream);
+
 /* Encodes weight codes into the bit planes of their cells. */
 RERAM_API int32_t reram_cuda_program(const reram_problem* problem, const int16_t* codes,
                                      uint64_t* cells, void* stream);

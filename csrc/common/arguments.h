@@ -14,8 +14,10 @@ constexpr int64_t kMostRows = 4096;  // word-lines of an array: sums stay below 
 constexpr int64_t kMostBits = 4;     // of a cell and of a DAC
 constexpr int64_t kMostCodeBits = 8;
 constexpr int64_t kMostTables = 1 << 16;
-constexpr int64_t kMostBuckets = 255;  // a bucket's number is a byte
-constexpr int64_t kMostUnit = 2;       // levels count in halves
+constexpr int64_t kMostBuckets = 255;                   // a bucket's number is a byte
+constexpr int64_t kMostUnit = 2;                        // levels count in halves
+constexpr int64_t kMostHazard = int64_t(32) << 32;      // of a conversion that errs for certain
+constexpr int64_t kMostConversions = int64_t(1) << 24;  // of a tile with odds: hazards fit 64 bits
 
 // Whether three sizes and their product are from `low` to `high`, at most 2^31.
 inline bool product_within(const int64_t (&sizes)[3], int64_t low, int64_t high) {
@@ -57,6 +59,22 @@ inline bool valid_chip(const reram_problem& p, const reram_chip* chip) {
   if (!chip->normal) return true;
   if (!chip->sigmas || !chip->sigma_of || !within(chip->sigma_shift, 0, 31)) return false;
   return within(chip->sigma_rows, 1, 256) && within(chip->sigma_columns, 1, kMostTables * 256);
+}
+
+// Whether odds for a problem in range have all their parts. What these hold the CPU's library
+// checks.
+inline bool valid_odds(const reram_problem& p, const reram_odds* odds) {
+  if (!odds || !odds->kind_of || !odds->hazards || !odds->row_of || !odds->shares || !odds->waits)
+    return false;
+  if (p.speculation || !within(odds->passes, 1, 2) ||
+      !within(odds->first, 0, INT64_MAX - kMostPositions))
+    return false;
+  if (p.positions[0] * p.positions[1] * p.positions[2] % odds->passes) return false;
+  const int64_t signs = p.encoding == RERAM_DUAL ? 2 : 1;
+  return within(odds->kinds, 1, 256) && within(odds->driven_rows, 1, 256) &&
+         within(odds->deltas, 2, 1 << 16) && odds->deltas % 2 == 0 &&
+         within(odds->sum_shift, 0, 30) &&
+         p.outputs * p.cycles * p.slices * signs <= kMostConversions;
 }
 
 }  // namespace reram

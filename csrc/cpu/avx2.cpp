@@ -11,6 +11,7 @@
 #include "cpu/avx2_quantize.h"
 #include "cpu/avx2_tables.h"
 #include "cpu/narrow.h"
+#include "cpu/odds_kernel.h"
 #include "cpu/product.h"
 
 namespace reram::cpu::RERAM_ISA {
@@ -333,8 +334,8 @@ struct Avx2 : Avx2Inputs, Avx2Tables, InOrder, Avx2Nibbles, Avx2Product, Avx2Qua
 
 }  // namespace
 
-const Kernels kKernels = {convert<Avx2>,    convert_narrow<Avx2>,   convert_product<Avx2>,
-                          histogram<Avx2>,  histogram_narrow<Avx2>, quantize<Avx2>,
-                          fingerprint<Avx2>};
+const Kernels kKernels = {convert<Avx2>,           convert_narrow<Avx2>,   convert_product<Avx2>,
+                          histogram<Avx2>,         histogram_narrow<Avx2>, correct<Avx2>,
+                          correct_histogram<Avx2>, quantize<Avx2>,         fingerprint<Avx2>};
 
 }  // namespace reram::cpu::RERAM_ISA

@@ -11,6 +11,7 @@
 #include "cpu/avx512_quantize.h"
 #include "cpu/avx512_tables.h"
 #include "cpu/narrow.h"
+#include "cpu/odds_kernel.h"
 #include "cpu/product.h"
 
 namespace reram::cpu::RERAM_ISA {
@@ -342,8 +343,9 @@ struct Avx512 : Avx512Inputs,
 
 }  // namespace
 
-const Kernels kKernels = {convert<Avx512>,    convert_narrow<Avx512>,   convert_product<Avx512>,
-                          histogram<Avx512>,  histogram_narrow<Avx512>, quantize<Avx512>,
-                          fingerprint<Avx512>};
+const Kernels kKernels = {
+    convert<Avx512>,           convert_narrow<Avx512>,   convert_product<Avx512>,
+    histogram<Avx512>,         histogram_narrow<Avx512>, correct<Avx512>,
+    correct_histogram<Avx512>, quantize<Avx512>,         fingerprint<Avx512>};
 
 }  // namespace reram::cpu::RERAM_ISA

@@ -50,12 +50,13 @@ class Spans {
 };
 
 // Of all buckets' tables of a phase and slice, times a sign, over the sums that these can have;
-// those of a chip can be any.
+// those of devices that err can be any.
 inline Span span_of(const Job& job, Spans& tables, int phase, int j, int sign) {
   const Shape& shape = job.shape;
   const int pulse = phase < shape.cycles ? (1 << job.p.dac_bits[phase]) - 1 : 1;
   int32_t most = job.p.rows * ((1 << job.p.cell_bits[j]) - 1) * pulse;
-  if (job.chip) most = shape.highest + (phase < shape.cycles && shape.is_recovered(job.p, phase));
+  if (job.any_sum)
+    most = shape.highest + (phase < shape.cycles && shape.is_recovered(job.p, phase));
   Span all;
   all.escapes = most > shape.highest;
   for (int b = 0; b < job.p.buckets; ++b) {

@@ -70,6 +70,7 @@ int32_t reram_chip_crossbar(const reram_problem* problem, const reram_chip* chip
       return RERAM_BAD_ARGUMENT;
     Chip served = serve(job, *chip);
     job.chip = &served;
+    job.any_sum = true;
     Tables tables(job, edges);
     if (!tables.set(levels, comparisons, edges, index, made)) return RERAM_OVERFLOW;
     const ChipColumns columns(job);

@@ -17,12 +17,6 @@ struct ChipTile {
   int step[kCycles];  // weights are rounded up to multiples of 2^step
 };
 
-// Bits that a cycle applies.
-inline int bits_of(const Job& job, int cycle) {
-  const int left = kCycles - job.shape.dac_shift[cycle];
-  return job.p.dac_bits[cycle] < left ? job.p.dac_bits[cycle] : left;
-}
-
 // What the slices of a unit that depend on no sum add to the results and to the counts.
 inline void add_constants(const Job& job, const Scratch& s, int i, int64_t m, int set) {
   s.constant[m] += job.chip->sets[set].constant << job.shape.dac_shift[i];

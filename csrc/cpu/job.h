@@ -124,6 +124,12 @@ struct Choice;
 struct Chip;
 struct ChipUnit;
 
+// A chip without cells.
+struct Odds {
+  reram_odds given;
+  const int64_t* hazards;  // [I, R + 1] of all conversions of a cycle, by driven word-lines
+};
+
 // A problem with everything that the kernels look up.
 struct Job {
   Job(const reram_problem& p, const uint8_t* u, const uint64_t* cells);
@@ -166,6 +172,8 @@ struct Job {
   bool affine = false;                        // results are products of codes
   const Finish* finish = nullptr;             // null: integers are wanted
   const Chip* chip = nullptr;                 // devices that are not ideal: see chip.h
+  const Odds* odds = nullptr;                 // how conversions err, while results are corrected
+  bool any_sum = false;                       // devices may make any sum of another
 };
 
 // A part of the work: positions [m0, m1) and blocks [b0, b1) of one group.
@@ -245,6 +253,9 @@ struct Kernels {
   void (*convert_product)(const Job&, const Task&, const Scratch&, int32_t* acc);
   void (*histogram)(const Job&, const Task&, const Scratch&);
   void (*histogram_narrow)(const Job&, const Task&, const Scratch&);
+  // Changes results and comparisons, or a histogram, by the conversions that err.
+  void (*correct)(const Job&, const Task&, const Scratch&, int32_t* acc);
+  void (*correct_histogram)(const Job&, const Task&, const Scratch&);
   // False if a number is NaN or infinite.
   bool (*quantize)(const float* x, int64_t count, const Quantizer&, uint8_t* codes);
   uint64_t (*fingerprint)(const unsigned char* data, int64_t bytes);

@@ -136,6 +136,12 @@ void pack_planes(const Job& job, const Task& task, const Scratch& s, int64_t t) 
   }
 }
 
+// Bits that a cycle applies.
+inline int bits_of(const Job& job, int cycle) {
+  const int left = kCycles - job.shape.dac_shift[cycle];
+  return job.p.dac_bits[cycle] < left ? job.p.dac_bits[cycle] : left;
+}
+
 // Word-lines driven in a cycle of several bits: those with any bit of their pulse set.
 template <class Vec>
 int driven_in(const Shape& shape, const uint64_t* planes, int first_bit, int bits) {
@@ -204,8 +210,7 @@ Tile make_digit_units(const Job& job, const Task& task, const Scratch& s, int64_
   Unit* unit = s.units + kWide * count * shape.cycles;
   int64_t* const counts = task.b0 == 0 ? s.driven : nullptr;
   for (int i = 0; i < shape.cycles; ++i) {
-    const int bit = shape.dac_shift[i], left = kCycles - bit;
-    const int bits = job.p.dac_bits[i] < left ? job.p.dac_bits[i] : left;
+    const int bit = shape.dac_shift[i], bits = bits_of(job, i);
     const uint32_t empty = job.tables.empty_acc ? job.tables.empty_acc[i] << bit : 0;
     for (int64_t m = 0; m < count; ++m) {
       const uint64_t* planes = s.inputs + (m * kCycles + bit) * words;

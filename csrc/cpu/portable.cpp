@@ -2,6 +2,7 @@
 #define RERAM_ISA portable
 #include "cpu/hash.h"
 #include "cpu/narrow.h"
+#include "cpu/odds_kernel.h"
 #include "cpu/plain_inputs.h"
 #include "cpu/product.h"
 
@@ -117,9 +118,9 @@ struct Portable : PlainInputs,
 
 }  // namespace
 
-const Kernels kKernels = {convert<Portable>,          convert_narrow<Portable>,
-                          convert_product<Portable>,  histogram<Portable>,
-                          histogram_narrow<Portable>, quantize<Portable>,
-                          fingerprint<Portable>};
+const Kernels kKernels = {
+    convert<Portable>,           convert_narrow<Portable>,   convert_product<Portable>,
+    histogram<Portable>,         histogram_narrow<Portable>, correct<Portable>,
+    correct_histogram<Portable>, quantize<Portable>,         fingerprint<Portable>};
 
 }  // namespace reram::cpu::RERAM_ISA

@@ -43,9 +43,10 @@ inline std::vector<Task> divide(const Job& job) {
   // Bit-lines are divided only where positions are too few, since each part packs the inputs anew.
   const int64_t strips = std::max<int64_t>(job.p.groups * up(positions, step), 1);
   // Nor where one bit-line's sum lets the array be driven again for all, nor those of a chip, which
-  // lie slice by slice.
-  const int64_t parts =
-      job.shape.recoveries || job.chip ? 1 : std::min(job.shape.blocks, up(job.p.threads, strips));
+  // lie slice by slice, nor those among which odds choose.
+  const int64_t parts = job.shape.recoveries || job.chip || job.odds
+                            ? 1
+                            : std::min(job.shape.blocks, up(job.p.threads, strips));
   const int64_t width = up(job.shape.blocks, parts);
   std::vector<Task> tasks;
   for (int64_t g = 0; g < job.p.groups; ++g)

@@ -2,6 +2,7 @@
 // a group and adds its bit-lines' conductances up, for a few positions at once.
 #pragma once
 
+#include "common/odds.h"
 #include "cuda/body.h"
 
 namespace reram::cuda {
@@ -152,19 +153,6 @@ RERAM_DEVICE int32_t phase_sum(const Job& job, int phase, const int32_t* of_bits
   return sum;
 }
 
-// One word of Philox4x32-10.
-RERAM_DEVICE uint32_t philox(uint32_t x0, uint32_t x1, uint32_t x2, uint32_t x3, uint32_t k0,
-                             uint32_t k1, int word) {
-  for (int round = 0; round < 10; ++round, k0 += 0x9e3779b9, k1 += 0xbb67ae85) {
-    const uint64_t a = uint64_t(0xd2511f53) * x0, b = uint64_t(0xcd9e8d57) * x2;
-    x0 = uint32_t(b >> 32) ^ x1 ^ k0;
-    x1 = uint32_t(b);
-    x2 = uint32_t(a >> 32) ^ x3 ^ k1;
-    x3 = uint32_t(a);
-  }
-  return word == 0 ? x0 : word == 1 ? x1 : word == 2 ? x2 : x3;
-}
-
 // One bit-line of a tile, and its ADC.
 struct BitLine {
   int64_t group, tile, unit, output;  // unit: sign and slice
@@ -176,10 +164,15 @@ RERAM_DEVICE int64_t noise_of(const ChipJob& c, const BitLine& line, int64_t pos
   const int64_t half = size.positions / c.chip.passes;
   const bool second = position >= half;
   const uint64_t number = uint64_t(c.chip.first + position - (second ? half : 0));
-  const uint32_t x = philox(uint32_t(number), uint32_t(number >> 32) | uint32_t(second) << 31,
-                            uint32_t((line.group * size.tiles + line.tile) * size.phases + phase),
-                            uint32_t(line.unit * c.quads + line.output / 4), c.chip.key[0],
-                            c.chip.key[1], int(line.output % 4));
+  const RandomWords words =
+      random_words(uint32_t(number), uint32_t(number >> 32) | uint32_t(second) << 31,
+                   uint32_t((line.group * size.tiles + line.tile) * size.phases + phase),
+                   uint32_t(line.unit * c.quads + line.output / 4), c.chip.key[0], c.chip.key[1]);
+  const int word = int(line.output % 4);  // no index, which would put them into memory
+  const uint32_t x = word == 0   ? words.v[0]
+                     : word == 1 ? words.v[1]
+                     : word == 2 ? words.v[2]
+                                 : words.v[3];
   const uint32_t high = x >> 16, tail = 65536 + (x & 65535);
   const int64_t z = high == 0       ? -int64_t(read_only(c.chip.normal + tail))
                     : high == 65535 ? int64_t(read_only(c.chip.normal + tail))

@@ -1,7 +1,7 @@
 // The CUDA kernels: the phases of actions.h and program.h on a device.
 #include <cuda_runtime.h>
 
-#include "cuda/chip.h"
+#include "cuda/odds.h"
 #include "cuda/status.h"
 
 // Parameters that no thread copies: compilers before 11.7 find that out by themselves, or copy.
@@ -25,6 +25,7 @@ class Machine {
   void program(const Job& job, const int16_t* codes, uint64_t* cells, int64_t lines);
   void find_starts(const Job& job);
   void drive_again(const Job& job, int64_t tiles);
+  void correct(const OddsJob& o, int64_t tiles);
   void clear(void* memory, int64_t bytes) {
     note(cudaMemsetAsync(memory, 0, size_t(bytes), stream_));
   }
@@ -41,6 +42,7 @@ class Machine {
 }  // namespace reram::cuda
 
 #include "cuda/chip_calls.h"
+#include "cuda/odds_calls.h"
 
 namespace reram::cuda {
 
@@ -84,6 +86,13 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t step = int64_t(gridDim.x) * kThreads;
   for (int64_t k = int64_t(blockIdx.x) * kThreads + threadIdx.x; k < tiles; k += step)
     drive_again(job, k);
+}
+
+__global__ void __launch_bounds__(kThreads)
+    correct_kernel(RERAM_CONSTANT OddsJob o, int64_t tiles) {
+  const int64_t step = int64_t(gridDim.x) * kThreads;
+  for (int64_t k = int64_t(blockIdx.x) * kThreads + threadIdx.x; k < tiles; k += step)
+    correct(o, k);
 }
 
 // Blocks for small tasks: enough to fill any device, each taking several if there are more.
@@ -142,6 +151,11 @@ void Machine::find_starts(const Job& job) {
 
 void Machine::drive_again(const Job& job, int64_t tiles) {
   drive_again_kernel<<<grid_of(tiles, kThreads), kThreads, 0, stream_>>>(job, tiles);
+  note(cudaGetLastError());
+}
+
+void Machine::correct(const OddsJob& o, int64_t tiles) {
+  correct_kernel<<<grid_of(tiles, kThreads), kThreads, 0, stream_>>>(o, tiles);
   note(cudaGetLastError());
 }
 

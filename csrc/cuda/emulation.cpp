@@ -3,7 +3,7 @@
 #include <cstring>
 #include <vector>
 
-#include "cuda/chip.h"
+#include "cuda/odds.h"
 #include "cuda/status.h"
 
 // Of the emulated device; changed to reach every way of dividing the work.
@@ -33,6 +33,7 @@ class Machine {
   void program(const Job& job, const int16_t* codes, uint64_t* cells, int64_t lines);
   void find_starts(const Job& job);
   void drive_again(const Job& job, int64_t tiles);
+  void correct(const OddsJob& o, int64_t tiles);
   void clear(void* memory, int64_t bytes) { std::memset(memory, 0, size_t(bytes)); }
   int32_t status() const { return RERAM_OK; }
 };
@@ -40,6 +41,7 @@ class Machine {
 }  // namespace reram::cuda
 
 #include "cuda/chip_calls.h"
+#include "cuda/odds_calls.h"
 
 namespace reram::cuda {
 
@@ -77,6 +79,10 @@ void Machine::find_starts(const Job& job) {
 
 void Machine::drive_again(const Job& job, int64_t tiles) {
   for (int64_t k = 0; k < tiles; ++k) reram::cuda::drive_again(job, k);
+}
+
+void Machine::correct(const OddsJob& o, int64_t tiles) {
+  for (int64_t k = tiles; k-- > 0;) reram::cuda::correct(o, k);
 }
 
 }  // namespace reram::cuda

@@ -23,16 +23,19 @@ from reram_torch.native.structures import (
     Counted,
     Input,
     Layer,
+    Odds,
     OnChip,
     Problem,
     Run,
     Tables,
     Windows,
+    WithOdds,
     addresses,
     chip_structure,
     code_problem,
     depth_of,
     layer_problem,
+    odds_structure,
     programming_problem,
 )
 
@@ -76,6 +79,9 @@ def library() -> ctypes.CDLL:
     chip = ctypes.POINTER(Chip)
     loaded.reram_chip_crossbar.argtypes = [problem, chip, *[pointer] * 8]
     loaded.reram_chip_histogram.argtypes = [problem, chip, *[pointer] * 3]
+    odds = ctypes.POINTER(Odds)
+    loaded.reram_odds_crossbar.argtypes = [problem, odds, *[pointer] * 9]
+    loaded.reram_odds_histogram.argtypes = [problem, odds, *[pointer] * 4]
     loaded.reram_program.argtypes = [problem, *[pointer] * 2]
     loaded.reram_team.argtypes = [ctypes.c_int32]
     loaded.reram_fingerprint.argtypes = [pointer, ctypes.c_int64]
@@ -264,6 +270,54 @@ def chip_histogram(
     problem = code_problem(arrays, u, outputs, _run(buckets=len(edges)))
     at = addresses("cpu", u, edges, bins)
     _check(library().reram_chip_histogram(problem, chip_structure("cpu", parts), *at), problem)
+
+
+def odds_crossbar(
+    arrays: Arrays,
+    u: torch.Tensor,
+    cells: torch.Tensor,
+    odds: WithOdds,
+    tables: Tables,
+    acc: torch.Tensor,
+    counted: Counted | None,
+) -> None:
+    """`crossbar` where conversions err.
+
+    Raises:
+        ValueError: the accumulator could overflow, or a tensor is not on the CPU.
+        NativeError: the kernel refused its arguments.
+    """
+    parts = [t.contiguous() for t in odds.tensors]
+    cells, *arranged = (t.contiguous() for t in (cells, *tables.tensors))
+    run = _run(len(arranged[0]), len(arranged[2]), tables.unit)
+    problem = code_problem(arrays, u, acc.shape[2], run)
+    at = addresses("cpu", u, cells, *arranged, acc)
+    status = library().reram_odds_crossbar(
+        problem, odds_structure("cpu", parts), *at, *_counters(counted)
+    )
+    _check(status, problem)
+
+
+def odds_histogram(
+    arrays: Arrays,
+    u: torch.Tensor,
+    cells: torch.Tensor,
+    odds: WithOdds,
+    edges: torch.Tensor,
+    outputs: int,
+    bins: torch.Tensor,
+) -> None:
+    """Adds how often each sum is read where conversions err to `bins`, int64 (B, I, J, V).
+
+    Raises:
+        ValueError: a tensor is not on the CPU.
+        NativeError: the kernel refused its arguments.
+    """
+    parts = [t.contiguous() for t in odds.tensors]
+    cells, edges = cells.contiguous(), edges.contiguous()
+    problem = code_problem(arrays, u, outputs, _run(buckets=len(edges)))
+    at = addresses("cpu", u, cells, edges, bins)
+    _check(library().reram_odds_histogram(problem, odds_structure("cpu", parts), *at), problem)
 
 
 def program(arrays: Arrays, codes: torch.Tensor, cells: torch.Tensor) -> None:

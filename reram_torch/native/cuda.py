@@ -21,13 +21,16 @@ from reram_torch.native.structures import (
     Arrays,
     Chip,
     Counted,
+    Odds,
     OnChip,
     Problem,
     Run,
     Tables,
+    WithOdds,
     addresses,
     chip_structure,
     code_problem,
+    odds_structure,
     programming_problem,
 )
 
@@ -65,6 +68,9 @@ def load(path: Path) -> ctypes.CDLL:
     chip = ctypes.POINTER(Chip)
     loaded.reram_cuda_chip_crossbar.argtypes = [problem, chip, *[pointer] * 10]
     loaded.reram_cuda_chip_histogram.argtypes = [problem, chip, *[pointer] * 5]
+    odds = ctypes.POINTER(Odds)
+    loaded.reram_cuda_odds_crossbar.argtypes = [problem, ctypes.c_int32, odds, *[pointer] * 11]
+    loaded.reram_cuda_odds_histogram.argtypes = [problem, ctypes.c_int32, odds, *[pointer] * 6]
     loaded.reram_cuda_program.argtypes = [problem, *[pointer] * 3]
     return loaded
 
@@ -185,7 +191,7 @@ def histogram(
     )  # fmt: skip
 
 
-def _parts(chip: OnChip, u: torch.Tensor) -> list[torch.Tensor]:
+def _parts(chip: OnChip | WithOdds, u: torch.Tensor) -> list[torch.Tensor]:
     """The tensors of a chip, contiguous; all but the numbers lie where the input does."""
     *parts, numbers = (t.contiguous() for t in chip.tensors)
     _on_one_device(u, *(part for part in parts if part.numel()))
@@ -234,6 +240,54 @@ def chip_histogram(
     _call(
         "reram_cuda_chip_histogram", u.device, problem, chip_structure(u.device.type, parts), *at,
         workspace.data_ptr(),
+    )  # fmt: skip
+
+
+def odds_crossbar(
+    arrays: Arrays,
+    u: torch.Tensor,
+    cells: torch.Tensor,
+    odds: WithOdds,
+    tables: Tables,
+    acc: torch.Tensor,
+    counted: Counted | None,
+) -> None:
+    """`crossbar` where conversions err.
+
+    Raises:
+        ValueError: the tensors lie on different devices.
+        NativeError: the kernel refused its arguments.
+    """
+    parts = _parts(odds, u)
+    cells, *arranged = (t.contiguous() for t in (cells, *tables.tensors))
+    at = _on_one_device(u, cells, *arranged, acc)
+    run = Run(len(arranged[0]), len(arranged[2]), tables.unit)
+    problem = code_problem(arrays, u, acc.shape[2], run)
+    workspace = _workspace(problem, u.device)
+    counters = [None, None] if counted is None else _on_one_device(*counted)
+    _call(
+        "reram_cuda_odds_crossbar", u.device, problem, PRODUCTS.index(product()),
+        odds_structure(u.device.type, parts), *at, *counters, workspace.data_ptr(),
+    )  # fmt: skip
+
+
+def odds_histogram(
+    arrays: Arrays,
+    u: torch.Tensor,
+    cells: torch.Tensor,
+    odds: WithOdds,
+    edges: torch.Tensor,
+    outputs: int,
+    bins: torch.Tensor,
+) -> None:
+    """Adds how often each sum is read where conversions err to `bins`, int64 (B, I, J, V)."""
+    parts, cells, edges = _parts(odds, u), cells.contiguous(), edges.contiguous()
+    at = _on_one_device(u, cells, edges, bins)
+    problem = code_problem(arrays, u, outputs, Run(buckets=len(edges)))
+    workspace = _workspace(problem, u.device)
+    _call(
+        "reram_cuda_odds_histogram", u.device, problem, PRODUCTS.index(product()),
+        odds_structure(u.device.type, parts), *at, workspace.data_ptr(),
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reram_torch._support.files import package_folders
 
-ABI_VERSION = 13
+ABI_VERSION = 14
 
 
 class NativeError(RuntimeError):

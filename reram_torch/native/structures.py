@@ -76,6 +76,17 @@ class OnChip(Protocol):
         """
 
 
+class WithOdds(Protocol):
+    """What they ask of a chip without cells (`crossbar.odds.Odds`)."""
+
+    @property
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """kind_of, hazards, row_of, shares, waits; and numbers.
+
+        These are the shift of sums, two of the key, the first position and passes.
+        """
+
+
 class Problem(ctypes.Structure):
     """`reram_problem` of csrc's reram_crossbar.h."""
 
@@ -121,6 +132,25 @@ class Chip(ctypes.Structure):
         ("sigma_rows", ctypes.c_int32),
         ("sigma_columns", ctypes.c_int32),
         ("sigma_shift", ctypes.c_int32),
+        ("passes", ctypes.c_int32),
+    )
+
+
+class Odds(ctypes.Structure):
+    """`reram_odds` of csrc's reram_crossbar.h."""
+
+    _fields_ = (
+        ("kind_of", ctypes.c_void_p),
+        ("hazards", ctypes.c_void_p),
+        ("row_of", ctypes.c_void_p),
+        ("shares", ctypes.c_void_p),
+        ("waits", ctypes.c_void_p),
+        ("first", ctypes.c_int64),
+        ("key", ctypes.c_uint32 * 2),
+        ("kinds", ctypes.c_int32),
+        ("driven_rows", ctypes.c_int32),
+        ("deltas", ctypes.c_int32),
+        ("sum_shift", ctypes.c_int32),
         ("passes", ctypes.c_int32),
     )
 
@@ -234,6 +264,23 @@ def chip_structure(device: str, tensors: Sequence[torch.Tensor]) -> Chip:
     columns_per_adc, sigma_shift, low, high, first, passes = numbers.tolist()
     sizes = columns_per_adc, *parts[4].shape, sigma_shift, passes
     return Chip(*at, first, (ctypes.c_uint32 * 2)(low, high), *sizes)
+
+
+def odds_structure(device: str, tensors: Sequence[torch.Tensor]) -> Odds:
+    """What the libraries are told of odds; their tensors, contiguous, must outlive the call.
+
+    Args:
+        device: where all but the numbers lie.
+        tensors: as `WithOdds` has them.
+
+    Raises:
+        ValueError: a tensor lies elsewhere.
+    """
+    *parts, numbers = tensors
+    sum_shift, low, high, first, passes = numbers.tolist()
+    kinds, driven_rows, _, deltas = parts[3].shape
+    sizes = kinds, driven_rows, deltas, sum_shift, passes
+    return Odds(*addresses(device, *parts), first, (ctypes.c_uint32 * 2)(low, high), *sizes)
 
 
 def depth_of(problem: Problem) -> int:

@@ -118,9 +118,9 @@ def crossbar_native(
 ) -> Results:
     """The operator `crossbar` by the library of the device, where there is one."""
     library = library_for(u)
-    a = ArrayArguments.rebuild(tensors, integers)
-    if library is None or (isinstance(a.chip, Odds) and not hasattr(library, "odds_crossbar")):
+    if library is None:
         return crossbar_reference(u, tensors, integers, count)
+    a = ArrayArguments.rebuild(tensors, integers)
     g = a.geometry
     _check(u, a.cells, a.outputs, g)
     _check_centers(u, a)
@@ -192,8 +192,7 @@ def histogram_native(
 ) -> torch.Tensor:  # fmt: skip
     """The operator `histogram` by the library of the device, where there is one."""
     library = library_for(u)
-    odds = isinstance(chip_of(chip), Odds)
-    if library is None or (odds and not hasattr(library, "odds_histogram")):
+    if library is None:
         return histogram_reference(u, cells, edges, chip, integers)
     outputs, *numbers = integers
     g = Geometry.of_list(numbers)
