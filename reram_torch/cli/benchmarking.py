@@ -14,6 +14,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,10 @@ from torch import nn
 import reram_torch as rt
 from reram_torch._support.files import write_atomically
 from reram_torch.config.sections import ENCODINGS
+from reram_torch.crossbar.cells import read_back
+from reram_torch.crossbar.error_odds import error_odds
 from reram_torch.crossbar.geometry import sizes
+from reram_torch.crossbar.programming import program_chip
 from reram_torch.models import zoo
 from reram_torch.native.cpu import isa
 from reram_torch.native.memory import release_free_memory
@@ -38,6 +42,8 @@ ABOUT = (
 # Fewest driven word-lines of each bucket, for tables that depend on activity.
 EDGES = (0, 1, 3, 5, 9, 13, 17, 25, 33, 49, 65, 97)
 ADCS = ("uniform", "slice", "activity")
+CHIPS = ("chip", "odds")  # with cells and without; times over the ideal kernel's
+Aged = tuple[rt.Devices, str | None]  # devices, and when they are read
 KEYS = ("workload", "array", "encoding", "adc", "isa", "threads")
 
 
@@ -151,23 +157,43 @@ def memory_ratio(module: nn.Module, x: torch.Tensor, config: rt.Config) -> float
     return peaks[1] / peaks[0]
 
 
-def kernel_calls(layer: CrossbarLayer, x: torch.Tensor) -> dict[str, Callable[[], object]]:
-    """A layer's kernels alone, on an input of its own."""
+def kernel_calls(
+    layer: CrossbarLayer, x: torch.Tensor, aged: Aged | None
+) -> dict[str, Callable[[], object]]:
+    """A layer's kernels alone, on an input of its own; with devices, those of chips too.
+
+    Args:
+        layer: with one convolution or product.
+        x: its input.
+        aged: devices of a chip with cells (`chip`) and of one without (`odds`), if wanted.
+    """
     u, g, tables = layer.codes(x), layer.geometry, layer.tables()
     encoded, outputs = layer.encoded(), layer.outputs // sizes(u)[1]
     centers = encoded.centers if g.centered else None
     arrays = ArrayArguments(encoded.cells, tables, g, outputs, centers)
     flat, numbers = arrays.flatten(), [arrays.outputs, *g.as_list()]
     crossbar, histogram = torch.ops.reram_torch.crossbar, torch.ops.reram_torch.histogram
-    return {
+    calls: dict[str, Callable[[], object]] = {
         "kernel": lambda: crossbar(u, *flat, False),
         "histogram": lambda: histogram(u, arrays.cells, tables.edges, [], numbers),
     }
+    if aged:
+        codes = read_back(encoded.cells, g, outputs, sizes(u)[2])
+        chip, odds = (
+            replace(arrays, chip=make(codes, g, aged[0], seed=0, time=aged[1])).flatten()
+            for make in (program_chip, error_odds)
+        )
+        calls |= {
+            "chip": lambda: crossbar(u, *chip, False),
+            "odds": lambda: crossbar(u, *odds, False),
+        }
+    return calls
 
 
 def measure(
-    name: str, module: nn.Module, x: torch.Tensor, config: rt.Config, adc: str, repeats: int
-) -> dict[str, Any]:
+    name: str, module: nn.Module, x: torch.Tensor, config: rt.Config, adc: str, repeats: int,
+    aged: Aged | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """The float module, the converted one, the converted one counting, and its kernels alone."""
     module = module.eval()
     net = rt.convert(nn.Sequential(module), config).eval()
@@ -183,7 +209,7 @@ def measure(
     with torch.no_grad():
         if len(layers) == 1:
             [layer] = layers
-            calls |= kernel_calls(layer, x)
+            calls |= kernel_calls(layer, x, aged)
         seconds = median_times(calls, repeats)
         with rt.PowerMeter(net) as meter:
             net(x)
@@ -197,6 +223,7 @@ def measure(
         "threads": torch.get_num_threads(),
         "seconds": seconds,
         "ratio": {k: v / seconds["float"] for k, v in seconds.items() if k != "float"},
+        "over_kernel": {k: seconds[k] / seconds["kernel"] for k in CHIPS if k in seconds},
         "sums_per_second": (total.conversions + total.skipped) / seconds["crossbar"],
     }
 
@@ -221,7 +248,8 @@ def line(row: dict[str, Any]) -> str:
     return (
         f"{label(row)} {row['seconds']['float'] * 1e3:8.3f} {ratio['crossbar']:>8} "
         f"{ratio['counted']:>8} {ratio['kernel']:>8} {ratio['histogram']:>9} "
-        f"{row['sums_per_second'] / 1e9:7.2f} {memory:>7}"
+        f"{row['sums_per_second'] / 1e9:7.2f} {memory:>7} "
+        + " ".join(f"{k} {v:.2f}x kernel" for k, v in row["over_kernel"].items())
     )
 
 
@@ -255,6 +283,8 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
     add("--rows", type=int, default=128)
     add("--cell-bits", type=int, default=1)
     add("--dac-bits", type=int, default=1)
+    add("--devices", metavar="NAME", help="time chips of these devices, with cells and without")
+    add("--time", help="since these were programmed (10m, 1d, ...)")
     add("--memory", action="store_true", help="peak memory over the float one's too (Linux)")
     add("--repeats", type=int, default=15)
     add("--json", type=Path, help="write the results here, after each row")
@@ -268,6 +298,9 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> None
     if args.compare:
         compare(*args.compare)
         return
+    aged = (rt.load_devices(args.devices), args.time) if args.devices else None
+    if args.time and not aged:
+        raise SystemExit("--time is that of --devices, which are not given")
     torch.set_num_threads(args.threads)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.threads])
@@ -280,7 +313,7 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> None
     for os.environ["RERAM_TORCH_ISA"] in args.isa or [isa()]:
         for encoding, adc, case in itertools.product(args.encodings, args.adc, cases):
             config = rt.Config(bar, rt.WeightConfig(encoding=encoding))
-            rows.append(measure(*case, config, adc, args.repeats))
+            rows.append(measure(*case, config, adc, args.repeats, aged))
             if args.memory:
                 rows[-1]["memory"] = memory_ratio(case[1], case[2], config)
             print(line(rows[-1]), flush=True)

@@ -197,6 +197,27 @@ def test_benchmark_needs_neither_pictures_nor_torchvision(tmp_path):
     assert "+0.0%" in both.stdout
 
 
+def test_benchmark_times_chips_beside_the_kernel(tmp_path):
+    code = (
+        "import torch\n"
+        "from reram_torch.cli import benchmarking\n"
+        "small = 'small', torch.nn.Linear(40, 9), torch.rand(12, 40)\n"
+        "benchmarking.SETS['workloads'] = lambda: [small]\n"
+        f"options = ['--repeats', '1', '--json', {str(tmp_path / 'b.json')!r}]\n"
+        "benchmarking.main([*options, '--devices', 'wan2022', '--time', '1d'])\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    [row] = json.loads((tmp_path / "b.json").read_text())
+    assert set(row["over_kernel"]) == {"chip", "odds"}
+    for name, ratio in row["over_kernel"].items():
+        assert ratio == row["seconds"][name] / row["seconds"]["kernel"] > 0
+        assert f"{name} {ratio:.2f}x kernel" in result.stdout
+    assert "--time is that of --devices" in run_command("benchmark", "--time", "1d").stderr
+
+
 def test_scripts_are_thin():
     for name in SCRIPTS:
         code = (ROOT / "scripts" / f"{name}.py").read_text().rpartition('"""')[2]
