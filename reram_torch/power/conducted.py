@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from reram_torch.crossbar.geometry import Geometry, bit_places
@@ -48,11 +49,18 @@ def drives_of(u: torch.Tensor, geometry: Geometry) -> torch.Tensor:
         u: input codes, (M, G, K), or windows of them in seven dimensions.
         geometry: of the layer.
     """
-    code, places = torch.arange(256), bit_places(geometry.dac_widths)
-    pulses = torch.stack([code >> below & mask > 0 for below, mask in places]).sum(0)
-    # Of each code once, not of each window that it is in.
-    all_codes = torch.empty(0, dtype=torch.uint8, device=u.device).set_(u.untyped_storage())
-    counts = pulses.to(u.device, torch.uint8)[all_codes.int()]
-    windows = counts.as_strided(u.shape, u.stride(), u.storage_offset())
-    found = windows.sum(0 if u.dim() == 3 else (0, 1, 2), dtype=torch.int64)
-    return found.flatten(1).cpu()
+    code, places = np.arange(256), bit_places(geometry.dac_widths)
+    pulses = sum((code >> below & mask > 0).astype(np.uint8) for below, mask in places)
+    # Of each code once, not of each window that it is in, and of all images together.
+    codes = torch.empty(0, dtype=torch.uint8, device=u.device).set_(u.untyped_storage()).cpu()
+    counts = torch.from_numpy(np.asarray(pulses)[codes.numpy()])
+    each, start = u.stride(0), u.storage_offset()
+    extent = zip(u.shape[1:], u.stride()[1:], strict=True)
+    within = start + sum((size - 1) * stride for size, stride in extent) < each  # of one image
+    if u.dim() == 3 or not within or len(u) * each > len(counts):
+        windows = counts.as_strided(u.shape, u.stride(), start)
+        found = windows.sum(0 if u.dim() == 3 else (0, 1, 2), dtype=torch.int64)
+        return found.flatten(1)
+    images = counts[: len(u) * each].view(len(u), each).sum(0, dtype=torch.int32)
+    windows = images.as_strided(u.shape[1:], u.stride()[1:], start)
+    return windows.sum((0, 1), dtype=torch.int64).flatten(1)
