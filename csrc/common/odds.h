@@ -73,17 +73,18 @@ RERAM_ANYWHERE void set_position(OddsTile& tile, const reram_odds& odds, int64_t
   tile.position[1] = uint32_t(number >> 32) | uint32_t(second) << 31;
 }
 
-// Calls `read(event)` for each conversion of a tile that may err, in order.
-template <class Read>
-RERAM_ANYWHERE void each_event(const reram_odds& odds, const OddsTile& tile, const Read& read) {
+// Calls `read(event)` for each conversion of a tile that may err, in order. `draw(e)`: the words of
+// event e.
+template <class Draw, class Read>
+RERAM_ANYWHERE void each_event(const reram_odds& odds, const OddsTile& tile, Draw&& draw,
+                               const Read& read) {
   int64_t total = 0;
   for (int i = 0; i < tile.cycles; ++i) total += tile.hazards[i];
   if (!total) return;
   int64_t x = 0, start = 0, cycle = 0;  // where the run and its cycle begin
   OddsEvent at = {};
   for (uint32_t event = 0;; ++event) {
-    const RandomWords words = random_words(tile.position[0], tile.position[1], tile.number, event,
-                                           odds.key[0], odds.key[1]);
+    const RandomWords words = draw(event);
     x += wait_of(odds.waits, words);
     if (x >= total) return;
     while (x >= cycle + tile.hazards[at.cycle]) {

@@ -238,6 +238,8 @@ struct Scratch {
   ChipUnit* chip_units;   // [I, C] of one tile
   int16_t* conductances;  // [2, R + 1, 32] of one block, the last word-line empty
   int16_t* chip_levels;   // [C, 64] of a tile and block, added up over the cycles
+  // Of odds: the cells of one tile by bit-line, [blocks, P, J, 64, W], along `inputs`.
+  uint64_t* columns;
 };
 
 void program(const reram_problem& p, const int16_t* codes, uint64_t* cells);

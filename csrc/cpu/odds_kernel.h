@@ -7,38 +7,97 @@
 namespace reram::cpu::RERAM_ISA {
 namespace {
 
-// A tile of a task's position.
-struct OddsPlace {
-  const uint64_t* planes;  // of its inputs
-  const uint16_t* lines;   // words before the word-line of each of their bits
-  const uint64_t* cells;   // of the tile's first block
-  int set[kCycles];        // of the tables
+// The words of a tile's events. Several at once: each waits for itself alone.
+struct Draws {
+  static constexpr int kBatch = 4;
+
+  RERAM_ALWAYS RandomWords operator()(uint32_t event) {
+    if (event % kBatch == 0) {
+#pragma GCC unroll 4
+      for (int k = 0; k < kBatch; ++k)
+        words[k] = random_words(tile.position[0], tile.position[1], tile.number,
+                                event + uint32_t(k), key[0], key[1]);
+    }
+    return words[event % kBatch];
+  }
+
+  const OddsTile& tile;
+  const uint32_t* key;
+  RandomWords words[kBatch];
 };
 
-// The sum of a bit-line's cells of one sign.
-inline int32_t count_cells(const Job& job, const OddsPlace& place, const OddsEvent& at, int sign) {
+// A tile of a task's position.
+struct OddsPlace {
+  const uint64_t* planes;   // of its inputs
+  const uint16_t* lines;    // words before the word-line of each of their bits
+  const uint64_t* cells;    // of the tile's first block
+  const uint64_t* columns;  // the same by bit-line, or null
+  int set[kCycles];         // of the tables
+};
+
+// The cells of all bit-lines of a tile, along the planes of its inputs.
+template <class Vec>
+void arrange_columns(const Job& job, const OddsPlace& place, uint64_t* to) {
   const Shape& shape = job.shape;
-  const uint64_t* sheet = place.cells + at.output / kColumns * shape.block_words() +
-                          sign * shape.cell_bits * shape.sheet_words() + at.slice;
-  const int bits = bits_of(job, at.cycle), column = int(at.output % kColumns);
+  for (int64_t sheet = 0; sheet < shape.blocks * shape.sheets; ++sheet)
+    for (int j = 0; j < shape.slices; ++j, to += kColumns * shape.words)
+      for (int w = 0; w < shape.words; ++w) {
+        const uint64_t* from = place.cells + sheet * shape.sheet_words() + j;
+        uint64_t rows[kColumns];
+        for (int k = 0; k < kColumns; ++k) rows[k] = from[place.lines[64 * w + k]];
+        for (int q = 0; q < kColumns / 8; ++q) {
+          alignas(64) uint8_t bytes[kColumns];
+          uint64_t found[8];
+          for (int k = 0; k < kColumns; ++k) bytes[k] = uint8_t(rows[k] >> (8 * q));
+          Vec::transpose(bytes, found);
+          for (int n = 0; n < 8; ++n) to[(8 * q + n) * shape.words + w] = found[n];
+        }
+      }
+}
+
+// Word-lines of a plane whose cells in one bit of a bit-line are set.
+template <class Vec>
+RERAM_ALWAYS inline int32_t count_lines(const Job& job, const OddsPlace& place, const OddsEvent& at,
+                                        int64_t sheet, const uint64_t* plane) {
+  const Shape& shape = job.shape;
+  const int column = int(at.output % kColumns);
+  int32_t count = 0;
+  if (place.columns) {
+    const uint64_t* cells =
+        place.columns + ((sheet * shape.slices + at.slice) * kColumns + column) * shape.words;
+    for (int w = 0; w < shape.words; ++w) count += Vec::popcount(plane[w] & cells[w]);
+    return count;
+  }
+  const uint64_t* cells = place.cells + sheet * shape.sheet_words() + at.slice;
+  for (int w = 0; w < shape.words; ++w)
+    for (uint64_t left = plane[w]; left; left &= left - 1)
+      count += int32_t(cells[place.lines[64 * w + lowest_bit(left)]] >> column & 1);
+  return count;
+}
+
+// The sum of a bit-line's cells of one sign.
+template <class Vec>
+RERAM_ALWAYS inline int32_t count_cells(const Job& job, const OddsPlace& place, const OddsEvent& at,
+                                        int sign) {
+  const Shape& shape = job.shape;
+  const int64_t first = at.output / kColumns * shape.sheets + sign * shape.cell_bits;
+  const uint64_t* planes = place.planes + shape.dac_shift[at.cycle] * shape.words;
+  const int bits = bits_of(job, at.cycle);
   int32_t sum = 0;
-  for (int c = 0; c < job.p.cell_bits[at.slice]; ++c, sheet += shape.sheet_words())
-    for (int d = 0; d < bits; ++d) {
-      const uint64_t* plane = place.planes + (shape.dac_shift[at.cycle] + d) * shape.words;
-      int32_t count = 0;
-      for (int w = 0; w < shape.words; ++w)
-        for (uint64_t left = plane[w]; left; left &= left - 1)
-          count += int32_t(sheet[place.lines[64 * w + lowest_bit(left)]] >> column & 1);
-      sum += count << (c + d);
-    }
+  for (int c = 0; c < job.p.cell_bits[at.slice]; ++c)
+    for (int d = 0; d < bits; ++d)
+      sum += count_lines<Vec>(job, place, at, first + c, planes + d * shape.words) << (c + d);
   return sum;
 }
 
-inline int32_t sum_of(const Job& job, const OddsPlace& place, const OddsEvent& at) {
+template <class Vec>
+RERAM_ALWAYS inline int32_t sum_of(const Job& job, const OddsPlace& place, const OddsEvent& at) {
   const Pass& pass = job.passes[at.pass];
-  const int32_t sum = count_cells(job, place, at, pass.plus);
-  return pass.minus < 0 ? sum : sum - count_cells(job, place, at, pass.minus);
+  const int32_t sum = count_cells<Vec>(job, place, at, pass.plus);
+  return pass.minus < 0 ? sum : sum - count_cells<Vec>(job, place, at, pass.minus);
 }
+
+constexpr int64_t kFewEvents = 24;  // of a block and tile, before arranging its cells pays
 
 // What each cycle drives, and how likely its conversions err.
 template <class Vec>
@@ -68,14 +127,21 @@ void each_error(const Job& job, const Task& task, const Scratch& s, const Change
     place.lines = job.input.gather.lines + t * job.input.gather.stride;
     place.cells =
         job.cells + task.group * shape.group_words() + t * shape.blocks * shape.block_words();
+    place.columns = nullptr;
+    int64_t events = 0;
     tile.number = uint32_t(task.group * shape.tiles + t);
     for (int64_t m = task.m0; m < task.m1; ++m) {
       const int64_t first = (m - task.m0) * kCycles;
       place.planes = s.inputs + first * shape.words;
       look_up<Vec>(job, s.active + first, place, tile);
       set_position(tile, odds, m, shape.positions);
-      each_event(odds, tile, [&](const OddsEvent& at) {
-        const int32_t sum = sum_of(job, place, at);
+      Draws draws = {tile, odds.key, {}};
+      each_event(odds, tile, draws, [&](const OddsEvent& at) {
+        if (!place.columns && ++events > shape.blocks * kFewEvents) {
+          arrange_columns<Vec>(job, place, s.columns);
+          place.columns = s.columns;
+        }
+        const int32_t sum = sum_of<Vec>(job, place, at);
         const int32_t read = read_as(odds, tile, at, sum, shape.lowest, shape.highest);
         if (read != sum) change(m, place.set[at.cycle], at, sum, read);
       });

@@ -101,6 +101,9 @@ class Workspace {
     if (job.chip) take(scratch.chip_units, units);
     if (job.chip) take(scratch.conductances, (shape.height + 1) * kColumns);
     if (job.chip) take(scratch.chip_levels, step * kColumns);
+    if (job.odds)
+      take(scratch.columns,
+           shape.blocks * shape.sheets * shape.slices * kColumns * int64_t(shape.words));
     if (job.has_nibbles()) take(scratch.nibbles, 4 * shape.sheet_words());
     if (job.affine) take(scratch.rows, step * shape.words * 64);
     if (job.affine) take(scratch.weights, 2 * up(shape.height, 4) * 4 * kColumns * 2);

@@ -118,7 +118,11 @@ RERAM_DEVICE void correct(const OddsJob& o, int64_t index) {
   OddsPlace place = odds_place(o.job, index, tile);
   look_up(o, place, tile);
   set_position(tile, o.odds, place.position, size.positions);
-  each_event(o.odds, tile, [&](const OddsEvent& at) {
+  const auto draw = [&](uint32_t event) {
+    return random_words(tile.position[0], tile.position[1], tile.number, event, o.odds.key[0],
+                        o.odds.key[1]);
+  };
+  each_event(o.odds, tile, draw, [&](const OddsEvent& at) {
     const int32_t sum = sum_of(o.job, place, at);
     const int32_t read = read_as(o.odds, tile, at, sum, size.lowest, size.lowest + size.values - 1);
     if (read != sum) change(o.job, place, at, sum, read);
