@@ -108,10 +108,10 @@ def program(
         seed: of the chip, from 0 to 2^63 - 1.
         time: since programming: seconds, or a number with a unit, as in "1d"; None: just
             programmed.
-        exact: draw every cell and ADC. False is faster: the error of each conversion is drawn, by
-            its chances given its sum and how many word-lines are driven, and no cells are kept; so
-            the same bit-line errs otherwise each time. Not where wires or capacitors err, nor where
-            crossbars speculate, nor for errors of more than 64 steps.
+        exact: draw every cell and ADC. False: the error of each conversion is drawn, by its chances
+            given its sum and how many word-lines are driven, and no cells are kept; so the same
+            bit-line errs otherwise each time. Faster where errors are rare. Not where wires or
+            capacitors err, nor where crossbars speculate, nor for errors of more than 64 steps.
         show_progress: draw a tqdm bar if tqdm is installed.
 
     Returns:
