@@ -16,12 +16,12 @@ import numpy as np
 import torch
 
 from reram_torch.config.devices import Devices
-from reram_torch.crossbar.cells import encode
 from reram_torch.crossbar.chips import STEP
 from reram_torch.crossbar.drawing import CellDrawer
 from reram_torch.crossbar.geometry import Geometry, bit_places
 from reram_torch.crossbar.moments import moments
 from reram_torch.crossbar.odds import HAZARD_BITS, LOGARITHMS, MOST_HAZARD, SHARE_BITS, Odds
+from reram_torch.crossbar.programming import cell_drawer
 from reram_torch.crossbar.read_noise import Tilted, driven_rows
 
 _MOST_COLUMNS = 512
@@ -84,11 +84,8 @@ def error_odds(
     """
     g = geometry
     _check(g, devices)
-    values = encode(codes.cpu(), g).to(torch.int16).numpy()
-    places = bit_places(g.cell_widths)
-    present = [j for j, (low, mask) in enumerate(places) if (values >> low & mask).any()]
-    drawer = CellDrawer(g, devices, values[0].size, present, seed, layer, devices.at(time))
-    flat = values.reshape(len(values), -1)
+    drawer, values = cell_drawer(codes, g, devices, seed, layer, time)
+    present = drawer.present
     driven, row_of = driven_rows(g.rows)
     shift = max(0, ((g.values - 1) // _MOST_COLUMNS).bit_length())
     columns = (g.values - 1 >> shift) + 1
@@ -96,7 +93,7 @@ def error_odds(
     kinds = [(j, width) for j in present for width in sorted(set(g.dac_widths))]
     chances = [np.zeros((len(driven), columns, 2))]  # of slices that do not exist
     for j, width in kinds:
-        chances.append(_chances(_cells(drawer, j, flat), width, devices, driven, sums))
+        chances.append(_chances(_cells(drawer, j, values), width, devices, driven, sums))
     half = max(each.shape[-1] for each in chances) // 2
     wide = [np.pad(c, ((0, 0), (0, 0), 2 * (half - c.shape[-1] // 2,))) for c in chances]
     kind_of = [[kinds.index((j, w)) + 1 if j in present else 0 for j in range(g.slices)]

@@ -63,24 +63,25 @@ class Programming:
             codes: weight codes less their centers, (G, N, K).
             geometry: of the layer.
         """
-        options: dict[str, Any] = {"seed": self.seed, "layer": self.layer, "time": self.time}
         if not self.exact:
-            return error_odds(codes, geometry, self.devices, **options)
-        if self.load is not None:
-            options["attenuation"] = self.wired(codes, geometry).attenuation()
-        return program_chip(codes, geometry, self.devices, **options)
+            return error_odds(codes, geometry, self.devices, **self._place)
+        wires = None if self.load is None else self.wired(codes, geometry).attenuation()
+        return program_chip(codes, geometry, self.devices, **self._place, attenuation=wires)
 
     def line_us(self, codes: torch.Tensor, geometry: Geometry) -> torch.Tensor:
         """What all cells on a word-line conduct together, uS, float64 (G, K)."""
-        options: dict[str, Any] = {"seed": self.seed, "layer": self.layer, "time": self.time}
-        return line_conductances(codes, geometry, self.devices, **options)
+        return line_conductances(codes, geometry, self.devices, **self._place)
 
     def wired(self, codes: torch.Tensor, geometry: Geometry) -> Wired:
         """The same cells behind their wires; there is a load."""
         assert self.load is not None
         shares = of_text(self.load, codes.shape[0], codes.shape[2])
-        options: dict[str, Any] = {"seed": self.seed, "layer": self.layer, "time": self.time}
-        return Wired.of(codes, geometry, self.devices, shares, **options)
+        return Wired.of(codes, geometry, self.devices, shares, **self._place)
+
+    @property
+    def _place(self) -> dict[str, Any]:
+        """What finds the layer's random numbers, and when they are looked at."""
+        return {"seed": self.seed, "layer": self.layer, "time": self.time}
 
 
 class ChipSite:
