@@ -29,29 +29,51 @@ def counted_drop(ideal: torch.Tensor, made: torch.Tensor) -> float:
     return float((ideal > 0).double().mean() - (made > 0).double().mean())
 
 
-def paired_error(ideal: torch.Tensor, made: torch.Tensor) -> float:
+def paired_error(ideal: torch.Tensor, made: torch.Tensor, chips: int = 1) -> float:
     """The standard error of `counted_drop`: of the mean of what each image loses or wins.
 
     Args:
         ideal: as for `counted_drop`.
         made: likewise.
+        chips: as for `mean_error`.
     """
-    return mean_loss((ideal > 0).double(), (made > 0).double())[1]
+    return mean_loss((ideal > 0).double(), (made > 0).double(), chips)[1]
 
 
-def mean_loss(ideal: torch.Tensor, made: torch.Tensor) -> tuple[float, float]:
+def mean_loss(ideal: torch.Tensor, made: torch.Tensor, chips: int = 1) -> tuple[float, float]:
     """By how much the mean of some values falls, and the standard error of that, paired.
 
     Args:
         ideal: (B,) of the items on the network to compare with.
         made: (B,) of the same items on the network in question.
+        chips: as for `mean_error`.
     """
     lost = ideal - made
-    return float(lost.mean()), float(lost.std(correction=0)) / math.sqrt(max(len(lost), 1))
+    return float(lost.mean()), mean_error(lost, chips)
+
+
+def mean_error(values: torch.Tensor, chips: int = 1) -> float:
+    """The standard error of a mean over images and over chips, both drawn from many.
+
+    An image is no more images for being on several chips, nor a chip more chips: what values of an
+    image have in common counts once for each image, and what those of a chip have, beyond what
+    images make of it, once for each chip (Cameron, Gelbach and Miller, 2011, with two clusters).
+
+    Args:
+        values: (B,), those of one chip after those of another.
+        chips: that the same images were on.
+    """
+    by_chip = (values - values.mean()).reshape(chips, -1)
+    images = by_chip.shape[1]
+    variance = float(by_chip.mean(0).square().mean()) / max(images, 1)
+    if chips > 1:
+        of_chips = float(by_chip.mean(1).square().sum()) / (chips * (chips - 1))
+        variance += max(of_chips - float(by_chip.square().mean()) / by_chip.numel(), 0.0)
+    return math.sqrt(variance)
 
 
 def expected_drop(
-    ideal: torch.Tensor, made: torch.Tensor, more: torch.Tensor | None = None
+    ideal: torch.Tensor, made: torch.Tensor, more: torch.Tensor | None = None, chips: int = 1
 ) -> tuple[float, float]:
     """The drop to expect on many more images like these, and its standard error.
 
@@ -64,6 +86,7 @@ def expected_drop(
         ideal: as for `counted_drop`.
         made: likewise.
         more: margins of further images, on the network to compare with.
+        chips: as for `mean_error`.
     """
     if torch.equal(ideal, made):
         return 0.0, 0.0
@@ -78,7 +101,7 @@ def expected_drop(
     spoilt = torch.searchsorted(line.sort().values, -disturbance, right=True) / len(every)
     drop = (every > 0).double() - (1 - wrong)
     own, others = drop[:n] * (n / len(every)) + spoilt, drop[n:] / len(every)
-    variance = float(own.var(correction=0)) / n
+    errors = [mean_error(own, chips)]
     if len(others):
-        variance += float(others.var(correction=0)) * len(others)
-    return float(drop.mean()), math.sqrt(variance)
+        errors.append(mean_error(others * len(others), chips))
+    return float(drop.mean()), math.hypot(*errors)

@@ -66,25 +66,19 @@ class Judged:
     def drop_to(self, made: Judged) -> tuple[float, float | None]:
         """What others lose against these, as counted, and its standard error if it is known."""
         if self.margins:
-            expected = expected_drop(self.values, made.values)[1]
-            spread = max(paired_error(self.values, made.values), expected) * self._widening
+            expected = expected_drop(self.values, made.values, chips=self.chips)[1]
+            spread = max(paired_error(self.values, made.values, self.chips), expected)
             return counted_drop(self.values, made.values), spread
-        drop, spread = mean_loss(self.values, made.values)
-        return drop, spread * self._widening if len(self.values) > 1 else None
-
-    @property
-    def _widening(self) -> float:
-        """Of errors that take what is on several chips for so many more items."""
-        return math.sqrt(self.chips)
+        drop, spread = mean_loss(self.values, made.values, self.chips)
+        return drop, spread if len(self.values) > 1 else None
 
     def worst_drop_to(self, made: Judged, further: torch.Tensor | None) -> float:
         """The drop, or the one to expect of others if that is larger: the luckiest must not win."""
         if self.margins:
-            drop, spread = expected_drop(self.values, made.values, further)
-            least = counted_drop(self.values, made.values)
-            return max(least, drop + spread * self._widening)
-        drop, spread = mean_loss(self.values, made.values)
-        return drop + spread * self._widening
+            drop, spread = expected_drop(self.values, made.values, further, self.chips)
+            return max(counted_drop(self.values, made.values), drop + spread)
+        drop, spread = mean_loss(self.values, made.values, self.chips)
+        return drop + spread
 
 
 class Reference:
@@ -187,6 +181,13 @@ class Reference:
             targets = self.data.targets or [None] * len(self.data.calls)
             given = self.data.inputs * self._often, targets * self._often
             values = _values(self.metric(made, *given))
+            if len(values) == 1:
+                return Judged(values, margins=False)
+            if len(values) % self._often:
+                raise ValueError(
+                    f"metric gave {len(values)} values of {self._often} chips: it must give one "
+                    "number, or as many for each chip"
+                )
             return Judged(values, margins=False, chips=self._often)
         scores = _scores(made)
         if scores is None or self._labels is None:

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reram_torch.design.drop import counted_drop, expected_drop, margins
+from reram_torch.design.drop import counted_drop, expected_drop, margins, mean_error
 
 
 def test_margins_are_above_zero_where_the_answer_is_right():
@@ -71,3 +71,37 @@ def test_a_few_images_tell_more_than_their_count():
 
     assert spread(expected) < 0.7 * spread(counted)
     assert sum(errors) / len(errors) == pytest.approx(float(spread(expected)), rel=0.35)
+
+
+@pytest.mark.parametrize("shares", [(1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.3, 0.3, 1.0)])
+def test_the_error_of_a_mean_over_images_and_chips(shares):
+    """Of values that images, chips, and both have their part in: what means over others show."""
+    images, chips, tries = 40, 8, 400
+    generator = torch.Generator().manual_seed(1)
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    of_image, of_chip, of_both = shares
+    values = of_image * normal(tries, 1, images) + of_chip * normal(tries, chips, 1)
+    values = (values + of_both * normal(tries, chips, images)).flatten(1)
+    found = torch.tensor([mean_error(each, chips) for each in values])
+    ratio = float(found.square().mean().sqrt() / values.mean(1).std())
+    assert 0.9 < ratio < 1.2  # cautious where chips have nothing of their own
+
+
+def test_of_expected_drops_over_chips_the_errors_are_those_of_other_images_and_chips():
+    generator = torch.Generator().manual_seed(2)
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    found, errors = [], []
+    for _ in range(200):
+        ideal = 1.5 + normal(64) + 0.5 * normal(4, 64)
+        made = 0.9 * ideal + 0.1 * normal(4, 1) + 0.5 * normal(4, 64)
+        drop, error = expected_drop(ideal.flatten(), made.flatten(), chips=4)
+        found.append(drop)
+        errors.append(error)
+    drops, spread = torch.tensor(found), torch.tensor(errors)
+    assert float(spread.square().mean().sqrt()) == pytest.approx(float(drops.std()), rel=0.35)

@@ -88,6 +88,12 @@ def test_what_is_no_metric_is_refused():
             rt.design_adc(net, "uniform", max_drop=0.1, metric=metric, **ASK)
 
 
+def test_a_metric_over_chips_gives_as_many_values_for_each():
+    given = {"devices": "stuck", "chips": 2, **ASK}
+    with pytest.raises(ValueError, match="metric gave 3 values of 2 chips"):
+        rt.design_adc(mapped(), "uniform", max_drop=0.1, metric=lambda *_: torch.ones(3), **given)
+
+
 def test_without_a_metric_there_is_the_error_of_all_float_tensors():
     net = mapped()
     mild = rt.design_adc(net, "uniform", reduction=2.0, **ASK)
