@@ -221,7 +221,8 @@ def run_tests(work: Work) -> str:
     if any(importlib.util.find_spec(name) is None for name in ("pytest", "hypothesis")):
         return "skipped: pytest or hypothesis is not installed"
     words = "device or layers or waits"
-    command = [sys.executable, "-m", "pytest", "tests/native/test_cuda.py", "-k", words]
+    files = [f"tests/native/test_cuda{of}.py" for of in ("", "_chips", "_odds")]
+    command = [sys.executable, "-m", "pytest", *files, "-k", words]
     environment = {**os.environ, "PYTHONPATH": str(work.root)}
     done = subprocess.run(
         command, cwd=work.root, env=environment, capture_output=True, text=True, check=False
