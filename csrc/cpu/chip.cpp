@@ -75,6 +75,8 @@ int32_t reram_chip_crossbar(const reram_problem* problem, const reram_chip* chip
     if (!tables.set(levels, comparisons, edges, index, made)) return RERAM_OVERFLOW;
     const ChipColumns columns(job);
     columns.serve(served);
+    const ChipNoise noise(*chip);
+    noise.serve(served);
     const ChipTables bytes(job);
     bytes.serve(served);
     const Windows windows(job);
@@ -102,6 +104,8 @@ int32_t reram_chip_histogram(const reram_problem* problem, const reram_chip* chi
     const Tables tables(job, edges);
     const ChipColumns columns(job);
     columns.serve(served);
+    const ChipNoise noise(*chip);
+    noise.serve(served);
     const Windows windows(job);
     const auto work = [&](const Task& task, const Scratch& s) { kernels->histogram(job, task, s); };
     for (const Workspace& space : run(job, false, true, 0, [](int64_t) {}, work))

@@ -12,7 +12,8 @@ namespace reram::cpu {
 
 constexpr int kChipRuns = kMaxPasses * kSlices + 1;  // of a block, at most
 constexpr int kChipCounters = 64;  // of the noise of a block, at most: a multiple of all lanes
-constexpr int kReaches = 3;        // how far byte tables reach, and so kinds of units
+constexpr int kReachStep = 8, kReachSteps = 32768 / kReachStep;
+constexpr int kReaches = 3;  // how far byte tables reach, and so kinds of units
 constexpr int32_t kReach[kReaches] = {127, 63, 31};
 
 // Columns of a block that belong to one slice and sign, and so to consecutive outputs.
@@ -56,6 +57,9 @@ struct Chip {
   bool plain;   // nothing but conductances is not ideal
   // Sums up to so large in size take 32 bits to the end; 0: none.
   int64_t narrow;
+  // Of noise: its strongest up to a size of the sum, [D, Q], and how many upper halves of a random
+  // word, at either end, make numbers of the normal law that reach a multiple of kReachStep.
+  const int32_t *strongest, *reaching;
 
   RERAM_ALWAYS bool noisy() const { return given.normal != nullptr; }
 };

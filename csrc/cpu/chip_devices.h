@@ -81,8 +81,14 @@ void philox(const uint32_t* first, const uint32_t* last, int count, const uint32
   }
 }
 
-// Numbers of the normal law, in 1/4096, from 32 random bits each. The outermost of both ends have a
+// A number of the normal law, in 1/4096, from 32 random bits. The outermost of both ends have a
 // table of their own.
+inline int32_t normal_of(const int16_t* normal, uint32_t x) {
+  const uint32_t high = x >> 16, low = x & 65535;
+  return high == 0 ? -normal[65536 + low] : high == 65535 ? normal[65536 + low] : normal[high];
+}
+
+// The same of many.
 template <class Vec>
 void normals(const int16_t* normal, const uint32_t* x, int32_t* z) {
   alignas(64) Columns high;
@@ -92,16 +98,12 @@ void normals(const int16_t* normal, const uint32_t* x, int32_t* z) {
     outermost |= ((high[c] + 1) & 65535) < 2;
   }
   Vec::gather_words(normal, high, z);
-  for (int c = 0; c < kColumns && outermost; ++c) {
-    const int32_t tail = normal[65536 + (x[c] & 65535)];
-    if (high[c] == 0) z[c] = -tail;
-    if (high[c] == 65535) z[c] = tail;
-  }
+  for (int c = 0; c < kColumns && outermost; ++c) z[c] = normal_of(normal, x[c]);
 }
 
-// Draws a number of the normal law for each column.
+// Draws 32 random bits for each column.
 template <class Vec>
-void draw(const Job& job, const ChipBlock& block, const Reading& at, int32_t* z) {
+void draw(const Job& job, const ChipBlock& block, const Reading& at, uint32_t* x) {
   const Chip& chip = *job.chip;
   const int64_t half = chip.given.passes == 2 ? job.shape.positions / 2 : job.shape.positions;
   const bool second = at.position >= half;
@@ -110,33 +112,89 @@ void draw(const Job& job, const ChipBlock& block, const Reading& at, int32_t* z)
       uint32_t(number), uint32_t(number >> 32) | uint32_t(second) << 31,
       uint32_t((at.group * job.shape.tiles + at.tile) * job.shape.phases + at.phase)};
   alignas(64) uint64_t pairs[2 * kChipCounters], in_order[kColumns / 2];
-  alignas(64) uint32_t x[kColumns];
   philox<Vec>(first, block.counters, block.counter_count, chip.given.key, pairs);
   if (block.in_order) {
     for (int k = 0; k < kColumns / 4; ++k)
       for (int h = 0; h < 2; ++h) in_order[2 * k + h] = pairs[h * kChipCounters + k];
-    std::memcpy(x, in_order, sizeof x);
+    std::memcpy(x, in_order, sizeof in_order);
   } else {
     for (int c = 0; c < kColumns; ++c)
       x[c] = uint32_t(pairs[block.picks[c] / 2] >> block.picks[c] % 2 * 32);
   }
-  normals<Vec>(chip.given.normal, x, z);
 }
 
-// How strong noise is on each column.
-template <class Vec>
-void find_sigmas(const Job& job, const Reading& at, const int32_t* sums, int32_t* sigmas) {
+// Where the table of noise has a sum.
+RERAM_ALWAYS inline int32_t size_of(const Job& job, int32_t sum) {
   const reram_chip& chip = job.chip->given;
-  const int32_t lowest = job.shape.lowest, highest = job.shape.highest;
-  const int32_t last = chip.sigma_columns - 1, shift = chip.sigma_shift;
-  alignas(64) Columns q;
+  const int32_t v = (sum + 128) >> 8, last = chip.sigma_columns - 1;
+  const int32_t w = v < job.shape.lowest    ? job.shape.lowest
+                    : v > job.shape.highest ? job.shape.highest
+                                            : v;
+  const int32_t q = (w < 0 ? -w : w) >> chip.sigma_shift;
+  return q < last ? q : last;
+}
+
+RERAM_ALWAYS inline int64_t row_of(const reram_chip& chip, int driven) {
+  return int64_t(chip.sigma_of[driven]) * chip.sigma_columns;
+}
+
+// Adds noise to all columns.
+template <class Vec, class Int>
+void add_noise(const Job& job, const Reading& at, const int32_t* sums, const uint32_t* x, Int* b) {
+  const reram_chip& chip = job.chip->given;
+  alignas(64) Columns z, sigmas, q;
+  normals<Vec>(chip.normal, x, z);
+  for (int c = 0; c < kColumns; ++c) q[c] = size_of(job, sums[c]);
+  Vec::gather(chip.sigmas + row_of(chip, at.driven), q, sigmas);
+  for (int c = 0; c < kColumns; ++c) b[c] += (Int(sigmas[c]) * z[c] + (1 << 15)) >> 16;
+}
+
+// How many upper halves of a random word, at either end, may make noise that changes what is read
+// of any column.
+template <class Int>
+int32_t words_that_matter(const Job& job, const Reading& at, const int32_t* sums, const Int* b) {
+  const reram_chip& chip = job.chip->given;
+  int32_t room = 128, size = 0;
   for (int c = 0; c < kColumns; ++c) {
-    int32_t w = (sums[c] + 128) >> 8;
-    w = w < lowest ? lowest : w > highest ? highest : w;
-    w = (w < 0 ? -w : w) >> shift;
-    q[c] = w < last ? w : last;
+    const int32_t above = int32_t(b[c] + 128) & 255,
+                  least = above < 255 - above ? above : 255 - above;
+    room = least < room ? least : room;
+    const int32_t q = size_of(job, sums[c]);
+    size = q > size ? q : size;
   }
-  Vec::gather(chip.sigmas + int64_t(chip.sigma_of[at.driven]) * chip.sigma_columns, q, sigmas);
+  const int64_t sigma = job.chip->strongest[row_of(chip, at.driven) + size];
+  const int64_t change = (int64_t(room + 1) << 16) - (1 << 15);
+  if (sigma <= 0 || change > sigma << 15) return 0;
+  // To the step before, where the quotient of floats is rounded up.
+  const int step = int(float(change) / float(sigma) * (0.99999f / kReachStep));
+  return job.chip->reaching[step < kReachSteps ? step : kReachSteps - 1];
+}
+
+// Adds noise where it changes what is read, if it does so rarely; returns whether that was done.
+template <class Vec, class Int>
+bool add_rare_noise(const Job& job, const ChipBlock& block, const Reading& at, const int32_t* sums,
+                    Int* b) {
+  constexpr int32_t kRare = 65536 / 2 / kColumns * 4;  // four columns of a block
+  const reram_chip& chip = job.chip->given;
+  const int32_t words = words_that_matter(job, at, sums, b);
+  if (words > kRare) return false;
+  if (!words) return true;
+  alignas(64) uint32_t x[kColumns];
+  alignas(64) uint8_t matters[kColumns];
+  draw<Vec>(job, block, at, x);
+  for (int c = 0; c < kColumns; ++c)
+    matters[c] = x[c] + (uint32_t(words) << 16) < uint32_t(words) << 17;
+  for (int k = 0; k < kColumns; k += 8) {
+    uint64_t eight;
+    std::memcpy(&eight, matters + k, sizeof eight);
+    for (; eight; eight &= eight - 1) {
+      const int c = k + lowest_bit(eight) / 8;
+      const int64_t z = normal_of(chip.normal, x[c]);
+      const int64_t sigma = chip.sigmas[row_of(chip, at.driven) + size_of(job, sums[c])];
+      b[c] += Int((sigma * z + (1 << 15)) >> 16);
+    }
+  }
+  return true;
 }
 
 // What the thresholds around a sum are wrong by, where all of their tables lie within 32 bits.
@@ -179,11 +237,10 @@ void read_errors(const Job& job, const ChipBlock& block, const Adcs& adcs, const
              adcs.offsets[c];
   else
     for (int c = 0; c < kColumns; ++c) b[c] = Int(sums[c]) + adcs.offsets[c];
-  if (job.chip->noisy()) {
-    alignas(64) Columns z, sigmas;
-    draw<Vec>(job, block, at, z);
-    find_sigmas<Vec>(job, at, sums, sigmas);
-    for (int c = 0; c < kColumns; ++c) b[c] += (Int(sigmas[c]) * z[c] + (1 << 15)) >> 16;
+  if (job.chip->noisy() && (chip.mismatch || !add_rare_noise<Vec>(job, block, at, sums, b))) {
+    alignas(64) uint32_t x[kColumns];
+    draw<Vec>(job, block, at, x);
+    add_noise<Vec>(job, at, sums, x, b);
   }
   if (chip.mismatch) add_mismatch<Vec>(job, block, adcs, b);
   for (int c = 0; c < kColumns; ++c) {

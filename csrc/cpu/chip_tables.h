@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdlib>
 #include <deque>
 #include <map>
 #include <tuple>
@@ -208,6 +209,40 @@ class ChipTables {
   std::map<Key, Packed> known_;
   std::vector<const ByteTables*> pointers_[kMaxPasses];
   std::vector<uint32_t> bases_[kMaxPasses];
+};
+
+// What tells that noise is too weak to change what is read, and the memory behind it.
+class ChipNoise {
+ public:
+  explicit ChipNoise(const reram_chip& chip) {
+    if (!chip.normal) return;
+    strongest_.assign(chip.sigmas, chip.sigmas + int64_t(chip.sigma_rows) * chip.sigma_columns);
+    for (int32_t d = 0; d < chip.sigma_rows; ++d) {
+      int32_t* row = strongest_.data() + int64_t(d) * chip.sigma_columns;
+      for (int32_t q = 1; q < chip.sigma_columns; ++q) row[q] = std::max(row[q], row[q - 1]);
+    }
+    reaching_.assign(kReachSteps, 1);  // the outermost have a table of their own, which reaches on
+    for (int end = 0; end < 2; ++end)
+      for (int k = 32767; k > 0; --k) {
+        const int32_t z = std::abs(chip.normal[end ? 65535 - k : k]);
+        raise(std::min(z / kReachStep, kReachSteps - 1), k + 1);
+      }
+    for (int step = kReachSteps - 2; step >= 0; --step) raise(step, reaching_[size_t(step) + 1]);
+  }
+
+  void serve(Chip& chip) const {
+    if (strongest_.empty()) return;
+    chip.strongest = strongest_.data();
+    chip.reaching = reaching_.data();
+  }
+
+ private:
+  void raise(int step, int32_t count) {
+    int32_t& to = reaching_[size_t(step)];
+    to = std::max(to, count);
+  }
+
+  std::vector<int32_t> strongest_, reaching_;
 };
 
 }  // namespace reram::cpu

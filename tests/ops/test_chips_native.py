@@ -22,6 +22,7 @@ from reram_torch.crossbar.cells import program
 from reram_torch.crossbar.chips import ideal_chip, packed, unpacked
 from reram_torch.crossbar.counting import no_counts
 from reram_torch.crossbar.geometry import sizes
+from reram_torch.crossbar.normals import normal_table
 from reram_torch.crossbar.windows import Window
 from reram_torch.native import cpu
 from reram_torch.ops import reference
@@ -137,6 +138,32 @@ def test_windows_are_read_in_place(data):
     assert_same(crossbar(p, chip, isas()[-1]), reference.crossbar(view, codes, p.tables, g, chip))
     expected = reference.histogram(view, codes, p.tables.edges, g, chip)
     assert torch.equal(histogram(p, chip, isas()[-1]), expected)
+
+
+@pytest.mark.parametrize(
+    ("sigma", "cell_sigma"), [(300, 0.0), (900, 0.0), (900, 25.0), (1400, 0.0), (4000, 0.0)]
+)
+def test_noise_that_changes_little_of_what_is_read(sigma, cell_sigma):
+    """From none to many of the columns of a block, by the numbers of the normal law."""
+    g = uniform(64, 1, 1, encoding=1)
+    generator = torch.Generator().manual_seed(sigma)
+    u = torch.randint(0, 256, (30, 1, 70), dtype=torch.uint8, generator=generator)
+    codes = torch.randint(-128, 128, (1, 37, 70), dtype=torch.int8, generator=generator)
+    p, chip = Problem(g, u, codes, lossless_tables(g)), ideal_chip(codes, g)
+    stored = unpacked(chip.conductances, g, 37, 70).float()
+    stored += cell_sigma * torch.randn(stored.shape, generator=generator)
+    rising = torch.linspace(0.2, 1.0, 16)[None] * sigma
+    chip = chip._replace(
+        conductances=packed(stored.round().to(torch.int16), g),
+        sigmas=rising.to(torch.int32),
+        sigma_of=torch.zeros(g.rows + 1, dtype=torch.uint8),
+        normal=normal_table(),
+    )
+    assert_agree(p, chip)
+    changed = reference.crossbar(u, codes, p.tables, g, chip)[0] != reference.crossbar(
+        u, codes, p.tables, g, chip._replace(sigmas=torch.zeros_like(chip.sigmas))
+    )[0]  # fmt: skip
+    assert changed.any() or sigma == 300
 
 
 @pytest.mark.parametrize("isa", isas())
