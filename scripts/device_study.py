@@ -1,8 +1,9 @@
 """Arrays, A/D searches and devices: which combinations keep a network's accuracy.
 
 Every design is made on ideal devices, and evaluated on chips of each kind of devices. Rows come
-chip by chip in a folder, and a run that is started again goes on. Options of networks and data are
-those of `reram-torch evaluate`; results of docs/devices.md are of
+chip by chip in a folder, and a run that is started again goes on; table.md and picture.png there
+are of all that the folder has. Options of networks and data are those of `reram-torch evaluate`;
+results of docs/study.md are of
 
     python scripts/device_study.py --model resnet20 --weights resnet20-cifar10.pt \
         --data cifar10-subset/test --calibration-data cifar10-subset/train \
@@ -12,6 +13,7 @@ those of `reram-torch evaluate`; results of docs/devices.md are of
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import time as clock
 from pathlib import Path
@@ -25,6 +27,7 @@ from reram_torch._support.files import write_atomically
 from reram_torch.cli import experiments, options, sources
 from reram_torch.conversion.states import crossbar_states, load_crossbar_states
 from reram_torch.evaluation.scoring import evaluate
+from reram_torch.plots.figures import BLUE, GREEN, GREY, ORANGE, new_figure
 
 PAIRS = rt.WeightConfig(encoding="differential")
 ARRAYS = {
@@ -42,6 +45,8 @@ DESIGNS: dict[str, dict[str, Any] | None] = {
     "auto, max_error .001": {"max_error": 0.001},
     "auto, max_drop .005": {"max_drop": 0.005},
 }
+MARKERS = dict(zip(DESIGNS, "sov^", strict=True))
+CHIPS = 10
 # Devices and times since programming; None: as programmed.
 DEVICES: dict[str, tuple[str, str | None]] = {
     "wan2022, 1 s": ("wan2022", "1s"),
@@ -57,9 +62,9 @@ def parser() -> options.Parser:
     made = options.Parser(str(__doc__).partition("\n")[0])
     add = made.add_argument
     add("--out", type=Path, required=True, help="folder of designs and rows")
-    add("--chips", type=int, default=10, help="of each kind; 10")
+    add("--chips", type=int, default=CHIPS, help="of each kind; 10")
     add("--arrays", nargs="+", choices=ARRAYS, default=list(ARRAYS), metavar="ARRAYS")
-    add("--designs", nargs="+", choices=DESIGNS, default=list(DESIGNS), metavar="DESIGN")
+    add("--designs", nargs="*", choices=DESIGNS, default=list(DESIGNS), metavar="DESIGN")
     add("--devices", nargs="*", choices=DEVICES, default=list(DEVICES), metavar="DEVICES")
     made.set_defaults(task="images")
     return made
@@ -85,14 +90,90 @@ def designed(
     return net
 
 
-def cell(found: rt.MonteCarlo, time: float | None, macs: float) -> str:
-    """Top-1, comparisons per MAC and ADC energy over MACs, as a table has it."""
-    top1 = found.spread("top1", time)
-    made, energy = (
-        found.spread(name, time).mean for name in ("comparisons_per_mac", "adc_energy_pj")
-    )
-    deviation = "" if top1.chips < 2 else f" ({top1.deviation:.4f})"
-    return f"{top1.mean:.4f}{deviation}, {made:.3f}, {energy / macs:.3f}"
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One design on chips of one kind of devices.
+
+    Attributes:
+        top1: of the chips.
+        comparisons: per MAC.
+        energy: of ADCs, pJ a MAC.
+    """
+
+    top1: rt.Spread
+    comparisons: float
+    energy: float
+
+    def __str__(self) -> str:
+        found = self.top1
+        fewer = f", {found.chips} chips" if 1 < found.chips < CHIPS else ""
+        return f"{found.mean:.4f}" + ("" if found.chips < 2 else f" ({found.deviation:.4f}{fewer})")
+
+
+def place_of(out: Path, arrays: str, design: str, devices: str) -> Path:
+    """The file of a cell's rows."""
+    folder = out / f"{arrays} {design}".replace(", ", "_").replace(" ", "-")
+    return folder / f"{devices.replace(', ', '_').replace(' ', '')}.json"
+
+
+def cells_of(out: Path, macs: float) -> dict[tuple[str, str, str], Cell]:
+    """All cells that a folder has, by arrays, design and devices."""
+    found = {}
+    for arrays, design, devices in itertools.product(ARRAYS, DESIGNS, ("ideal", *DEVICES)):
+        path = place_of(out, arrays, design, devices)
+        rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
+        if not rows:
+            continue
+        top1, made, energy = (
+            rt.Spread.of([row[name] for row in rows])
+            for name in ("top1", "comparisons_per_mac", "adc_energy_pj")
+        )
+        found[arrays, design, devices] = Cell(top1, made.mean, energy.mean / macs)
+    return found
+
+
+def table_of(cells: dict[tuple[str, str, str], Cell]) -> str:
+    """Markdown: costs on ideal devices, top-1 on all."""
+    titles = ["arrays", "ADCs", "comparisons/MAC", "ADC pJ/MAC", "ideal", *DEVICES]
+    lines = [" | ".join(titles), "|".join("---" for _ in titles)]
+    for arrays, design in itertools.product(ARRAYS, DESIGNS):
+        ideal = cells.get((arrays, design, "ideal"))
+        if ideal is not None:
+            row = [str(cells.get((arrays, design, name), "")) for name in DEVICES]
+            costs = f"{ideal.comparisons:.3f}", f"{ideal.energy:.3f}"
+            lines.append(" | ".join([arrays, design, *costs, str(ideal), *row]))
+    return "\n".join(f"| {line} |" for line in lines) + "\n"
+
+
+def draw(cells: dict[tuple[str, str, str], Cell], path: Path) -> None:
+    """Top-1 against ADC energy, a line for each kind of arrays, axes for some devices."""
+    shown = ("ideal", "wan2022, 1 s", "wan2022, 1 d", "stuck")
+    colors = (BLUE, ORANGE, GREEN, "#9a4fb0", "#c0392b")
+    figure, axes = new_figure(13.5, 4.4, len(shown))
+    for axis, devices in zip(axes, shown, strict=True):
+        for arrays, color in zip(ARRAYS, colors, strict=True):
+            there = {d: c for d in DESIGNS if (c := cells.get((arrays, d, devices))) is not None}
+            points = sorted(there.values(), key=lambda c: c.energy)
+            axis.plot([c.energy for c in points], [c.top1.mean for c in points], color=color, lw=1,
+                      label=arrays if axis is axes[0] else None)  # fmt: skip
+            for design, cell in there.items():
+                wide = 0.0 if cell.top1.chips < 2 else cell.top1.deviation
+                axis.errorbar(cell.energy, cell.top1.mean, yerr=wide, fmt=MARKERS[design],
+                              color=color, ms=5, elinewidth=1, capsize=2)  # fmt: skip
+        axis.sharey(axes[0])
+        axis.set_xscale("log")
+        ticks = (0.1, 0.2, 0.5, 1, 2, 5)
+        axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axis.minorticks_off()
+        axis.set_xlim(0.07, 6)
+        axis.set_xlabel("ADC energy, pJ a MAC")
+        axis.set_title(devices, fontsize=10)
+        axis.grid(alpha=0.25)
+    axes[0].set_ylabel("top-1: mean and deviation of chips")
+    for design, marker in MARKERS.items():
+        axes[0].plot([], [], marker, color=GREY, label=design)
+    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=5)
+    figure.savefig(path)
 
 
 def main() -> None:
@@ -107,32 +188,29 @@ def main() -> None:
         batches = source.task.batches(source.test, args.batch_size, args.workers)
         return {"top1": evaluate(net, batches, task=source.task, show_progress=False).score}
 
-    titles = ["arrays", "ADCs", "ideal", *args.devices]
-    lines = [" | ".join(titles), "|".join("---" for _ in titles)]
-    for arrays in args.arrays:
-        for design in args.designs:
-            folder = args.out / f"{arrays} {design}".replace(", ", "_").replace(" ", "-")
-            net, cells = designed(float_net, arrays, design, calibration, folder), []
-            for name, (devices, time) in {"ideal": ("ideal", None), **DEVICES}.items():
-                if name not in ("ideal", *args.devices):
-                    continue
-                path = folder / f"{name.replace(', ', '_').replace(' ', '')}.json"
-                found = rt.monte_carlo(
-                    net, devices, top1, chips=1 if name == "ideal" else args.chips, time=time,
-                    path=path, resume=path.is_file(),
-                )  # fmt: skip
-                cells.append(cell(found, found.times[0], macs_of(net)))
-            lines.append(" | ".join([arrays, design, *cells]))
-            print("\n".join(lines[-1:]), flush=True)
-    table = "\n".join(f"| {line} |" for line in lines) + "\n"
-    write_atomically(args.out / "table.md", table)
-    print(f"\n{table}\ntop-1 (deviation over chips), comparisons/MAC, ADC pJ/MAC")
+    for arrays, design in itertools.product(args.arrays, args.designs):
+        folder = place_of(args.out, arrays, design, "ideal").parent
+        net = designed(float_net, arrays, design, calibration, folder)
+        for name, (devices, time) in {"ideal": ("ideal", None), **DEVICES}.items():
+            if name not in ("ideal", *args.devices):
+                continue
+            path = place_of(args.out, arrays, design, name)
+            rt.monte_carlo(
+                net, devices, top1, chips=1 if name == "ideal" else args.chips, time=time,
+                path=path, resume=path.is_file(),
+            )  # fmt: skip
+    cells = cells_of(args.out, macs_of(float_net, calibration[0][0][:1]))
+    write_atomically(args.out / "table.md", table_of(cells))
+    draw(cells, args.out / "picture.png")
+    print(f"{table_of(cells)}\ntop-1 (deviation over chips)")
 
 
-def macs_of(net: nn.Module) -> float:
+def macs_of(float_net: nn.Module, x: torch.Tensor) -> float:
     """Multiply-accumulates of an image, by a meter."""
+    net = rt.convert(float_net)
+    rt.calibrate(net, [x], show_progress=False)
     with rt.PowerMeter(net) as meter, torch.no_grad():
-        net(torch.zeros(1, 3, 32, 32))
+        net(x)
     return meter.report().total.macs
 
 
