@@ -35,6 +35,9 @@ ARRAYS = {
     "pairs, 1-bit, 128 rows": rt.Config(weights=PAIRS),
     "pairs, 1-bit, 512 rows": rt.Config(rt.CrossbarConfig(rows=512, cols=512), PAIRS),
     "pairs, 2-bit, 128 rows": rt.Config(rt.CrossbarConfig(cell_bits=2), PAIRS),
+    "pairs, (1,2,2,2)-bit, 512 rows": rt.Config(
+        rt.CrossbarConfig(rows=512, cols=512, slicing=(1, 2, 2, 2)), PAIRS
+    ),
     "pairs, (3,4)-bit, 512 rows": rt.Config(
         rt.CrossbarConfig(rows=512, cols=512, slicing=(3, 4)), PAIRS
     ),
@@ -148,7 +151,7 @@ def table_of(cells: dict[tuple[str, str, str], Cell]) -> str:
 def draw(cells: dict[tuple[str, str, str], Cell], path: Path) -> None:
     """Top-1 against ADC energy, a line for each kind of arrays, axes for some devices."""
     shown = ("ideal", "wan2022, 1 s", "wan2022, 1 d", "stuck")
-    colors = (BLUE, ORANGE, GREEN, "#9a4fb0", "#c0392b")
+    colors = (BLUE, ORANGE, GREEN, "#9a4fb0", "#00838f", "#c0392b")
     figure, axes = new_figure(13.5, 4.4, len(shown))
     for axis, devices in zip(axes, shown, strict=True):
         for arrays, color in zip(ARRAYS, colors, strict=True):

@@ -160,7 +160,7 @@ def monte_carlo(
         technology: prices the energy of ADCs.
         path: a JSON file that is written after each chip, with all rows so far; processes beyond
             the first write to files beside it until all are done.
-        resume: go on from what a stopped run left at `path`.
+        resume: go on from what a stopped run left at `path`; all its chips stay in the result.
         show_progress: draw a tqdm bar if tqdm is installed.
 
     Raises:
@@ -294,10 +294,11 @@ class _Rows:
         write_atomically(file, json.dumps(found, indent=2) + "\n")
 
     def all(self, wanted: list[tuple[int, float | None]]) -> MonteCarlo:
-        """The rows of all processes, in order."""
+        """The rows of all processes, in order; those of an earlier run that had more chips too."""
         rows = self.earlier + [row for each in processes.gather(self.rows) for row in each]
         at = {(row["seed"], row["time"]): row for row in rows}
-        found = MonteCarlo(self.settings, [at[pair] for pair in wanted])
+        found = MonteCarlo(self.settings, [at.pop(pair) for pair in wanted] + [*at.values()])
+        found.settings["chips"] = len({row["seed"] for row in found.rows})
         if self.path is not None and processes.rank() == 0:
             found.to_json(self.path)
             self._remove_parts()

@@ -76,6 +76,10 @@ def test_results_are_written_chip_by_chip_and_a_run_resumes(tmp_path):
     assert more.rows[:4] == whole.rows
     assert len(calls) == 6
     assert json.loads(path.read_text())["rows"] == more.rows
+    fewer = run(net, stops, path=path, resume=True, chips=2)  # nothing is lost by asking for less
+    assert fewer.rows == more.rows
+    assert fewer.settings["chips"] == 5
+    assert json.loads(path.read_text())["rows"] == more.rows
     with pytest.raises(ValueError, match="resume with the same settings"):
         run(net, path=path, resume=True, seed=1)
     net[0].set_adc([rt.UniformSAR(bits=3, step=4)])
