@@ -89,9 +89,9 @@ def odds_of(draw, p: Problem):
     def integers(high, shape, dtype):
         return torch.randint(0, high, shape, generator=generator, dtype=torch.int64).to(dtype)
 
-    few = g.cycles * len(g.signs) * g.slices * p.outputs < 200  # the reference goes event by event
-    most = draw(st.sampled_from([2**20, 2**26, MOST_HAZARD if few else 2**27]))
-    hazards = integers(most + 1, (kinds, D), torch.int64)
+    few = g.cycles * len(g.signs) * g.slices * p.outputs < 100  # so that events are not many
+    most = draw(st.sampled_from([2**20, 2**26, MOST_HAZARD // 8 if few else 2**29]))
+    hazards = integers(most + 1, (g.cycles, D), torch.int64)
     hazards[torch.rand(hazards.shape, generator=generator) < 0.3] = 0
     shares = integers(2**31, (kinds, D, Q, 2 * half), torch.int32).sort(-1).values
     waits = -torch.log1p(-torch.arange(LOGARITHMS, dtype=torch.float64) / LOGARITHMS)

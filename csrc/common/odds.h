@@ -19,11 +19,15 @@ struct RandomWords {
   uint32_t v[4];
 };
 
-// Philox4x32-10.
+// Of Philox4x32-10.
+constexpr int kRounds = 10;
+constexpr uint32_t kPhilox0 = 0xd2511f53, kPhilox1 = 0xcd9e8d57;
+constexpr uint32_t kWeyl0 = 0x9e3779b9, kWeyl1 = 0xbb67ae85;
+
 RERAM_ANYWHERE RandomWords random_words(uint32_t x0, uint32_t x1, uint32_t x2, uint32_t x3,
                                         uint32_t k0, uint32_t k1) {
-  for (int round = 0; round < 10; ++round, k0 += 0x9e3779b9, k1 += 0xbb67ae85) {
-    const uint64_t a = uint64_t(0xd2511f53) * x0, b = uint64_t(0xcd9e8d57) * x2;
+  for (int round = 0; round < kRounds; ++round, k0 += kWeyl0, k1 += kWeyl1) {
+    const uint64_t a = uint64_t(kPhilox0) * x0, b = uint64_t(kPhilox1) * x2;
     x0 = uint32_t(b >> 32) ^ x1 ^ k0;
     x1 = uint32_t(b);
     x2 = uint32_t(a >> 32) ^ x3 ^ k1;
@@ -50,18 +54,23 @@ struct OddsTile {
   uint32_t position[2], number;  // words of the counters of its draws
   uint8_t rows[kCycles];         // of hazards and shares, by cycle
   int64_t hazards[kCycles];      // of all conversions of each cycle
+  double places[kCycles];        // conversions of each cycle in a hazard of one
 };
 
 // A conversion that may err, and 31 random bits that say by how much.
 struct OddsEvent {
   int cycle, pass, slice;
   int64_t output;
+  int64_t number;  // of the conversion in its tile
   int32_t change;
 };
 
-RERAM_ANYWHERE int64_t hazard_of(const reram_odds& odds, const OddsTile& tile, int i, int j) {
-  return odds.hazards[odds.kind_of[i * tile.slices + j] * odds.driven_rows + tile.rows[i]];
+RERAM_ANYWHERE int64_t conversions_of(const OddsTile& tile) {
+  return tile.outputs * tile.passes * tile.slices;
 }
+
+// What each cycle's conversions are in a hazard of one; infinite, and not used, where none errs.
+RERAM_ANYWHERE double places_in(int64_t hazard) { return 1.0 / double(hazard); }
 
 // Which position a row of the input is, and of which pass.
 RERAM_ANYWHERE void set_position(OddsTile& tile, const reram_odds& odds, int64_t position,
@@ -73,52 +82,41 @@ RERAM_ANYWHERE void set_position(OddsTile& tile, const reram_odds& odds, int64_t
   tile.position[1] = uint32_t(number >> 32) | uint32_t(second) << 31;
 }
 
-// Calls `read(event)` for each conversion of a tile that may err, in order. `draw(e)`: the words of
-// event e.
-template <class Draw, class Read>
-RERAM_ANYWHERE void each_event(const reram_odds& odds, const OddsTile& tile, Draw&& draw,
-                               const Read& read) {
-  int64_t total = 0;
-  for (int i = 0; i < tile.cycles; ++i) total += tile.hazards[i];
-  if (!total) return;
-  int64_t x = 0, start = 0, cycle = 0;  // where the run and its cycle begin
-  OddsEvent at = {};
-  for (uint32_t event = 0;; ++event) {
-    const RandomWords words = draw(event);
-    x += wait_of(odds.waits, words);
-    if (x >= total) return;
-    while (x >= cycle + tile.hazards[at.cycle]) {
-      start = cycle += tile.hazards[at.cycle++];
-      at.pass = at.slice = 0;
-    }
-    int64_t each = hazard_of(odds, tile, at.cycle, at.slice);
-    while (x >= start + each * tile.outputs) {
-      start += each * tile.outputs;
-      if (++at.slice == tile.slices) {
-        at.slice = 0;
-        ++at.pass;
-      }
-      each = hazard_of(odds, tile, at.cycle, at.slice);
-    }
-    at.output = (x - start) / each;
-    at.change = int32_t(words.v[3] >> 1);
-    read(at);
-    x = start + (at.output + 1) * each;
-  }
+// The conversion of a cycle that lies at `x` from where the cycle begins.
+RERAM_ANYWHERE OddsEvent event_at(const OddsTile& tile, int cycle, int64_t x, uint32_t word) {
+  const int64_t each = conversions_of(tile), found = int64_t(double(x) * tile.places[cycle]);
+  const uint32_t n = uint32_t(found < each ? found : each - 1), outputs = uint32_t(tile.outputs);
+  const uint32_t run = n / outputs;
+  const int pass = int(run) >= tile.slices;
+  return {cycle,
+          pass,
+          int(run) - pass * tile.slices,
+          int64_t(n - run * outputs),
+          cycle * each + n,
+          int32_t(word >> 1)};
 }
 
-// What a sum is read as, from `lowest` to `highest`.
-RERAM_ANYWHERE int32_t read_as(const reram_odds& odds, const OddsTile& tile, const OddsEvent& at,
-                               int32_t sum, int32_t lowest, int32_t highest) {
+// The shares of a conversion that reads this sum.
+RERAM_ANYWHERE const int32_t* shares_of(const reram_odds& odds, const OddsTile& tile,
+                                        const OddsEvent& at, int32_t sum, int32_t lowest,
+                                        int32_t highest) {
   const int kind = odds.kind_of[at.cycle * tile.slices + at.slice];
   const int64_t columns = ((highest - lowest) >> odds.sum_shift) + 1;
   const int64_t row = int64_t(kind) * odds.driven_rows + tile.rows[at.cycle];
-  const int32_t* shares =
-      odds.shares + (row * columns + ((sum - lowest) >> odds.sum_shift)) * odds.deltas;
+  return odds.shares + (row * columns + ((sum - lowest) >> odds.sum_shift)) * odds.deltas;
+}
+
+// Whether a conversion errs.
+RERAM_ANYWHERE bool errs(const reram_odds& odds, const int32_t* shares, const OddsEvent& at) {
+  return at.change < shares[odds.deltas - 1];
+}
+
+// What the sum of one that errs is read as, from `lowest` to `highest`.
+RERAM_ANYWHERE int32_t read_as(const reram_odds& odds, const int32_t* shares, const OddsEvent& at,
+                               int32_t sum, int32_t lowest, int32_t highest) {
   int32_t passed = 0;
   for (int d = 0; d < odds.deltas; ++d) passed += shares[d] <= at.change;
   const int32_t half = odds.deltas / 2;
-  if (passed == odds.deltas) return sum;
   const int32_t v = sum + passed - half + (passed >= half);
   return v < lowest ? lowest : v > highest ? highest : v;
 }

@@ -127,7 +127,9 @@ struct ChipUnit;
 // A chip without cells.
 struct Odds {
   reram_odds given;
-  const int64_t* hazards;  // [I, R + 1] of all conversions of a cycle, by driven word-lines
+  // [I, R + 1] by driven word-lines: of all conversions of a cycle, and see OddsTile::places.
+  const int64_t* hazards;
+  const double* places;
 };
 
 // A problem with everything that the kernels look up.

@@ -22,7 +22,7 @@ bool valid_call(const reram_problem* problem, const reram_odds* odds) {
   const auto possible = [](int64_t h) { return within(h, 0, kMostHazard); };
   return below(odds->kind_of, problem->cycles * problem->slices, odds->kinds) &&
          below(odds->row_of, problem->rows + 1, odds->driven_rows) &&
-         std::all_of(hazards, hazards + odds->kinds * odds->driven_rows, possible) &&
+         std::all_of(hazards, hazards + problem->cycles * odds->driven_rows, possible) &&
          std::all_of(waits, waits + kWaits, possible) && std::is_sorted(waits, waits + kWaits);
 }
 
@@ -30,22 +30,21 @@ bool valid_call(const reram_problem* problem, const reram_odds* odds) {
 class ServedOdds {
  public:
   ServedOdds(Job& job, const reram_odds& given) {
-    const int64_t each = job.p.outputs * job.pass_count;
+    const int64_t each = job.p.outputs * job.pass_count * job.shape.slices;
     for (int i = 0; i < job.shape.cycles; ++i)
       for (int64_t driven = 0; driven <= job.shape.height; ++driven) {
-        int64_t sum = 0;
-        for (int j = 0; j < job.shape.slices; ++j)
-          sum += given.hazards[given.kind_of[i * job.shape.slices + j] * given.driven_rows +
-                               given.row_of[driven]];
-        hazards_.push_back(each * sum);
+        const int64_t hazard = given.hazards[i * given.driven_rows + given.row_of[driven]];
+        hazards_.push_back(each * hazard);
+        places_.push_back(places_in(hazard));
       }
-    odds_ = {given, hazards_.data()};
+    odds_ = {given, hazards_.data(), places_.data()};
     job.odds = &odds_;
   }
   ServedOdds(const ServedOdds&) = delete;
 
  private:
   std::vector<int64_t> hazards_;
+  std::vector<double> places_;
   Odds odds_;
 };
 

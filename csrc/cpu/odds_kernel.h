@@ -7,24 +7,71 @@
 namespace reram::cpu::RERAM_ISA {
 namespace {
 
-// The words of a tile's events. Several at once: each waits for itself alone.
-struct Draws {
-  static constexpr int kBatch = 4;
-
-  RERAM_ALWAYS RandomWords operator()(uint32_t event) {
-    if (event % kBatch == 0) {
-#pragma GCC unroll 4
-      for (int k = 0; k < kBatch; ++k)
-        words[k] = random_words(tile.position[0], tile.position[1], tile.number,
-                                event + uint32_t(k), key[0], key[1]);
-    }
-    return words[event % kBatch];
+// The words of so many events from `first` on: all at once, for vectors to hold them.
+template <int Count>
+RERAM_ALWAYS inline void draw_words(const OddsTile& tile, const uint32_t* key, uint32_t first,
+                                    uint32_t (*x)[Count]) {
+  for (int k = 0; k < Count; ++k) {
+    x[0][k] = tile.position[0];
+    x[1][k] = tile.position[1];
+    x[2][k] = tile.number;
+    x[3][k] = first + uint32_t(k);
   }
+  uint32_t key0 = key[0], key1 = key[1];
+#pragma GCC unroll 10
+  for (int round = 0; round < kRounds; ++round, key0 += kWeyl0, key1 += kWeyl1)
+    for (int k = 0; k < Count; ++k) {
+      const uint64_t a = uint64_t(kPhilox0) * x[0][k], b = uint64_t(kPhilox1) * x[2][k];
+      x[0][k] = uint32_t(b >> 32) ^ x[1][k] ^ key0;
+      x[1][k] = uint32_t(b);
+      x[2][k] = uint32_t(a >> 32) ^ x[3][k] ^ key1;
+      x[3][k] = uint32_t(a);
+    }
+}
 
-  const OddsTile& tile;
-  const uint32_t* key;
-  RandomWords words[kBatch];
-};
+// Their waits.
+template <int Count>
+RERAM_ALWAYS inline void draw_waits(const int64_t* waits, const uint32_t (*x)[Count],
+                                    int64_t* found) {
+  uint32_t beyond = 0;
+  for (int k = 0; k < Count; ++k) {
+    const uint32_t at = x[0][k] >> 20, here = at < kWaits - 1 ? at : 0;
+    const int64_t f = x[0][k] & 0xfffff, wait = waits[here];
+    found[k] = wait + ((waits[here + 1] - wait) * f >> 20);
+    beyond |= at == kWaits - 1;
+  }
+  for (int k = 0; k < Count && beyond; ++k)
+    found[k] = wait_of(waits, {{x[0][k], x[1][k], x[2][k], x[3][k]}});
+}
+
+// Calls `read(event)` for each conversion of a tile that may err, in order; draws so many at once.
+template <int Count, class Read>
+RERAM_ALWAYS inline void each_event(const reram_odds& odds, const OddsTile& tile, int64_t total,
+                                    const Read& read) {
+  int64_t starts[kCycles + 1] = {};
+  for (int i = 0; i < kCycles; ++i)
+    starts[i + 1] = i < tile.cycles ? starts[i] + tile.hazards[i] : INT64_MAX;
+  int64_t x = 0;
+  for (uint32_t first = 0;; first += Count) {
+    alignas(64) uint32_t words[4][Count];
+    alignas(64) int64_t at[Count];
+    alignas(64) int64_t cycles[Count] = {};
+    draw_words<Count>(tile, odds.key, first, words);
+    draw_waits<Count>(odds.waits, words, at);
+    int count = 0;
+    for (int k = 0; k < Count; ++k) {
+      at[k] = x += at[k];
+      count += x < total;
+    }
+    for (int i = 1; i < kCycles; ++i)
+      for (int k = 0; k < Count; ++k) cycles[k] += at[k] >= starts[i];
+    for (int k = 0; k < count; ++k) {
+      const int cycle = int(cycles[k]);
+      read(event_at(tile, cycle, at[k] - starts[cycle], words[3][k]));
+    }
+    if (count < Count) return;
+  }
+}
 
 // A tile of a task's position.
 struct OddsPlace {
@@ -99,17 +146,23 @@ RERAM_ALWAYS inline int32_t sum_of(const Job& job, const OddsPlace& place, const
 
 constexpr int64_t kFewEvents = 24;  // of a block and tile, before arranging its cells pays
 
-// What each cycle drives, and how likely its conversions err.
+constexpr int64_t kFewWaits = int64_t(3) << 32;  // hazards of a tile that has few events
+
+// What each cycle drives, and how likely its conversions err; the hazards of all.
 template <class Vec>
-void look_up(const Job& job, const uint16_t* active, OddsPlace& place, OddsTile& tile) {
+int64_t look_up(const Job& job, const uint16_t* active, OddsPlace& place, OddsTile& tile) {
   const Shape& shape = job.shape;
+  int64_t total = 0;
   for (int i = 0; i < shape.cycles; ++i) {
     const int bit = shape.dac_shift[i], bits = bits_of(job, i);
-    const int driven = bits == 1 ? active[bit] : driven_in<Vec>(shape, place.planes, bit, bits);
+    const int64_t driven = bits == 1 ? active[bit] : driven_in<Vec>(shape, place.planes, bit, bits);
     place.set[i] = job.set(job.tables.bucket_of[driven], i);
     tile.rows[i] = job.odds->given.row_of[driven];
     tile.hazards[i] = job.odds->hazards[i * (shape.height + 1) + driven];
+    tile.places[i] = job.odds->places[i * (shape.height + 1) + driven];
+    total += tile.hazards[i];
   }
+  return total;
 }
 
 // Calls `change(position, place, event, sum, read)` for each conversion of a task that reads a sum
@@ -121,7 +174,7 @@ void each_error(const Job& job, const Task& task, const Scratch& s, const Change
   locate(job, task, s);
   std::memset(s.constant, 0, size_t(task.m1 - task.m0) * sizeof *s.constant);
   OddsPlace place = {};
-  OddsTile tile = {shape.cycles, job.pass_count, shape.slices, job.p.outputs, {}, 0, {}, {}};
+  OddsTile tile = {shape.cycles, job.pass_count, shape.slices, job.p.outputs, {}, 0, {}, {}, {}};
   for (int64_t t = 0; t < shape.tiles; ++t) {
     pack_planes<Vec>(job, task, s, t);
     place.lines = job.input.gather.lines + t * job.input.gather.stride;
@@ -133,18 +186,24 @@ void each_error(const Job& job, const Task& task, const Scratch& s, const Change
     for (int64_t m = task.m0; m < task.m1; ++m) {
       const int64_t first = (m - task.m0) * kCycles;
       place.planes = s.inputs + first * shape.words;
-      look_up<Vec>(job, s.active + first, place, tile);
+      const int64_t total = look_up<Vec>(job, s.active + first, place, tile);
+      if (!total) continue;
       set_position(tile, odds, m, shape.positions);
-      Draws draws = {tile, odds.key, {}};
-      each_event(odds, tile, draws, [&](const OddsEvent& at) {
+      int64_t last = -1;
+      const auto read = [&](const OddsEvent& at) RERAM_ALWAYS {
         if (!place.columns && ++events > shape.blocks * kFewEvents) {
           arrange_columns<Vec>(job, place, s.columns);
           place.columns = s.columns;
         }
         const int32_t sum = sum_of<Vec>(job, place, at);
-        const int32_t read = read_as(odds, tile, at, sum, shape.lowest, shape.highest);
-        if (read != sum) change(m, place.set[at.cycle], at, sum, read);
-      });
+        const int32_t* shares = shares_of(odds, tile, at, sum, shape.lowest, shape.highest);
+        if (!errs(odds, shares, at) || at.number == last) return;
+        last = at.number;
+        const int32_t read = read_as(odds, shares, at, sum, shape.lowest, shape.highest);
+        change(m, place.set[at.cycle], at, sum, read);
+      };
+      total < kFewWaits ? each_event<4>(odds, tile, total, read)
+                        : each_event<16>(odds, tile, total, read);
     }
   }
 }

@@ -59,9 +59,9 @@ RERAM_DEVICE void look_up(const OddsJob& o, OddsPlace& place, OddsTile& tile) {
       ++bucket;
     place.set[i] = bucket * job.size.phases + i;
     tile.rows[i] = read_only(o.odds.row_of + driven[i]);
-    int64_t sum = 0;
-    for (int j = 0; j < tile.slices; ++j) sum += hazard_of(o.odds, tile, i, j);
-    tile.hazards[i] = sum * tile.passes * tile.outputs;
+    const int64_t hazard = read_only(o.odds.hazards + i * o.odds.driven_rows + tile.rows[i]);
+    tile.hazards[i] = hazard * conversions_of(tile);
+    tile.places[i] = places_in(hazard);
   }
 }
 
@@ -112,21 +112,33 @@ RERAM_DEVICE void change(const Job& job, const OddsPlace& place, const OddsEvent
             int64_t(read_only(job.in.comparisons + zero + sum)));
 }
 
+// Each conversion of a tile that errs, in order.
 RERAM_DEVICE void correct(const OddsJob& o, int64_t index) {
   const Sizes& size = o.job.size;
+  const int32_t highest = size.lowest + size.values - 1;
   OddsTile tile = {};
   OddsPlace place = odds_place(o.job, index, tile);
   look_up(o, place, tile);
   set_position(tile, o.odds, place.position, size.positions);
-  const auto draw = [&](uint32_t event) {
-    return random_words(tile.position[0], tile.position[1], tile.number, event, o.odds.key[0],
-                        o.odds.key[1]);
-  };
-  each_event(o.odds, tile, draw, [&](const OddsEvent& at) {
+  int64_t x = 0, start = 0, last = -1;
+  int cycle = 0;
+  for (uint32_t event = 0;; ++event) {
+    const RandomWords words = random_words(tile.position[0], tile.position[1], tile.number, event,
+                                           o.odds.key[0], o.odds.key[1]);
+    x += wait_of(o.odds.waits, words);
+    while (x - start >= tile.hazards[cycle]) {
+      start += tile.hazards[cycle];
+      if (++cycle == tile.cycles) return;
+    }
+    const OddsEvent at = event_at(tile, cycle, x - start, words.v[3]);
+    if (at.number == last) continue;
     const int32_t sum = sum_of(o.job, place, at);
-    const int32_t read = read_as(o.odds, tile, at, sum, size.lowest, size.lowest + size.values - 1);
+    const int32_t* shares = shares_of(o.odds, tile, at, sum, size.lowest, highest);
+    if (!errs(o.odds, shares, at)) continue;
+    last = at.number;
+    const int32_t read = read_as(o.odds, shares, at, sum, size.lowest, highest);
     if (read != sum) change(o.job, place, at, sum, read);
-  });
+  }
 }
 
 }  // namespace reram::cuda

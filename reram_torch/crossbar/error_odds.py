@@ -9,7 +9,6 @@ each time: which cells there are makes no difference. ADCs' offsets, gains and n
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -98,7 +97,7 @@ def error_odds(
     wide = [np.pad(c, ((0, 0), (0, 0), 2 * (half - c.shape[-1] // 2,))) for c in chances]
     kind_of = [[kinds.index((j, w)) + 1 if j in present else 0 for j in range(g.slices)]
                for w in g.dac_widths]  # fmt: skip
-    hazards, shares = _thinned(np.stack(wide))
+    hazards, shares = _thinned(np.stack(wide), np.array(kind_of))
     waits = -np.log1p(-np.arange(LOGARITHMS) / LOGARITHMS) * 2**HAZARD_BITS
     key = drawer.key("odds")
     numbers = torch.tensor([shift, key & 2**32 - 1, key >> 32 & 2**32 - 1, 0, g.passes])
@@ -234,17 +233,23 @@ def _compounded(chances: np.ndarray, jumps: dict[int, np.ndarray]) -> np.ndarray
     return found
 
 
-def _thinned(chances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Hazards (kinds, D), and cumulative shares of their chances, (kinds, D, Q, 2 w)."""
-    largest = np.minimum(chances.sum(-1).max(-1), 1.0)
+def _thinned(chances: np.ndarray, kind_of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Hazards (I, D), and the shares of them, cumulative, that errors have, (kinds, D, Q, 2 w).
+
+    Args:
+        chances: of errors, of the same shape.
+        kind_of: the kind of each cycle and slice, (I, J). Cycles that share one share all.
+    """
+    limit, unit = MOST_HAZARD / 2**HAZARD_BITS, 2.0**HAZARD_BITS
+    errs = np.minimum(chances.sum(-1), 1.0)
     with np.errstate(divide="ignore"):
-        hazards = np.minimum(-np.log1p(-largest) * 2.0**HAZARD_BITS, MOST_HAZARD)
-    hazards = np.ceil(hazards).astype(np.int64)
-    hazards[largest < _NEGLIGIBLE] = 0
-    kept = chances.cumsum(-1)
-    taken = -np.expm1(-hazards / 2.0**HAZARD_BITS)
+        own = np.minimum(-np.log1p(-errs), limit)
+    hazards = np.ceil(own.max(-1)[kind_of].max(1) * unit).astype(np.int64)
+    hazards[errs.max(-1)[kind_of].max(1) < _NEGLIGIBLE] = 0
+    largest = np.zeros(chances.shape[:2])
+    largest[kind_of] = hazards[:, None] / unit
     with np.errstate(divide="ignore", invalid="ignore"):
-        shares = kept / taken[..., None, None] * 2.0**SHARE_BITS
-    shares = np.where(hazards[..., None, None] > 0, shares, 0.0)
-    limit = math.ldexp(1, SHARE_BITS) - 1
-    return hazards, np.minimum(np.rint(shares), limit).astype(np.int32)
+        parts = chances.cumsum(-1) / chances.sum(-1, keepdims=True)
+        shares = parts * (own / largest[..., None])[..., None] * 2.0**SHARE_BITS
+    shares = np.where(np.isfinite(shares), shares, 0.0)
+    return hazards, np.minimum(np.rint(shares), 2**SHARE_BITS - 1).astype(np.int32)

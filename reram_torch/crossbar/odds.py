@@ -1,8 +1,8 @@
 """Chips without cells: how likely each sum is read as another one, drawn conversion by conversion.
 
-Conversions err rarely where few word-lines are driven. So errors are not drawn for all: one draw
-says which conversion of a tile errs next, by the largest chance that any sum has with so many
-driven word-lines (thinning), and another by how much, or that this sum does not.
+Conversions err rarely where few word-lines are driven. So errors are not drawn for all: waits say
+where in a tile conversions may err, at the largest rate that any sum has with so many driven
+word-lines (thinning), and another draw by how much, or that this sum does not.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import torch
 
 from reram_torch.crossbar.geometry import Geometry
 
-HAZARD_BITS = 32  # of a hazard, minus the logarithm of a chance, below the point
-SHARE_BITS = 31  # of a share of a chance
+HAZARD_BITS = 32  # of a hazard below the point: a chance p to err is a hazard of -ln(1 - p)
+SHARE_BITS = 31  # of a share of a hazard
 MOST_HAZARD = 32 << HAZARD_BITS  # of a conversion that errs for certain
 LOGARITHMS = 1 << 12  # entries of the table of waits
 ODDS_NUMBERS = ("sum_shift", "key_lo", "key_hi", "first", "passes")
@@ -26,11 +26,11 @@ class Odds(NamedTuple):
 
     Attributes:
         kind_of: kind of each cycle and slice, uint8 (I, J).
-        hazards: -ln(1 - p) in 2^-32, p the largest chance to err that a sum of so many driven
-            word-lines has, int64 (kinds, D).
+        hazards: the largest that a sum of so many driven word-lines has in each cycle, in 2^-32,
+            int64 (I, D).
         row_of: the row of `hazards` and `shares`, by driven word-lines, uint8 (rows + 1,).
         shares: by kind, row and sum (from `geometry.lowest`, `sum_shift` bits together): cumulative
-            chances of errors by -w to -1 and 1 to w steps, over the largest chance, in 2^-31, int32
+            hazards of errors by -w to -1 and 1 to w steps, over the largest one, in 2^-31, int32
             (kinds, D, Q, 2 w).
         waits: -ln(1 - k / 4096) in 2^-32, int64 (4096,).
         numbers: int64 (5,): see `ODDS_NUMBERS`.
@@ -80,12 +80,11 @@ def check_odds(geometry: Geometry, odds: Odds) -> None:
     numbers = dict(zip(ODDS_NUMBERS, odds.numbers.tolist(), strict=True))
     if not 0 <= numbers["sum_shift"] < 31 or numbers["passes"] not in (1, 2):
         raise ValueError(f"odds.numbers are out of range: {numbers}")
-    kinds, rows = odds.hazards.shape if odds.hazards.dim() == 2 else (0, 0)
+    kinds, rows, _, deltas = odds.shares.shape if odds.shares.dim() == 4 else (0, 0, 0, 1)
     columns = (g.values - 1 >> numbers["sum_shift"]) + 1
-    deltas = odds.shares.shape[-1] if odds.shares.dim() == 4 else 1
     wanted = {
         "kind_of": (torch.uint8, (g.cycles, g.slices)),
-        "hazards": (torch.int64, (kinds, rows)),
+        "hazards": (torch.int64, (g.cycles, rows)),
         "row_of": (torch.uint8, (g.rows + 1,)),
         "shares": (torch.int32, (kinds, rows, columns, deltas)),
         "waits": (torch.int64, (LOGARITHMS,)),
@@ -99,5 +98,9 @@ def check_odds(geometry: Geometry, odds: Odds) -> None:
             )
     if int(odds.kind_of.max()) >= kinds or int(odds.row_of.max()) >= rows:
         raise ValueError(f"odds.kind_of must be below {kinds}, and odds.row_of below {rows}")
-    if int(odds.hazards.min()) < 0 or int(odds.hazards.max()) > MOST_HAZARD:
-        raise ValueError(f"odds.hazards must be from 0 to {MOST_HAZARD}")
+    for name in ("hazards", "waits"):
+        value = getattr(odds, name)
+        if int(value.min()) < 0 or int(value.max()) > MOST_HAZARD:
+            raise ValueError(f"odds.{name} must be from 0 to {MOST_HAZARD}")
+    if bool((odds.waits.diff() < 0).any()):
+        raise ValueError("odds.waits must not fall")

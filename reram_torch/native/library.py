@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reram_torch._support.files import package_folders
 
-ABI_VERSION = 14
+ABI_VERSION = 15
 
 
 class NativeError(RuntimeError):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 import torch
 
 from reram_torch.crossbar.geometry import Geometry
@@ -13,6 +11,7 @@ from reram_torch.crossbar.philox import philox
 _WORD = 0xFFFFFFFF
 _SECOND_PASS = 1 << 31
 _FRACTION = 20  # bits of a word below the place in the table of waits
+_BATCH = 64  # events at once
 
 
 class Errors:
@@ -40,45 +39,51 @@ class Errors:
         """
         g, odds = self.geometry, self.odds
         G, M, N = sums[0][0][0].shape
-        runs = list(product(range(g.cycles), range(len(g.signs)), range(g.slices)))
-        kinds = [int(odds.kind_of[i, j]) for i, _, j in runs]
-        rows = [odds.row_of.long()[activity[i][..., 0]] for i, _, _ in runs]
-        each = torch.stack([odds.hazards[k][r] for k, r in zip(kinds, rows, strict=True)], -1).view(
-            G * M, len(runs)
-        )
-        ends = (each * N).cumsum(1)
-        starts, total = ends - each * N, ends[:, -1]
-        places = torch.arange(G * M, device=total.device)
-        x, event = torch.zeros_like(total), 0
+        rows = torch.stack([odds.row_of.long()[a[..., 0]] for a in activity], -1).view(G * M, -1)
+        hazards = odds.hazards.gather(1, rows.T).T
+        # By place, and conversion: cycles, signs, slices, outputs.
+        ordered = [value for cycle in sums for pair in zip(*cycle, strict=True) for value in pair]
+        ideal = torch.stack(ordered, 2).view(G * M, -1)
+        read, erred = ideal.clone(), torch.zeros_like(ideal, dtype=torch.bool)
+        each = ideal.shape[1] // g.cycles
+        ends = (hazards * each).cumsum(1)
+        places = torch.arange(G * M, device=ideal.device)
+        x, first = torch.zeros_like(places), 0
         while len(places):
-            words = self._words(places, M, tile, event)
-            x = x + self._waits(words)
-            there = x < total[places]
-            places, x, change = places[there], x[there], words[3][there] >> 1
-            run = torch.searchsorted(ends[places], x[:, None], right=True)[:, 0]
-            h, start = each[places, run], starts[places, run]
-            n = (x - start) // h
-            for r, (i, s, j) in enumerate(runs):
-                mine = run == r
-                at = places[mine] // M, places[mine] % M, n[mine]
-                row = rows[r][at[0], at[1]]
-                read = self._read(sums[i][j][s][at], kinds[r], row, change[mine])
-                sums[i][j][s][at] = read
-            x, event = start + (n + 1) * h, event + 1
+            words = self._words(places, M, tile, first)
+            at = x[:, None] + self._waits(words).cumsum(1)
+            here, event = (at < ends[places, -1:]).nonzero(as_tuple=True)
+            place, where, change = places[here], at[here, event], words[3][here, event] >> 1
+            cycle = torch.searchsorted(ends[place], where[:, None], right=True)[:, 0]
+            h = hazards[place, cycle]
+            within = where - (ends[place, cycle] - h * each)
+            n = (within.double() * (1 / h.double())).long().clamp(max=each - 1)
+            kind, number = odds.kind_of.long()[cycle, n // N % g.slices], cycle * each + n
+            value, errs = self._read(ideal[place, number], kind, rows[place, cycle], change)
+            # Events come in order, and only a conversion's first error counts.
+            errs &= ~erred[place, number]
+            place, number, value = place[errs], number[errs], value[errs]
+            new = torch.ones_like(place, dtype=torch.bool)
+            new[1:] = (place.diff() != 0) | (number.diff() != 0)
+            read[place[new], number[new]] = value[new]
+            erred[place, number] = True
+            there = at[:, -1] < ends[places, -1]
+            places, x, first = places[there], at[there, -1], first + _BATCH
+        for value, found in zip(ordered, read.view(G, M, -1, N).unbind(2), strict=True):
+            value.copy_(found)
 
     def _words(
-        self, places: torch.Tensor, positions: int, tile: int, event: int
+        self, places: torch.Tensor, positions: int, tile: int, first: int
     ) -> tuple[torch.Tensor, ...]:
-        """Random words of an event of some groups and positions."""
+        """Random words of events from one on, by group and position."""
         numbers, rows = self.numbers, places % positions
         each = max(positions // numbers["passes"], 1)
         position = numbers["first"] + rows % each
         high = position >> 32 | torch.where(rows >= each, _SECOND_PASS, 0)
         tiles = places // positions * self.tiles + tile
-        events = torch.full_like(places, event)
-        return philox(
-            (position & _WORD, high, tiles, events), (numbers["key_lo"], numbers["key_hi"])
-        )
+        by_place = [word[:, None] for word in (position & _WORD, high, tiles)]
+        events = torch.arange(first, first + _BATCH, device=places.device)
+        return philox((*by_place, events), (numbers["key_lo"], numbers["key_hi"]))
 
     def _waits(self, words: tuple[torch.Tensor, ...]) -> torch.Tensor:
         """Exponential waits, in 2^-32."""
@@ -95,13 +100,12 @@ class Errors:
         return found
 
     def _read(
-        self, sums: torch.Tensor, kind: int, row: torch.Tensor, change: torch.Tensor
-    ) -> torch.Tensor:
-        """What sums are read as, by 31 random bits each."""
-        g, shares = self.geometry, self.odds.shares[kind]
+        self, sums: torch.Tensor, kind: torch.Tensor, row: torch.Tensor, change: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What sums are read as where they err, by 31 random bits each, and whether they do."""
+        g, shares = self.geometry, self.odds.shares
         half = shares.shape[-1] // 2
         column = sums - g.lowest >> self.numbers["sum_shift"]
-        passed = (shares[row, column] <= change[:, None]).sum(-1)
-        delta = torch.where(passed < half, passed - half, passed - half + 1)
-        delta = torch.where(passed == 2 * half, 0, delta)
-        return (sums + delta).clamp(g.lowest, g.highest)
+        passed = (shares[kind, row, column] <= change[:, None]).sum(-1)
+        read = sums + passed - half + (passed >= half)
+        return read.clamp(g.lowest, g.highest), passed < 2 * half

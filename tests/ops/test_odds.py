@@ -22,9 +22,9 @@ def plainly(p, odds, m, g, t, activity, sums):
     """What is read of a tile at a position, by Python's integers alone: {(i, s, j, n): value}."""
     geometry, N = p.geometry, p.outputs
     shift, low_key, high_key, first, passes = odds.numbers.tolist()
-    each = p.u.shape[0] // passes
-    position = first + m % each
-    high = position // 2**32 + (2**31 if m >= each else 0)
+    positions = p.u.shape[0] // passes
+    position = first + m % positions
+    high = position // 2**32 + (2**31 if m >= positions else 0)
     runs = [
         (i, s, j)
         for i in range(geometry.cycles)
@@ -32,7 +32,8 @@ def plainly(p, odds, m, g, t, activity, sums):
         for j in range(geometry.slices)
     ]
     kind, row = odds.kind_of.tolist(), odds.row_of.tolist()
-    hazard = [int(odds.hazards[kind[i][j], row[activity[i]]]) for i, _, j in runs]
+    hazard = [int(odds.hazards[i, row[activity[i]]]) for i in range(geometry.cycles)]
+    each = len(runs) // geometry.cycles * N
     found, x, event = {}, 0, 0
     while True:
         counter = position % 2**32, high, g * geometry.tiles(p.u.shape[2]) + t, event
@@ -43,22 +44,24 @@ def plainly(p, odds, m, g, t, activity, sums):
                 x += int(odds.waits[k]) + (int(odds.waits[k + 1] - odds.waits[k]) * f >> 20)
                 break
             x += int(odds.waits[4095])
-        start = 0
-        for run, h in zip(runs, hazard, strict=True):  # noqa: B007 - used after the loop
-            if x < start + h * N:
+        start, event = 0, event + 1
+        for i, h in enumerate(hazard):
+            if x < start + h * each:
                 break
-            start += h * N
+            start += h * each
         else:
             return found
-        n = (x - start) // h
-        i, s, j = run
+        run, n = divmod(min(int((x - start) * (1 / h)), each - 1), N)
+        i, s, j = runs[i * len(runs) // geometry.cycles + run]
+        if (i, s, j, n) in found:
+            continue
         value = int(sums[i][j][s][g, m, n])
         column = value - geometry.lowest >> shift
         shares = odds.shares[kind[i][j], row[activity[i]], column].tolist()
         passed, half = sum(c <= words[3] >> 1 for c in shares), len(shares) // 2
-        change = [*range(-half, 0), *range(1, half + 1), 0][passed]
-        found[i, s, j, n] = max(geometry.lowest, min(geometry.highest, value + change))
-        x, event = start + (n + 1) * h, event + 1
+        if passed < 2 * half:
+            change = [*range(-half, 0), *range(1, half + 1)][passed]
+            found[i, s, j, n] = max(geometry.lowest, min(geometry.highest, value + change))
 
 
 @examples(40)
@@ -155,7 +158,7 @@ def test_sparse_cycles_of_good_cells_never_err():
     g, codes, u = layer()
     odds = error_odds(codes, g, rt.load_devices("wan2022"), time="1s")
     assert int(odds.hazards[:, :5].max()) == 0
-    assert int(odds.hazards[1, 128]) > 0
+    assert int(odds.hazards[0, 128]) > 0
     assert not errors(u, codes, g, error_odds(codes, g, rt.load_devices("ideal"))).any()
 
 
