@@ -93,7 +93,7 @@ def odds_of(draw, p: Problem):
     most = draw(st.sampled_from([2**20, 2**26, MOST_HAZARD // 8 if few else 2**29]))
     hazards = integers(most + 1, (g.cycles, D), torch.int64)
     hazards[torch.rand(hazards.shape, generator=generator) < 0.3] = 0
-    shares = integers(2**31, (kinds, D, Q, 2 * half), torch.int32).sort(-1).values
+    shares = integers(2**31, (kinds, D, 2 * half, Q), torch.int32).sort(2).values
     waits = -torch.log1p(-torch.arange(LOGARITHMS, dtype=torch.float64) / LOGARITHMS)
     first = draw(st.sampled_from([0, 5, 2**32 - 1, 2**33 + 7]))
     key = [draw(st.integers(0, 2**32 - 1)) for _ in range(2)]

@@ -140,20 +140,21 @@ typedef struct reram_chip {
  * and e. An event at x from where its cycle begins is of the cycle's conversion x * (1 / h), both
  * rounded as doubles are, cut off to an integer, and at most the last.
  *
- *   wait    with k = word 0 >> 20 and f = word 0 & (2^20 - 1), waits[k] + ((waits[k + 1] - waits[k])
+ *   wait    with k = word 0 >> 20 and f = word 0 & (2^20 - 1), waits[k] + ((waits[k + 1] -
+ * waits[k])
  *           * f >> 20); for k = 4095 waits[k] and that of word 1, likewise that of word 2, and of
  *           none
- *   error   the sum v moves by d - w, or d - w + 1 from d = w on, or not at all if d = 2 w: d of the
- *           2 w shares[kind, row, (v - lowest) >> sum_shift] are at most word 3 >> 1. It stays
- *           within the tables. A conversion's first error is all that it reads
+ *   error   the sum v moves by d - w, or d - w + 1 from d = w on, or not at all if d = 2 w: d of
+ * the 2 w shares[kind, row, ., (v - lowest) >> sum_shift] are at most word 3 >> 1. It stays within
+ * the tables. A conversion's first error is all that it reads
  *
  * There is no speculation. */
 typedef struct reram_odds {
   const uint8_t* kind_of; /* [I, J] */
   const int64_t* hazards; /* [I, driven_rows] in 2^-32, at most 2^37 */
   const uint8_t* row_of;  /* [rows + 1] row of hazards by driven word-lines */
-  const int32_t* shares;  /* [kinds, driven_rows, (V - 1 >> sum_shift) + 1, deltas] in 2^-31,
-                             rising */
+  const int32_t* shares;  /* [kinds, driven_rows, deltas, (V - 1 >> sum_shift) + 1] in 2^-31,
+                             rising along deltas */
   const int64_t* waits;   /* [4096] in 2^-32, rising, at most 2^37 */
   int64_t first;          /* number of the first position */
   uint32_t key[2];

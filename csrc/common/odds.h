@@ -59,8 +59,7 @@ struct OddsTile {
 
 // A conversion that may err, and 31 random bits that say by how much.
 struct OddsEvent {
-  int cycle, pass, slice;
-  int64_t output;
+  int32_t cycle, pass, slice, output;
   int64_t number;  // of the conversion in its tile
   int32_t change;
 };
@@ -82,41 +81,51 @@ RERAM_ANYWHERE void set_position(OddsTile& tile, const reram_odds& odds, int64_t
   tile.position[1] = uint32_t(number >> 32) | uint32_t(second) << 31;
 }
 
-// The conversion of a cycle that lies at `x` from where the cycle begins.
-RERAM_ANYWHERE OddsEvent event_at(const OddsTile& tile, int cycle, int64_t x, uint32_t word) {
-  const int64_t each = conversions_of(tile), found = int64_t(double(x) * tile.places[cycle]);
-  const uint32_t n = uint32_t(found < each ? found : each - 1), outputs = uint32_t(tile.outputs);
-  const uint32_t run = n / outputs;
-  const int pass = int(run) >= tile.slices;
+// The conversion of a cycle that lies at `x` from where the cycle begins. `per_output`: 1 /
+// outputs.
+RERAM_ANYWHERE OddsEvent event_at(const OddsTile& tile, double per_output, int cycle, int64_t x,
+                                  uint32_t word) {
+  const int32_t each = int32_t(conversions_of(tile));
+  const int32_t found = int32_t(double(x) * tile.places[cycle]);
+  const int32_t n = found < each ? found : each - 1;
+  const int32_t run = int32_t((n + 0.5) * per_output);  // exact: never near a whole number
+  const int32_t pass = run >= tile.slices;
   return {cycle,
           pass,
-          int(run) - pass * tile.slices,
-          int64_t(n - run * outputs),
-          cycle * each + n,
+          run - pass * tile.slices,
+          n - run * int32_t(tile.outputs),
+          int64_t(cycle) * each + n,
           int32_t(word >> 1)};
 }
 
-// The shares of a conversion that reads this sum.
-RERAM_ANYWHERE const int32_t* shares_of(const reram_odds& odds, const OddsTile& tile,
-                                        const OddsEvent& at, int32_t sum, int32_t lowest,
-                                        int32_t highest) {
+// The shares of a conversion that reads this sum: the first of a column, with steps of `columns`.
+struct OddsShares {
+  const int32_t* first;
+  int64_t columns;
+};
+
+RERAM_ANYWHERE OddsShares shares_of(const reram_odds& odds, const OddsTile& tile,
+                                    const OddsEvent& at, int32_t sum, int32_t lowest,
+                                    int32_t highest) {
   const int kind = odds.kind_of[at.cycle * tile.slices + at.slice];
   const int64_t columns = ((highest - lowest) >> odds.sum_shift) + 1;
   const int64_t row = int64_t(kind) * odds.driven_rows + tile.rows[at.cycle];
-  return odds.shares + (row * columns + ((sum - lowest) >> odds.sum_shift)) * odds.deltas;
+  return {odds.shares + row * odds.deltas * columns + ((sum - lowest) >> odds.sum_shift), columns};
 }
 
 // Whether a conversion errs.
-RERAM_ANYWHERE bool errs(const reram_odds& odds, const int32_t* shares, const OddsEvent& at) {
-  return at.change < shares[odds.deltas - 1];
+RERAM_ANYWHERE bool errs(const reram_odds& odds, const OddsShares& shares, const OddsEvent& at) {
+  return at.change < shares.first[(odds.deltas - 1) * shares.columns];
 }
 
 // What the sum of one that errs is read as, from `lowest` to `highest`.
-RERAM_ANYWHERE int32_t read_as(const reram_odds& odds, const int32_t* shares, const OddsEvent& at,
-                               int32_t sum, int32_t lowest, int32_t highest) {
-  int32_t passed = 0;
-  for (int d = 0; d < odds.deltas; ++d) passed += shares[d] <= at.change;
+RERAM_ANYWHERE int32_t read_as(const reram_odds& odds, const OddsShares& shares,
+                               const OddsEvent& at, int32_t sum, int32_t lowest, int32_t highest) {
+  // Most are off by one: from there.
   const int32_t half = odds.deltas / 2;
+  int32_t passed = half;
+  while (shares.first[passed * shares.columns] <= at.change) ++passed;
+  while (passed && shares.first[(passed - 1) * shares.columns] > at.change) --passed;
   const int32_t v = sum + passed - half + (passed >= half);
   return v < lowest ? lowest : v > highest ? highest : v;
 }

@@ -44,34 +44,42 @@ RERAM_ALWAYS inline void draw_waits(const int64_t* waits, const uint32_t (*x)[Co
     found[k] = wait_of(waits, {{x[0][k], x[1][k], x[2][k], x[3][k]}});
 }
 
-// Calls `read(event)` for each conversion of a tile that may err, in order; draws so many at once.
-template <int Count, class Read>
-RERAM_ALWAYS inline void each_event(const reram_odds& odds, const OddsTile& tile, int64_t total,
-                                    const Read& read) {
-  int64_t starts[kCycles + 1] = {};
-  for (int i = 0; i < kCycles; ++i)
-    starts[i + 1] = i < tile.cycles ? starts[i] + tile.hazards[i] : INT64_MAX;
-  int64_t x = 0;
-  for (uint32_t first = 0;; first += Count) {
+// Events one after the other, so many at once.
+template <int Count>
+struct Events {
+  explicit Events(const OddsTile& of) : tile(of), per_output(1.0 / double(of.outputs)) {
+    for (int i = 0; i < kCycles; ++i)
+      starts[i + 1] = i < tile.cycles ? starts[i] + tile.hazards[i] : INT64_MAX;
+  }
+
+  // The next ones; how many of them lie in the tile: less than all if the last is among them.
+  RERAM_ALWAYS int draw(const reram_odds& odds, int64_t total) {
     alignas(64) uint32_t words[4][Count];
-    alignas(64) int64_t at[Count];
+    alignas(64) int64_t where[Count];
     alignas(64) int64_t cycles[Count] = {};
     draw_words<Count>(tile, odds.key, first, words);
-    draw_waits<Count>(odds.waits, words, at);
+    draw_waits<Count>(odds.waits, words, where);
+    first += Count;
     int count = 0;
     for (int k = 0; k < Count; ++k) {
-      at[k] = x += at[k];
+      where[k] = x += where[k];
       count += x < total;
     }
     for (int i = 1; i < kCycles; ++i)
-      for (int k = 0; k < Count; ++k) cycles[k] += at[k] >= starts[i];
+      for (int k = 0; k < Count; ++k) cycles[k] += where[k] >= starts[i];
     for (int k = 0; k < count; ++k) {
       const int cycle = int(cycles[k]);
-      read(event_at(tile, cycle, at[k] - starts[cycle], words[3][k]));
+      at[k] = event_at(tile, per_output, cycle, where[k] - starts[cycle], words[3][k]);
     }
-    if (count < Count) return;
+    return count;
   }
-}
+
+  const OddsTile& tile;
+  const double per_output;
+  int64_t starts[kCycles + 1] = {}, x = 0;
+  uint32_t first = 0;
+  OddsEvent at[Count];
+};
 
 // A tile of a task's position.
 struct OddsPlace {
@@ -137,9 +145,26 @@ RERAM_ALWAYS inline int32_t count_cells(const Job& job, const OddsPlace& place, 
   return sum;
 }
 
+// The same of cells and inputs of one bit, by bit-line.
+template <class Vec>
+RERAM_ALWAYS inline int32_t count_bits(const Job& job, const OddsPlace& place, const OddsEvent& at,
+                                       int sign) {
+  const Shape& shape = job.shape;
+  const int64_t line = ((at.output / kColumns * shape.sheets + sign) * shape.slices + at.slice);
+  const uint64_t* cells = place.columns + (line * kColumns + at.output % kColumns) * shape.words;
+  const uint64_t* plane = place.planes + at.cycle * shape.words;
+  int32_t sum = 0;
+  for (int w = 0; w < shape.words; ++w) sum += Vec::popcount(plane[w] & cells[w]);
+  return sum;
+}
+
 template <class Vec>
 RERAM_ALWAYS inline int32_t sum_of(const Job& job, const OddsPlace& place, const OddsEvent& at) {
   const Pass& pass = job.passes[at.pass];
+  if (place.columns && job.shape.is_one_bit()) {
+    const int32_t sum = count_bits<Vec>(job, place, at, pass.plus);
+    return pass.minus < 0 ? sum : sum - count_bits<Vec>(job, place, at, pass.minus);
+  }
   const int32_t sum = count_cells<Vec>(job, place, at, pass.plus);
   return pass.minus < 0 ? sum : sum - count_cells<Vec>(job, place, at, pass.minus);
 }
@@ -165,12 +190,42 @@ int64_t look_up(const Job& job, const uint16_t* active, OddsPlace& place, OddsTi
   return total;
 }
 
-// Calls `change(position, place, event, sum, read)` for each conversion of a task that reads a sum
-// as another one.
+// Calls `change(set, event, sum, read)` for each conversion of a tile that reads a sum as another
+// one; `arrange(events)` before so many are read.
+template <class Vec, int Count, class Arrange, class Change>
+RERAM_ALWAYS inline void each_error(const Job& job, const OddsTile& tile, OddsPlace& place,
+                                    int64_t total, const Arrange& arrange, const Change& change) {
+  const reram_odds& odds = job.odds->given;
+  const int32_t lowest = job.shape.lowest, highest = job.shape.highest;
+  Events<Count> events(tile);
+  int64_t last = -1;
+  for (int count = Count; count == Count;) {
+    count = events.draw(odds, total);
+    arrange(count);
+    int32_t sums[Count];
+    OddsShares shares[Count];
+    int found[Count], errors = 0;  // no branch yet: nobody can foresee which err
+    for (int k = 0; k < count; ++k) {
+      sums[k] = sum_of<Vec>(job, place, events.at[k]);
+      shares[k] = shares_of(odds, tile, events.at[k], sums[k], lowest, highest);
+      found[errors] = k;
+      errors += errs(odds, shares[k], events.at[k]);
+    }
+    for (int e = 0; e < errors; ++e) {
+      const int k = found[e];
+      const OddsEvent& at = events.at[k];
+      if (at.number == last) continue;
+      last = at.number;
+      const int32_t read = read_as(odds, shares[k], at, sums[k], lowest, highest);
+      change(place.set[at.cycle], at, sums[k], read);
+    }
+  }
+}
+
+// Calls `change(position, set, event, sum, read)` for those of a task.
 template <class Vec, class Change>
 void each_error(const Job& job, const Task& task, const Scratch& s, const Change& change) {
   const Shape& shape = job.shape;
-  const reram_odds& odds = job.odds->given;
   locate(job, task, s);
   std::memset(s.constant, 0, size_t(task.m1 - task.m0) * sizeof *s.constant);
   OddsPlace place = {};
@@ -181,29 +236,23 @@ void each_error(const Job& job, const Task& task, const Scratch& s, const Change
     place.cells =
         job.cells + task.group * shape.group_words() + t * shape.blocks * shape.block_words();
     place.columns = nullptr;
-    int64_t events = 0;
     tile.number = uint32_t(task.group * shape.tiles + t);
+    int64_t events = 0;
+    const auto arrange = [&](int more) {
+      if (place.columns || (events += more) <= shape.blocks * kFewEvents) return;
+      arrange_columns<Vec>(job, place, s.columns);
+      place.columns = s.columns;
+    };
     for (int64_t m = task.m0; m < task.m1; ++m) {
       const int64_t first = (m - task.m0) * kCycles;
       place.planes = s.inputs + first * shape.words;
       const int64_t total = look_up<Vec>(job, s.active + first, place, tile);
       if (!total) continue;
-      set_position(tile, odds, m, shape.positions);
-      int64_t last = -1;
-      const auto read = [&](const OddsEvent& at) RERAM_ALWAYS {
-        if (!place.columns && ++events > shape.blocks * kFewEvents) {
-          arrange_columns<Vec>(job, place, s.columns);
-          place.columns = s.columns;
-        }
-        const int32_t sum = sum_of<Vec>(job, place, at);
-        const int32_t* shares = shares_of(odds, tile, at, sum, shape.lowest, shape.highest);
-        if (!errs(odds, shares, at) || at.number == last) return;
-        last = at.number;
-        const int32_t read = read_as(odds, shares, at, sum, shape.lowest, shape.highest);
-        change(m, place.set[at.cycle], at, sum, read);
-      };
-      total < kFewWaits ? each_event<4>(odds, tile, total, read)
-                        : each_event<16>(odds, tile, total, read);
+      set_position(tile, job.odds->given, m, shape.positions);
+      const auto here = [&](int set, const OddsEvent& at, int32_t sum, int32_t read)
+                            RERAM_ALWAYS { change(m, set, at, sum, read); };
+      total < kFewWaits ? each_error<Vec, 4>(job, tile, place, total, arrange, here)
+                        : each_error<Vec, 16>(job, tile, place, total, arrange, here);
     }
   }
 }

@@ -120,6 +120,7 @@ RERAM_DEVICE void correct(const OddsJob& o, int64_t index) {
   OddsPlace place = odds_place(o.job, index, tile);
   look_up(o, place, tile);
   set_position(tile, o.odds, place.position, size.positions);
+  const double per_output = 1.0 / double(tile.outputs);
   int64_t x = 0, start = 0, last = -1;
   int cycle = 0;
   for (uint32_t event = 0;; ++event) {
@@ -130,10 +131,10 @@ RERAM_DEVICE void correct(const OddsJob& o, int64_t index) {
       start += tile.hazards[cycle];
       if (++cycle == tile.cycles) return;
     }
-    const OddsEvent at = event_at(tile, cycle, x - start, words.v[3]);
+    const OddsEvent at = event_at(tile, per_output, cycle, x - start, words.v[3]);
     if (at.number == last) continue;
     const int32_t sum = sum_of(o.job, place, at);
-    const int32_t* shares = shares_of(o.odds, tile, at, sum, size.lowest, highest);
+    const OddsShares shares = shares_of(o.odds, tile, at, sum, size.lowest, highest);
     if (!errs(o.odds, shares, at)) continue;
     last = at.number;
     const int32_t read = read_as(o.odds, shares, at, sum, size.lowest, highest);

@@ -234,10 +234,10 @@ def _compounded(chances: np.ndarray, jumps: dict[int, np.ndarray]) -> np.ndarray
 
 
 def _thinned(chances: np.ndarray, kind_of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Hazards (I, D), and the shares of them, cumulative, that errors have, (kinds, D, Q, 2 w).
+    """Hazards (I, D), and the shares of them, cumulative, that errors have, (kinds, D, 2 w, Q).
 
     Args:
-        chances: of errors, of the same shape.
+        chances: of errors, (kinds, D, Q, 2 w).
         kind_of: the kind of each cycle and slice, (I, J). Cycles that share one share all.
     """
     limit, unit = MOST_HAZARD / 2**HAZARD_BITS, 2.0**HAZARD_BITS
@@ -252,4 +252,5 @@ def _thinned(chances: np.ndarray, kind_of: np.ndarray) -> tuple[np.ndarray, np.n
         parts = chances.cumsum(-1) / chances.sum(-1, keepdims=True)
         shares = parts * (own / largest[..., None])[..., None] * 2.0**SHARE_BITS
     shares = np.where(np.isfinite(shares), shares, 0.0)
-    return hazards, np.minimum(np.rint(shares), 2**SHARE_BITS - 1).astype(np.int32)
+    rounded = np.minimum(np.rint(shares), 2**SHARE_BITS - 1).astype(np.int32)
+    return hazards, np.ascontiguousarray(rounded.swapaxes(2, 3))

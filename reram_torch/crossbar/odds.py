@@ -29,9 +29,9 @@ class Odds(NamedTuple):
         hazards: the largest that a sum of so many driven word-lines has in each cycle, in 2^-32,
             int64 (I, D).
         row_of: the row of `hazards` and `shares`, by driven word-lines, uint8 (rows + 1,).
-        shares: by kind, row and sum (from `geometry.lowest`, `sum_shift` bits together): cumulative
-            hazards of errors by -w to -1 and 1 to w steps, over the largest one, in 2^-31, int32
-            (kinds, D, Q, 2 w).
+        shares: by kind, row, error and sum (from `geometry.lowest`, `sum_shift` bits together):
+            hazards of errors by -w to -1 and 1 to w steps, cumulative, over the largest one, in
+            2^-31, int32 (kinds, D, 2 w, Q).
         waits: -ln(1 - k / 4096) in 2^-32, int64 (4096,).
         numbers: int64 (5,): see `ODDS_NUMBERS`.
     """
@@ -80,13 +80,13 @@ def check_odds(geometry: Geometry, odds: Odds) -> None:
     numbers = dict(zip(ODDS_NUMBERS, odds.numbers.tolist(), strict=True))
     if not 0 <= numbers["sum_shift"] < 31 or numbers["passes"] not in (1, 2):
         raise ValueError(f"odds.numbers are out of range: {numbers}")
-    kinds, rows, _, deltas = odds.shares.shape if odds.shares.dim() == 4 else (0, 0, 0, 1)
+    kinds, rows, deltas, _ = odds.shares.shape if odds.shares.dim() == 4 else (0, 0, 1, 0)
     columns = (g.values - 1 >> numbers["sum_shift"]) + 1
     wanted = {
         "kind_of": (torch.uint8, (g.cycles, g.slices)),
         "hazards": (torch.int64, (g.cycles, rows)),
         "row_of": (torch.uint8, (g.rows + 1,)),
-        "shares": (torch.int32, (kinds, rows, columns, deltas)),
+        "shares": (torch.int32, (kinds, rows, deltas, columns)),
         "waits": (torch.int64, (LOGARITHMS,)),
     }
     for name, (dtype, shape) in wanted.items():

@@ -278,7 +278,7 @@ def odds_structure(device: str, tensors: Sequence[torch.Tensor]) -> Odds:
     """
     *parts, numbers = tensors
     sum_shift, low, high, first, passes = numbers.tolist()
-    kinds, driven_rows, _, deltas = parts[3].shape
+    kinds, driven_rows, deltas, _ = parts[3].shape
     sizes = kinds, driven_rows, deltas, sum_shift, passes
     return Odds(*addresses(device, *parts), first, (ctypes.c_uint32 * 2)(low, high), *sizes)
 

@@ -104,8 +104,8 @@ class Errors:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """What sums are read as where they err, by 31 random bits each, and whether they do."""
         g, shares = self.geometry, self.odds.shares
-        half = shares.shape[-1] // 2
+        half = shares.shape[2] // 2
         column = sums - g.lowest >> self.numbers["sum_shift"]
-        passed = (shares[kind, row, column] <= change[:, None]).sum(-1)
+        passed = (shares[kind, row, :, column] <= change[:, None]).sum(-1)
         read = sums + passed - half + (passed >= half)
         return read.clamp(g.lowest, g.highest), passed < 2 * half

@@ -57,7 +57,7 @@ def plainly(p, odds, m, g, t, activity, sums):
             continue
         value = int(sums[i][j][s][g, m, n])
         column = value - geometry.lowest >> shift
-        shares = odds.shares[kind[i][j], row[activity[i]], column].tolist()
+        shares = odds.shares[kind[i][j], row[activity[i]], :, column].tolist()
         passed, half = sum(c <= words[3] >> 1 for c in shares), len(shares) // 2
         if passed < 2 * half:
             change = [*range(-half, 0), *range(1, half + 1)][passed]
