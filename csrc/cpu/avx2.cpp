@@ -4,6 +4,7 @@
 
 #define RERAM_ISA avx2
 
+#include "cpu/avx2_draws.h"
 #include "cpu/avx2_hash.h"
 #include "cpu/avx2_inputs.h"
 #include "cpu/avx2_nibbles.h"
@@ -17,7 +18,14 @@
 namespace reram::cpu::RERAM_ISA {
 namespace {
 
-struct Avx2 : Avx2Inputs, Avx2Tables, InOrder, Avx2Nibbles, Avx2Product, Avx2Quantizer, Avx2Hash {
+struct Avx2 : Avx2Inputs,
+              Avx2Tables,
+              InOrder,
+              Avx2Nibbles,
+              Avx2Product,
+              Avx2Quantizer,
+              Avx2Hash,
+              Avx2Draws {
   using Avx2Nibbles::convert_nibbles;
   using Avx2Nibbles::expand;
   using Avx2Nibbles::kHasNibbles;

@@ -4,6 +4,7 @@
 
 #define RERAM_ISA avx512
 
+#include "cpu/avx512_draws.h"
 #include "cpu/avx512_hash.h"
 #include "cpu/avx512_inputs.h"
 #include "cpu/avx512_order.h"
@@ -23,7 +24,8 @@ struct Avx512 : Avx512Inputs,
                 NoNibbles,
                 Avx512Product,
                 Avx512Quantizer,
-                Avx512Hash {
+                Avx512Hash,
+                Avx512Draws {
   using Bytes __attribute__((vector_size(64))) = uint8_t;  // wraps, as int8_t may not
 
   static void spread(uint64_t bits, int8_t* out) {

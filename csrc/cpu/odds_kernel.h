@@ -1,51 +1,30 @@
 // Chips without cells: what the conversions that err change in results that are there already.
 #pragma once
 
-#include "common/odds.h"
+#include "cpu/draws.h"
 #include "cpu/pack.h"
 
 namespace reram::cpu::RERAM_ISA {
 namespace {
 
-// The words of so many events from `first` on: all at once, for vectors to hold them.
+// The waits of events from their words.
 template <int Count>
-RERAM_ALWAYS inline void draw_words(const OddsTile& tile, const uint32_t* key, uint32_t first,
-                                    uint32_t (*x)[Count]) {
-  for (int k = 0; k < Count; ++k) {
-    x[0][k] = tile.position[0];
-    x[1][k] = tile.position[1];
-    x[2][k] = tile.number;
-    x[3][k] = first + uint32_t(k);
-  }
-  uint32_t key0 = key[0], key1 = key[1];
-#pragma GCC unroll 10
-  for (int round = 0; round < kRounds; ++round, key0 += kWeyl0, key1 += kWeyl1)
-    for (int k = 0; k < Count; ++k) {
-      const uint64_t a = uint64_t(kPhilox0) * x[0][k], b = uint64_t(kPhilox1) * x[2][k];
-      x[0][k] = uint32_t(b >> 32) ^ x[1][k] ^ key0;
-      x[1][k] = uint32_t(b);
-      x[2][k] = uint32_t(a >> 32) ^ x[3][k] ^ key1;
-      x[3][k] = uint32_t(a);
-    }
-}
-
-// Their waits.
-template <int Count>
-RERAM_ALWAYS inline void draw_waits(const int64_t* waits, const uint32_t (*x)[Count],
+RERAM_ALWAYS inline void draw_waits(const int64_t* waits, const uint64_t (*x)[Count],
                                     int64_t* found) {
   uint32_t beyond = 0;
   for (int k = 0; k < Count; ++k) {
-    const uint32_t at = x[0][k] >> 20, here = at < kWaits - 1 ? at : 0;
-    const int64_t f = x[0][k] & 0xfffff, wait = waits[here];
+    const uint32_t word = uint32_t(x[0][k]), at = word >> 20, here = at < kWaits - 1 ? at : 0;
+    const int64_t f = word & 0xfffff, wait = waits[here];
     found[k] = wait + ((waits[here + 1] - wait) * f >> 20);
     beyond |= at == kWaits - 1;
   }
   for (int k = 0; k < Count && beyond; ++k)
-    found[k] = wait_of(waits, {{x[0][k], x[1][k], x[2][k], x[3][k]}});
+    found[k] = wait_of(
+        waits, {{uint32_t(x[0][k]), uint32_t(x[1][k]), uint32_t(x[2][k]), uint32_t(x[3][k])}});
 }
 
-// Events one after the other, so many at once.
-template <int Count>
+// Events one after the other, so many at once, for vectors to hold them.
+template <class Vec, int Count>
 struct Events {
   explicit Events(const OddsTile& of) : tile(of), per_output(1.0 / double(of.outputs)) {
     for (int i = 0; i < kCycles; ++i)
@@ -54,10 +33,16 @@ struct Events {
 
   // The next ones; how many of them lie in the tile: less than all if the last is among them.
   RERAM_ALWAYS int draw(const reram_odds& odds, int64_t total) {
-    alignas(64) uint32_t words[4][Count];
+    alignas(64) uint64_t words[4][Count];
     alignas(64) int64_t where[Count];
     alignas(64) int64_t cycles[Count] = {};
-    draw_words<Count>(tile, odds.key, first, words);
+    for (int k = 0; k < Count; ++k) {
+      words[0][k] = tile.position[0];
+      words[1][k] = tile.position[1];
+      words[2][k] = tile.number;
+      words[3][k] = first + uint32_t(k);
+    }
+    Vec::philox(words, odds.key);
     draw_waits<Count>(odds.waits, words, where);
     first += Count;
     int count = 0;
@@ -69,7 +54,7 @@ struct Events {
       for (int k = 0; k < Count; ++k) cycles[k] += where[k] >= starts[i];
     for (int k = 0; k < count; ++k) {
       const int cycle = int(cycles[k]);
-      at[k] = event_at(tile, per_output, cycle, where[k] - starts[cycle], words[3][k]);
+      at[k] = event_at(tile, per_output, cycle, where[k] - starts[cycle], uint32_t(words[3][k]));
     }
     return count;
   }
@@ -197,7 +182,7 @@ RERAM_ALWAYS inline void each_error(const Job& job, const OddsTile& tile, OddsPl
                                     int64_t total, const Arrange& arrange, const Change& change) {
   const reram_odds& odds = job.odds->given;
   const int32_t lowest = job.shape.lowest, highest = job.shape.highest;
-  Events<Count> events(tile);
+  Events<Vec, Count> events(tile);
   int64_t last = -1;
   for (int count = Count; count == Count;) {
     count = events.draw(odds, total);
@@ -222,9 +207,10 @@ RERAM_ALWAYS inline void each_error(const Job& job, const OddsTile& tile, OddsPl
   }
 }
 
-// Calls `change(position, set, event, sum, read)` for those of a task.
+// Calls `change(set, event, sum, read)` for those of a task, once `change.move(position)` told
+// where.
 template <class Vec, class Change>
-void each_error(const Job& job, const Task& task, const Scratch& s, const Change& change) {
+void each_error(const Job& job, const Task& task, const Scratch& s, Change change) {
   const Shape& shape = job.shape;
   locate(job, task, s);
   std::memset(s.constant, 0, size_t(task.m1 - task.m0) * sizeof *s.constant);
@@ -249,41 +235,77 @@ void each_error(const Job& job, const Task& task, const Scratch& s, const Change
       const int64_t total = look_up<Vec>(job, s.active + first, place, tile);
       if (!total) continue;
       set_position(tile, job.odds->given, m, shape.positions);
-      const auto here = [&](int set, const OddsEvent& at, int32_t sum, int32_t read)
-                            RERAM_ALWAYS { change(m, set, at, sum, read); };
-      total < kFewWaits ? each_error<Vec, 4>(job, tile, place, total, arrange, here)
-                        : each_error<Vec, 16>(job, tile, place, total, arrange, here);
+      change.move(m);
+      total < kFewWaits ? each_error<Vec, 8>(job, tile, place, total, arrange, change)
+                        : each_error<Vec, 16>(job, tile, place, total, arrange, change);
     }
   }
 }
 
+// Changes results. Copies of what it looks up: through pointers to pointers it would take longer.
+struct ChangeResults {
+  ChangeResults(const Job& job, const Task& task, const Scratch& s, int32_t* acc)
+      : index(job.tables.index),
+        levels(job.tables.levels - job.shape.lowest),
+        comparisons(job.tables.comparisons - job.shape.lowest),
+        counts(s.counts),
+        results(acc + task.group * job.p.outputs),
+        values(job.shape.values()),
+        step(job.p.groups * job.p.outputs),
+        slices(job.shape.slices) {
+    for (int q = 0; q < job.pass_count; ++q) signs[q] = job.passes[q].sign;
+    for (int i = 0; i < job.shape.cycles; ++i)
+      for (int j = 0; j < slices; ++j)
+        shifts[i][j] = uint8_t(job.shape.dac_shift[i] + job.shape.cell_shift[j]);
+  }
+
+  void move(int64_t position) { to = results + position * step; }
+
+  RERAM_ALWAYS void operator()(int set, const OddsEvent& at, int32_t sum, int32_t read) const {
+    const int32_t table = index[set * slices + at.slice];
+    if (table < 0) return;
+    const int64_t before = table * values + sum, after = table * values + read;
+    const uint32_t more = uint32_t(levels[after]) - uint32_t(levels[before]);
+    int32_t& result = to[at.output];
+    result =
+        int32_t(uint32_t(result) + (uint32_t(signs[at.pass]) * more << shifts[at.cycle][at.slice]));
+    if (counts)
+      counts[(at.cycle * kSlices + at.slice) * kCountLanes] +=
+          comparisons[after] - comparisons[before];
+  }
+
+  const int32_t *index, *levels;
+  const uint8_t* comparisons;
+  int64_t* counts;
+  int32_t *results, *to = nullptr;
+  int64_t values, step;
+  int slices, signs[kMaxPasses] = {};
+  uint8_t shifts[kCycles][kSlices] = {};
+};
+
 template <class Vec>
 void correct(const Job& job, const Task& task, const Scratch& s, int32_t* acc) {
-  const Shape& shape = job.shape;
-  each_error<Vec>(job, task, s, [&](int64_t m, int set, const OddsEvent& at, int sum, int read) {
-    const int64_t table = job.table(set, at.slice);
-    if (table < 0) return;
-    const int32_t* levels = job.tables.levels + table;
-    const uint8_t* comparisons = job.tables.comparisons + table;
-    const uint32_t more = uint32_t(levels[read]) - uint32_t(levels[sum]);
-    int32_t& to = acc[(m * job.p.groups + task.group) * job.p.outputs + at.output];
-    const int significance = shape.dac_shift[at.cycle] + shape.cell_shift[at.slice];
-    to = int32_t(uint32_t(to) + (uint32_t(job.passes[at.pass].sign) * more << significance));
-    if (s.counts)
-      s.counts[(at.cycle * kSlices + at.slice) * kCountLanes] +=
-          comparisons[read] - comparisons[sum];
-  });
+  each_error<Vec>(job, task, s, ChangeResults(job, task, s, acc));
 }
+
+// Changes a histogram.
+struct ChangeBins {
+  void move(int64_t) {}
+  RERAM_ALWAYS void operator()(int set, const OddsEvent& at, int32_t sum, int32_t read) const {
+    int64_t* bins = histogram + (int64_t(set) * slices + at.slice) * values;
+    --bins[sum];
+    ++bins[read];
+  }
+  int64_t* histogram;  // of the sum 0
+  int64_t values;
+  int slices;
+};
 
 template <class Vec>
 void correct_histogram(const Job& job, const Task& task, const Scratch& s) {
   const Shape& shape = job.shape;
-  each_error<Vec>(job, task, s, [&](int64_t, int set, const OddsEvent& at, int sum, int read) {
-    int64_t* bins =
-        s.histogram + (int64_t(set) * shape.slices + at.slice) * shape.values() - shape.lowest;
-    --bins[sum];
-    ++bins[read];
-  });
+  each_error<Vec>(job, task, s,
+                  ChangeBins{s.histogram - shape.lowest, shape.values(), shape.slices});
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // Any machine. Also the plainest statement of what an instruction set supplies to kernel.h.
 #define RERAM_ISA portable
+#include "cpu/draws.h"
 #include "cpu/hash.h"
 #include "cpu/narrow.h"
 #include "cpu/odds_kernel.h"
@@ -15,7 +16,8 @@ struct Portable : PlainInputs,
                   NoNibbles,
                   PlainProduct,
                   PlainQuantizer,
-                  PlainHash {
+                  PlainHash,
+                  PlainDraws {
   using Bytes __attribute__((vector_size(16))) = uint8_t;  // wraps, as int8_t may not
 
   // 64 bytes of -1 where a bit is set.

@@ -27,6 +27,7 @@ _MOST_COLUMNS = 512
 _MOST_STEPS = 64  # that a sum may be off by
 _DEVIATIONS = 6.6  # beyond which nobody looks
 _NEGLIGIBLE = 2.0**-33  # a chance that no draw can tell from none
+_ALIKE = 2**8  # units of shares by which kinds that are one may differ
 
 
 @dataclass(frozen=True)
@@ -98,11 +99,12 @@ def error_odds(
     kind_of = [[kinds.index((j, w)) + 1 if j in present else 0 for j in range(g.slices)]
                for w in g.dac_widths]  # fmt: skip
     hazards, shares = _thinned(np.stack(wide), np.array(kind_of))
+    shares, kept = _merged(shares)
     waits = -np.log1p(-np.arange(LOGARITHMS) / LOGARITHMS) * 2**HAZARD_BITS
     key = drawer.key("odds")
     numbers = torch.tensor([shift, key & 2**32 - 1, key >> 32 & 2**32 - 1, 0, g.passes])
     found = Odds(
-        torch.tensor(kind_of, dtype=torch.uint8),
+        torch.from_numpy(kept[np.array(kind_of)]),
         torch.from_numpy(hazards),
         torch.from_numpy(row_of),
         torch.from_numpy(shares),
@@ -254,3 +256,18 @@ def _thinned(chances: np.ndarray, kind_of: np.ndarray) -> tuple[np.ndarray, np.n
     shares = np.where(np.isfinite(shares), shares, 0.0)
     rounded = np.minimum(np.rint(shares), 2**SHARE_BITS - 1).astype(np.int32)
     return hazards, np.ascontiguousarray(rounded.swapaxes(2, 3))
+
+
+def _merged(shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shares of the kinds that differ, which caches hold longer, and which of them each kind is.
+
+    Those of cells of two conductances, whose sum tells what they are, are all alike.
+    """
+    kept: list[np.ndarray] = []
+    found = []
+    for each in shares:
+        same = (k for k, other in enumerate(kept) if np.abs(each - other).max() <= _ALIKE)
+        found.append(next(same, len(kept)))
+        if found[-1] == len(kept):
+            kept.append(each)
+    return np.stack(kept), np.array(found, dtype=np.uint8)

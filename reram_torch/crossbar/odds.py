@@ -91,11 +91,13 @@ def check_odds(geometry: Geometry, odds: Odds) -> None:
     }
     for name, (dtype, shape) in wanted.items():
         value = getattr(odds, name)
-        if value.dtype != dtype or value.shape != shape or not value.numel() or deltas % 2:
+        if value.dtype != dtype or value.shape != shape or not value.numel():
             raise ValueError(
                 f"odds.{name} must be {dtype} of shape {shape}, "
                 f"not {value.dtype} of {tuple(value.shape)}"
             )
+    if deltas % 2:
+        raise ValueError(f"odds.shares must be of as many errors down as up, not of {deltas}")
     if int(odds.kind_of.max()) >= kinds or int(odds.row_of.max()) >= rows:
         raise ValueError(f"odds.kind_of must be below {kinds}, and odds.row_of below {rows}")
     for name in ("hazards", "waits"):

@@ -13,6 +13,7 @@ import reram_torch as rt
 from reram_torch.crossbar.cells import program
 from reram_torch.crossbar.error_odds import error_odds
 from reram_torch.crossbar.geometry import Geometry
+from reram_torch.crossbar.odds import check_odds
 from reram_torch.crossbar.philox import philox
 from reram_torch.crossbar.programming import program_chip
 from reram_torch.ops import reference
@@ -176,3 +177,25 @@ def test_what_no_chance_tells_is_refused(change, said):
     g, codes, _ = layer()
     with pytest.raises(ValueError, match=said):
         error_odds(codes, g, rt.Devices(**change(None)))
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "said"),
+    [
+        ("hazards", lambda t: t - 1, "odds.hazards must be from 0"),
+        ("hazards", lambda t: t[:-1], "odds.hazards must be .* of shape"),
+        ("waits", lambda t: t - 1, "odds.waits must be from 0"),
+        ("waits", lambda t: t + 2**37, "odds.waits must be from 0"),
+        ("waits", lambda t: t.flip(0), "odds.waits must not fall"),
+        ("shares", lambda t: t[:, :, :-1], "odds.shares must be of as many errors"),
+        ("shares", lambda t: t[..., :-1], "odds.shares must be .* of shape"),
+        ("kind_of", lambda t: t + 9, "odds.kind_of must be below"),
+        ("row_of", lambda t: t + 127, "odds.row_of below"),
+    ],
+)
+def test_odds_that_cannot_be_are_refused(part, change, said):
+    g, codes, _ = layer()
+    odds = error_odds(codes, g, rt.load_devices("wan2022"), time="1s")
+    check_odds(g, odds)
+    with pytest.raises(ValueError, match=said):
+        check_odds(g, odds._replace(**{part: change(getattr(odds, part))}))
