@@ -124,12 +124,18 @@ struct Choice;
 struct Chip;
 struct ChipUnit;
 
+// A cycle of a chip without cells that drives so many word-lines.
+struct OddsCycle {
+  int64_t hazard;  // of all its conversions
+  double places;   // see OddsTile
+  int32_t set;     // of the tables
+  uint8_t row;     // of hazards and shares
+};
+
 // A chip without cells.
 struct Odds {
   reram_odds given;
-  // [I, R + 1] by driven word-lines: of all conversions of a cycle, and see OddsTile::places.
-  const int64_t* hazards;
-  const double* places;
+  const OddsCycle* cycles;  // [I, R + 1]
 };
 
 // A problem with everything that the kernels look up.

@@ -33,18 +33,18 @@ class ServedOdds {
     const int64_t each = job.p.outputs * job.pass_count * job.shape.slices;
     for (int i = 0; i < job.shape.cycles; ++i)
       for (int64_t driven = 0; driven <= job.shape.height; ++driven) {
-        const int64_t hazard = given.hazards[i * given.driven_rows + given.row_of[driven]];
-        hazards_.push_back(each * hazard);
-        places_.push_back(places_in(hazard));
+        const uint8_t row = given.row_of[driven];
+        const int64_t hazard = given.hazards[i * given.driven_rows + row];
+        const int set = job.set(job.tables.bucket_of[driven], i);
+        cycles_.push_back({each * hazard, places_in(hazard), set, row});
       }
-    odds_ = {given, hazards_.data(), places_.data()};
+    odds_ = {given, cycles_.data()};
     job.odds = &odds_;
   }
   ServedOdds(const ServedOdds&) = delete;
 
  private:
-  std::vector<int64_t> hazards_;
-  std::vector<double> places_;
+  std::vector<OddsCycle> cycles_;
   Odds odds_;
 };
 

@@ -166,10 +166,11 @@ int64_t look_up(const Job& job, const uint16_t* active, OddsPlace& place, OddsTi
   for (int i = 0; i < shape.cycles; ++i) {
     const int bit = shape.dac_shift[i], bits = bits_of(job, i);
     const int64_t driven = bits == 1 ? active[bit] : driven_in<Vec>(shape, place.planes, bit, bits);
-    place.set[i] = job.set(job.tables.bucket_of[driven], i);
-    tile.rows[i] = job.odds->given.row_of[driven];
-    tile.hazards[i] = job.odds->hazards[i * (shape.height + 1) + driven];
-    tile.places[i] = job.odds->places[i * (shape.height + 1) + driven];
+    const OddsCycle& cycle = job.odds->cycles[i * (shape.height + 1) + driven];
+    place.set[i] = cycle.set;
+    tile.rows[i] = cycle.row;
+    tile.places[i] = cycle.places;
+    tile.hazards[i] = cycle.hazard;
     total += tile.hazards[i];
   }
   return total;

@@ -29,7 +29,7 @@ def call(values=None, numbers=None, missing=(), index=0, levels=0, **parts):
     problem = structure(Problem, {**GOOD, **(values or {})})
     arrays = {
         "kind_of": torch.zeros(64, dtype=torch.uint8),
-        "hazards": torch.full((1,), 2**32),
+        "hazards": torch.full((8,), 2**32),
         "row_of": torch.zeros(5, dtype=torch.uint8),
         "shares": torch.tensor([2**30, 2**31 - 1], dtype=torch.int32).repeat(64),
         "waits": torch.arange(4096) << 22,

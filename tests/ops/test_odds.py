@@ -163,6 +163,22 @@ def test_sparse_cycles_of_good_cells_never_err():
     assert not errors(u, codes, g, error_odds(codes, g, rt.load_devices("ideal"))).any()
 
 
+@pytest.mark.parametrize("sigma", [0.2, 0.5, 2.0])
+def test_hazards_are_those_of_the_chances(sigma):
+    """Noise of comparators alone errs alike for every sum, whichever slice and cycle."""
+    g, codes, _ = layer("offset")
+    odds = error_odds(codes, g, rt.Devices(adc=rt.AdcErrors(noise_steps=sigma)))
+    kind, row = odds.kind_of.long(), odds.row_of.long()[60]
+    assert len(kind.unique()) == 1  # one-bit cells are all alike
+    h = odds.hazards.double()[:, row] / 2**32
+    own = h[0] * odds.shares[kind[0, 0], row, :, :61].double() / 2**31
+    stays = math.erf(0.5 / sigma / math.sqrt(2))
+    assert torch.allclose(own[-1], torch.tensor(-math.log(stays)).double(), rtol=1e-6)
+    down = own[len(own) // 2 - 1] / own[-1]
+    assert torch.allclose(down, torch.tensor(0.5).double(), rtol=1e-6)
+    assert torch.equal(h, h[:1].expand_as(h))
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
