@@ -46,7 +46,7 @@ def plainly(p, odds, m, g, t, activity, sums):
                 break
             x += int(odds.waits[4095])
         start, event = 0, event + 1
-        for i, h in enumerate(hazard):
+        for i, h in enumerate(hazard):  # noqa: B007 - used after the loop
             if x < start + h * each:
                 break
             start += h * each
