@@ -12,7 +12,7 @@ demo: $(SETUP)
 	$(BIN)/python -m reram_torch.demo
 
 # A worker for each core, a thread for each worker.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal --durations=20
 
 test: lint
 	$(PYTEST)
