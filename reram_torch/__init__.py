@@ -39,7 +39,9 @@ from reram_torch.design.bounds import Bound, adc_bound, bound_table
 from reram_torch.design.designing import AdcDesigns, design_adc
 from reram_torch.evaluation.chances import Spread
 from reram_torch.evaluation.many_chips import MonteCarlo, monte_carlo
+from reram_torch.hardware.controllers import write_verilog
 from reram_torch.hardware.description import Hardware, describe_adc
+from reram_torch.hardware.loading import LayerWords, program_words
 from reram_torch.native.library import NativeError
 from reram_torch.nn.attention import ReRAMMultiheadAttention
 from reram_torch.nn.layers import ReRAMConv2d, ReRAMLinear
@@ -69,6 +71,7 @@ __all__ = [
     "InputConfig",
     "Intervals",
     "LayerReport",
+    "LayerWords",
     "Leaf",
     "LogarithmicDrift",
     "MappingReport",
@@ -115,8 +118,10 @@ __all__ = [
     "lossless_adc",
     "monte_carlo",
     "program",
+    "program_words",
     "register_adc",
     "revert",
     "technology_names",
     "wire_error",
+    "write_verilog",
 ]
