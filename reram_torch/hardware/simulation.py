@@ -52,6 +52,7 @@ def simulate(
     stream: np.ndarray | None = None,
     *,
     verilog: str | None = None,
+    netlist: bool = False,
 ) -> Simulated:
     """Runs every sum of every table through a controller.
 
@@ -61,6 +62,7 @@ def simulate(
         tables: what they have to give, all of the same sums.
         stream: what is converted after that, int (n, 2): a table, and a sum.
         verilog: the controller, if it is not the package's.
+        netlist: it has no parameters.
 
     Raises:
         RuntimeError: there is no Icarus Verilog, or the controller does not compile.
@@ -71,7 +73,7 @@ def simulate(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         text = controller(made) if verilog is None else verilog
-        parts = [_defines(made), text, source("front_end"), source("bench")]
+        parts = [_defines(made, netlist=netlist), text, source("front_end"), source("bench")]
         _text(folder / "bench.v", parts)
         rows = [[*each, *[0] * (made.words - len(each))] for each in words]
         _hex(folder / "words.hex", [word for row in rows for word in row] or [0])
@@ -180,7 +182,7 @@ def expected(tables: Tables, made: Format) -> list[int]:
     return found
 
 
-def _defines(made: Format) -> str:
+def _defines(made: Format, *, netlist: bool = False) -> str:
     """What the bench asks for: sizes, and the controller with its ports."""
     ports = [".clk(clk)", ".start(start)", ".cmp(cmp)", ".dac(dac)", ".done(done)"]
     ports += [".level(level)", ".half(half)"]
@@ -196,7 +198,8 @@ def _defines(made: Format) -> str:
         more += "(.write(write), .word(word), .needed(needed)); "
         ports += [".needed(needed)"]
     settings = ", ".join(f".{name}({value})" for name, value in parameters_of(made).items())
-    module = f"{module_of(made.kind)} #({settings}) controller ({', '.join(ports)});"
+    settings = "" if netlist else f"#({settings}) "
+    module = f"{module_of(made.kind)} {settings}controller ({', '.join(ports)});"
     sizes = {"BITS": made.bits, "WORD": word, "WORDS": made.words, "SIGNED": int(made.signed)}
     lines = [f"`define {name} {value}" for name, value in sizes.items()]
     return "\n".join([*lines, f"`define CONTROLLER {more}{module}", ""])
