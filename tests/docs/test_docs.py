@@ -21,7 +21,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.glob("*.md")])
 RUN = [
     "README.md", "docs/guide.md", "docs/adc.md", "docs/power.md", "docs/energy.md",
-    "docs/training.md", "docs/chips.md",
+    "docs/training.md", "docs/chips.md", "docs/hardware.md",
 ]  # fmt: skip
 
 FENCE = re.compile(r"^(`{3,}|~{3,})")
