@@ -147,6 +147,8 @@ def assert_holds_all(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert {"reram_torch/libreram_crossbar.so", "reram_torch/py.typed"} <= set(names)
     assert "reram_torch/configs/isaac.toml" in names
+    hardware = {"verilog/words.v", "cells/generic.lib", "cells/generic.v"}
+    assert {f"reram_torch/hardware/{name}" for name in hardware} <= set(names)
     assert not [name for name in names if name.split("/")[0] in ("tests", "csrc", "build")]
     if shutil.which("nvcc"):
         assert "reram_torch/libreram_crossbar_cuda.so" in names

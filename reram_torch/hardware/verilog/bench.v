@@ -1,4 +1,5 @@
 // For simulation only: runs every sum of every table, and compares levels and numbers of clocks.
+// With SAR_DUMP it leaves that out, and writes down what the controller's nets do.
 //
 // `words.hex` has the words of all tables, WORDS to each; `expected.hex` for each table and sum
 // {comparisons, escape, level, half}; `sums.hex`, if STREAM, pairs {table, sum - LOWEST} to run after.
@@ -75,8 +76,13 @@ module bench;
     conversions = 0;
     loaded = -1;
     seed = 1;
+`ifdef SAR_DUMP
+    $dumpfile("nets.vcd");
+    $dumpvars(1, controller);
+`else
     for (table_at = 0; table_at < TABLES; table_at = table_at + 1)
       for (value = 0; value < VALUES; value = value + 1) convert(table_at, value);
+`endif
     for (value = 0; value < STREAM; value = value + 1)
       convert(stream[value][63:32], stream[value][31:0]);
     $display("CONVERSIONS %0d WRONG %0d", conversions, wrong);

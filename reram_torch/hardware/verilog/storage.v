@@ -41,7 +41,8 @@ module word_latch #(
   always @* if (write) q = d;
 endmodule
 
-// Words in latches: one is written, one is read, neither needs a clock.
+// Words in latches: one is written, one is read, neither needs a clock. An address that changes moves
+// two of the lines that select, and not a tree of multiplexers.
 module word_memory #(
     parameter BITS = 20,
     parameter WORDS = 16,
@@ -54,13 +55,16 @@ module word_memory #(
     output wire [BITS-1:0]    word
 );
   wire [BITS-1:0] words[0:WORDS-1];
+  wire [BITS-1:0] read[0:WORDS];  // of the words so far, the one that is selected
+  assign read[0] = {BITS{1'b0}};
   genvar k;
   generate
     for (k = 0; k < WORDS; k = k + 1) begin : each
       word_latch #(.BITS(BITS)) latch (
           .write(write & (write_address == k)), .d(d), .q(words[k])
       );
+      assign read[k+1] = read[k] | words[k] & {BITS{address == k}};
     end
   endgenerate
-  assign word = words[address];
+  assign word = read[WORDS];
 endmodule

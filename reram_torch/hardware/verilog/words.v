@@ -50,8 +50,11 @@ module word_search #(
   assign address = at & {ADDRESS{~start}};
   assign done = ~busy;
 
+  // What adds up levels is shown nodes only that a level may follow: elsewhere it does not move.
+  wire near = ~in_run & (link_below[LINK-1] | link_above[LINK-1]);
+  wire [BITS-1:0] base = code & {BITS{near}};
   // A level relative to the code: the rest of the link, upwards from above and downwards from below.
-  wire [BITS-1:0] distance = {{BITS - PAYLOAD + 1{~cmp}}, link[PAYLOAD-1:1]};
+  wire [BITS-1:0] distance = {{BITS - PAYLOAD + 1{~cmp}}, link[PAYLOAD-1:1]} & {BITS{near}};
   wire [BITS-1:0] next;
   wire half_next;
   generate
@@ -69,8 +72,9 @@ module word_search #(
         wire [BITS-1:0] moved = last & coarse ? trial >> 1 : {BITS{1'b0}};
         wire [BITS-1:0] rest = last ? ~(trial - 1'b1) : ~(trial >> 1);
         wire [BITS-1:0] stepped = dac & rest & ~trial | trial & {BITS{cmp}} | moved;
-        assign trial = ~dac & (dac + 1'b1);
-        assign next = in_run ? stepped : code + distance + 1'b1;
+        wire [BITS-1:0] searched = dac | {BITS{~in_run}};
+        assign trial = ~searched & (searched + 1'b1);
+        assign next = in_run ? stepped : base + distance + 1'b1;
       end else begin : anywhere
         wire [BITS-1:0] kept_trial, began;
         place_of #(.PLACES(BITS), .BITS(PLACE)) beginning (
@@ -89,7 +93,7 @@ module word_search #(
       assign running = 1'b0;
       assign last = 1'b0;
       assign half_next = start ? links[PLACE] : link[0];
-      assign next = code + distance + 1'b1;
+      assign next = base + distance + 1'b1;
     end
     if (ESCAPES) begin : escapes
       wire out = ~start & leaf & link[0] & (link[PAYLOAD-1:1] == {PAYLOAD - 1{cmp}});
