@@ -154,7 +154,8 @@ def _checked(
 def _table(rows: list[dict[str, Any]]) -> str:
     """A line for each network and design, over its layers."""
     head = (
-        f"{'network':42}{'design':13}{'tables':>7}{'words':>7}{'gates':>12}{'conversions':>13}"
+        f"{'network':42}{'design':13}{'tables':>7}{'words':>7}{'gates':>12}{'pins a clock':>14}"
+        f"{'conversions':>13}"
         f"{'netlist':>9}{'chain':>9}{'wrong':>7}{'proved':>8}"
     )
     lines = [head]
@@ -165,9 +166,11 @@ def _table(rows: list[dict[str, Any]]) -> str:
             return sum(int(row[name]) for row in some for name in names)
 
         gates = [row["gates"] for row in some]
+        pins = [row["switched"] / row["clocks"] for row in some]
         lines.append(
             f"{key[0]:42}{key[1]:13}{total('tables'):7}{max(row['words'] for row in some):7}"
-            f"{f'{min(gates):.0f} - {max(gates):.0f}':>12}{total('conversions'):13}"
+            f"{f'{min(gates):.0f} - {max(gates):.0f}':>12}"
+            f"{f'{min(pins):.0f} - {max(pins):.0f}':>14}{total('conversions'):13}"
             f"{total('netlist_conversions'):9}{total('chain_conversions'):9}"
             f"{total('wrong', 'netlist_wrong', 'chain_wrong'):7}{total('proved'):8}"
         )

@@ -10,6 +10,9 @@ from reram_torch.hardware.gates import netlist_of, synthesised
 from reram_torch.hardware.loading import LayerWords
 from reram_torch.hardware.proof import PROVED, REFUTED, prove
 from reram_torch.hardware.simulation import simulate, simulate_chain
+from reram_torch.hardware.switching import switching
+
+_SWITCHED = 2000  # conversions that switching is counted on
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class Checked:
         words: of the largest table.
         gates: of the controller, in two-input NAND gates, without the latches of words.
         gates_with_words: likewise, with them.
+        switched: input pins of cells that switch in a mean conversion of a part of the stream.
+        clocks: of a mean conversion there.
         conversions: simulated, every sum of every table and a stream of real ones.
         wrong: of these.
         netlist_conversions: of the controller after synthesis, every sum of every table.
@@ -40,6 +45,8 @@ class Checked:
     words: int
     gates: float
     gates_with_words: float
+    switched: float
+    clocks: float
     conversions: int
     wrong: int
     netlist_conversions: int
@@ -77,6 +84,7 @@ def check_words(words: LayerWords, stream: np.ndarray, rows: int, seconds: int) 
     found = simulate(made, words.tables, tables, pairs)
     netlist = simulate(made, words.tables, tables, verilog=netlist_of(made), netlist=True)
     chain = None if made.kind == "plain" else simulate_chain(words, stream, rows)
+    switched = switching(made, words.tables, tables, pairs[:_SWITCHED])
     outcomes = prove(made, words.tables, tables, seconds=seconds).outcomes
     return Checked(
         kind=made.kind,
@@ -85,6 +93,8 @@ def check_words(words: LayerWords, stream: np.ndarray, rows: int, seconds: int) 
         words=max(map(len, words.tables)),
         gates=synthesised(made, bare=True).gates,
         gates_with_words=synthesised(made).gates,
+        switched=switched.a_conversion,
+        clocks=switched.clocks,
         conversions=found.conversions,
         wrong=found.wrong,
         netlist_conversions=netlist.conversions,

@@ -6,7 +6,8 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,12 +68,27 @@ def simulate(
     Raises:
         RuntimeError: there is no Icarus Verilog, or the controller does not compile.
     """
+    text = controller(made) if verilog is None else verilog
+    with _bench(made, words, tables, stream, text, netlist=netlist) as (found, _):
+        return found
+
+
+@contextmanager
+def _bench(
+    made: Format,
+    words: Sequence[tuple[int, ...]],
+    tables: Sequence[Tables],
+    stream: np.ndarray | None,
+    text: str,
+    *,
+    netlist: bool,
+) -> Iterator[tuple[Simulated, Path]]:
+    """What the bench found, and the folder where it ran."""
     if not has_simulator():
         raise RuntimeError("no simulator: install Icarus Verilog (iverilog and vvp)")
     lowest, values = tables[0].lowest, len(tables[0].level)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        text = controller(made) if verilog is None else verilog
         parts = [_defines(made, netlist=netlist), text, source("front_end"), source("bench")]
         _text(folder / "bench.v", parts)
         rows = [[*each, *[0] * (made.words - len(each))] for each in words]
@@ -82,7 +98,7 @@ def simulate(
         if stream is not None:
             _hex(folder / "sums.hex", [(int(t) << 32) + int(v) - lowest for t, v in stream])
         options = {"TABLES": len(tables), "VALUES": values, "LOWEST": lowest, "STREAM": count}
-        return _ran(folder, options)
+        yield _ran(folder, options), folder
 
 
 def chain_of(made: Format) -> str:
@@ -168,6 +184,25 @@ def _ran(folder: Path, options: dict[str, int]) -> Simulated:
 
 def _text(path: Path, parts: Sequence[str]) -> None:
     path.write_text("\n".join(parts), encoding="utf-8")
+
+
+def nets_of(
+    made: Format,
+    words: Sequence[tuple[int, ...]],
+    tables: Sequence[Tables],
+    stream: np.ndarray,
+    netlist: str,
+) -> str:
+    """What the nets of a netlist do on a stream, as `simulate` takes it: a value change dump.
+
+    Raises:
+        RuntimeError: there is no Icarus Verilog, or the netlist converts something wrong.
+    """
+    with _bench(made, words, tables, stream, f"`define SAR_DUMP\n{netlist}", netlist=True) as ran:
+        found, folder = ran
+        if found.wrong:
+            raise RuntimeError(f"the netlist is wrong: {found.messages}")
+        return (folder / "nets.vcd").read_text(encoding="ascii")
 
 
 def expected(tables: Tables, made: Format) -> list[int]:
