@@ -124,7 +124,7 @@ def _trained(network: str) -> tuple[nn.Module, torch.Tensor]:
     converted = rt.convert(net.eval(), config)
     training = sets.loader(sets.digits(train=True, size=size), 128)
     rt.calibrate(converted, training, show_progress=False)
-    x, _ = next(iter(sets.loader(sets.digits(train=False, size=size), 16)))
+    x, _ = next(iter(sets.loader(sets.digits(train=False, size=size), 64)))
     return converted, x
 
 
