@@ -157,9 +157,10 @@ def test_the_tests_that_it_runs_are_there(stages):
     work = stages.Work("test_gpu_script:tiny", 8, [1], 0, ROOT)
     stages.run_tests(work)
     (command,), how = stages.subprocess.run.call_args
-    [file] = [word for word in command if word.endswith(".py")]
+    texts = [(ROOT / word).read_text() for word in command if word.endswith(".py")]
     assert how["cwd"] == ROOT
-    text = (ROOT / file).read_text()
+    assert all("_device" in text for text in texts)
+    text = "".join(texts)
     for word in command[-1].split(" or "):
         assert f"{word}_" in text or f"_{word}" in text
     stages.subprocess.run.return_value.returncode = 1
