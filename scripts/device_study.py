@@ -142,7 +142,8 @@ def table_of(cells: dict[tuple[str, str, str], Cell]) -> str:
     for arrays, design in itertools.product(ARRAYS, DESIGNS):
         ideal = cells.get((arrays, design, "ideal"))
         if ideal is not None:
-            row = [str(cells.get((arrays, design, name), "")) for name in DEVICES]
+            there = [cells.get((arrays, design, name)) for name in DEVICES]
+            row = ["" if c is None else f"{c}{' (1 chip)' * (c.top1.chips == 1)}" for c in there]
             costs = f"{ideal.comparisons:.3f}", f"{ideal.energy:.3f}"
             lines.append(" | ".join([arrays, design, *costs, str(ideal), *row]))
     return "\n".join(f"| {line} |" for line in lines) + "\n"
