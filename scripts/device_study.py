@@ -107,10 +107,13 @@ class Cell:
     comparisons: float
     energy: float
 
-    def __str__(self) -> str:
+    def text(self, chips: int) -> str:
+        """Mean and deviation of top-1, and how many chips they are of if there should be more."""
         found = self.top1
-        fewer = f", {found.chips} chips" if 1 < found.chips < CHIPS else ""
-        return f"{found.mean:.4f}" + ("" if found.chips < 2 else f" ({found.deviation:.4f}{fewer})")
+        said = [] if found.chips < 2 else [f"{found.deviation:.4f}"]
+        if found.chips < chips:
+            said.append(f"{found.chips} chip{'s' * (found.chips > 1)}")
+        return f"{found.mean:.4f}" + (f" ({', '.join(said)})" if said else "")
 
 
 def place_of(out: Path, arrays: str, design: str, devices: str) -> Path:
@@ -143,9 +146,9 @@ def table_of(cells: dict[tuple[str, str, str], Cell]) -> str:
         ideal = cells.get((arrays, design, "ideal"))
         if ideal is not None:
             there = [cells.get((arrays, design, name)) for name in DEVICES]
-            row = ["" if c is None else f"{c}{' (1 chip)' * (c.top1.chips == 1)}" for c in there]
+            row = ["" if c is None else c.text(CHIPS) for c in there]
             costs = f"{ideal.comparisons:.3f}", f"{ideal.energy:.3f}"
-            lines.append(" | ".join([arrays, design, *costs, str(ideal), *row]))
+            lines.append(" | ".join([arrays, design, *costs, ideal.text(1), *row]))
     return "\n".join(f"| {line} |" for line in lines) + "\n"
 
 
