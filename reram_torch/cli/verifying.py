@@ -106,7 +106,8 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> None
 
 
 def _row(checked: Checked) -> dict[str, Any]:
-    return {**dataclasses.asdict(checked), "passed": checked.passed}
+    found = dataclasses.asdict(checked)
+    return {**found.pop("cost"), **found, "passed": checked.passed}
 
 
 def _trained(network: str) -> tuple[nn.Module, torch.Tensor]:
@@ -128,22 +129,33 @@ def _trained(network: str) -> tuple[nn.Module, torch.Tensor]:
     return converted, x
 
 
+def put_design(net: nn.Module, kind: str, reduction: float) -> None:
+    """Puts the ADCs of one of `DESIGNS` in all layers of a calibrated network.
+
+    Args:
+        net: the network.
+        kind: one of them.
+        reduction: of A/D operations, of those that are designed.
+    """
+    design, granularity, aligned = DESIGNS[kind]
+    if design:
+        rt.design_adc(
+            net, design, reduction=reduction, granularity=granularity, aligned=aligned,
+            show_progress=False,
+        )  # fmt: skip
+        return
+    for layer in rt.crossbar_layers(net).values():
+        plain = rt.UniformSAR(rt.lossless_adc(layer.geometry).bits)
+        layer.set_adc([plain if kind == "plain" else rt.ActivitySAR()])
+
+
 def _checked(
     network: str, args: argparse.Namespace, bar: Any
 ) -> Iterator[tuple[str, str, Checked]]:
     net, x = _trained(network)
     layers = rt.crossbar_layers(net)
     for kind in args.kinds:
-        design, granularity, aligned = DESIGNS[kind]
-        if design:
-            rt.design_adc(
-                net, design, reduction=_REDUCTION, granularity=granularity, aligned=aligned,
-                show_progress=False,
-            )  # fmt: skip
-        for layer in layers.values() if not design else ():
-            g = layer.geometry
-            plain = rt.UniformSAR(rt.lossless_adc(g).bits)
-            layer.set_adc([plain if kind == "plain" else rt.ActivitySAR()])
+        put_design(net, kind, _REDUCTION)
         streams = real_conversions(net, x, -(-args.conversions // len(layers)))
         for name, layer in layers.items():
             words = rt.program_words(layer)
@@ -154,7 +166,7 @@ def _checked(
 def _table(rows: list[dict[str, Any]]) -> str:
     """A line for each network and design, over its layers."""
     head = (
-        f"{'network':42}{'design':13}{'tables':>7}{'words':>7}{'gates':>12}{'pins a clock':>14}"
+        f"{'network':42}{'design':13}{'tables':>7}{'words':>7}{'gates':>12}{'fJ a clock':>14}"
         f"{'conversions':>13}"
         f"{'netlist':>9}{'chain':>9}{'wrong':>7}{'proved':>8}"
     )
@@ -166,11 +178,11 @@ def _table(rows: list[dict[str, Any]]) -> str:
             return sum(int(row[name]) for row in some for name in names)
 
         gates = [row["gates"] for row in some]
-        pins = [row["switched"] / row["clocks"] for row in some]
+        energy = [row["clock_fj"] for row in some]
         lines.append(
             f"{key[0]:42}{key[1]:13}{total('tables'):7}{max(row['words'] for row in some):7}"
             f"{f'{min(gates):.0f} - {max(gates):.0f}':>12}"
-            f"{f'{min(pins):.0f} - {max(pins):.0f}':>14}{total('conversions'):13}"
+            f"{f'{min(energy):.0f} - {max(energy):.0f}':>14}{total('conversions'):13}"
             f"{total('netlist_conversions'):9}{total('chain_conversions'):9}"
             f"{total('wrong', 'netlist_wrong', 'chain_wrong'):7}{total('proved'):8}"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -70,13 +71,16 @@ def controller(made: Format) -> str:
     return text
 
 
-def unit(name: str, parameters: dict[str, int]) -> str:
+def unit(name: str, parameters: Parameters) -> str:
     """The Verilog of one of `UNITS`."""
-    storage = f"{source('storage')}\n" if name == "activity_unit" else ""
+    storage = f"{source('storage')}\n" if name != "front_end" else ""
     return storage + _with_defaults(source(name), name, parameters)
 
 
-def unit_parameters(kind: str, words: LayerWords, rows: int) -> dict[str, int]:
+Parameters = Mapping[str, int | str]  # a string: as Verilog has it
+
+
+def unit_parameters(kind: str, words: LayerWords, rows: int) -> dict[str, int | str]:
     """What a layer's words make of the parameters of one of `UNITS`.
 
     Args:
@@ -90,8 +94,9 @@ def unit_parameters(kind: str, words: LayerWords, rows: int) -> dict[str, int]:
     if kind == "activity_unit":
         count = rows.bit_length()
         edges = sum(edge << k * count for k, edge in enumerate(words.edges))
-        sizes = {"ROWS": rows, "COUNT": count, "BUCKETS": buckets}
-        return {**sizes, "BUCKET": key_bits(words)[0], "EDGES": edges}
+        sizes = {"ROWS": rows, "COUNT": count, "BUCKETS": buckets, "BUCKET": key_bits(words)[0]}
+        # With its size: without one tools may take 32 bits of it.
+        return {**sizes, "EDGES": f"{buckets * count}'h{edges:x}"}
     total, most = (f(len(each) for each in words.tables) for f in (sum, max))
     return {
         "WORD": max(made.word_bits, 1), "STORE": max((total - 1).bit_length(), 1),
@@ -169,7 +174,7 @@ def _format_of(kind: str, sizes: dict[str, Any]) -> Format:
     return Format(kind, **sizes)
 
 
-def _with_defaults(text: str, module: str, parameters: dict[str, int]) -> str:
+def _with_defaults(text: str, module: str, parameters: Parameters) -> str:
     """A text one of whose modules has other defaults."""
     start = text.index(f"module {module} ")
     end = text.index("endmodule", start)

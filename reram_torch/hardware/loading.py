@@ -81,6 +81,22 @@ class LayerWords:
         """The levels and comparisons that the words of a table give."""
         return tables_of(self.tables[table], self.format, self.lowest, self.highest)
 
+    def buckets(self, driven: np.ndarray) -> np.ndarray:
+        """The activity buckets of so many driven word-lines."""
+        found: np.ndarray = np.searchsorted(self.edges, driven, "right") - 1
+        return found
+
+    def converted(self, stream: np.ndarray) -> np.ndarray:
+        """Which table converts which sum, of a stream of conversions, int (m, 2).
+
+        Args:
+            stream: int (n, 4): driven word-lines, phase, slice and sum. Those that nothing
+                converts are left out.
+        """
+        of = np.array(self.directory)[self.buckets(stream[:, 0]), stream[:, 1], stream[:, 2]]
+        found: np.ndarray = np.stack([of, stream[:, 3]], 1)[of >= 0]
+        return found
+
     def to_bytes(self) -> bytes:
         """Everything as bytes: a line, the length of what describes the words (JSON), that, words.
 

@@ -25,6 +25,8 @@ from reram_torch.hardware.controllers import (
 from reram_torch.hardware.formats import Format
 from reram_torch.hardware.loading import LayerWords
 
+_DUMP = "`define SAR_DUMP\n"
+
 
 @dataclass(frozen=True)
 class Simulated:
@@ -91,7 +93,7 @@ def _bench(
         folder = Path(name)
         parts = [_defines(made, netlist=netlist), text, source("front_end"), source("bench")]
         _text(folder / "bench.v", parts)
-        rows = [[*each, *[0] * (made.words - len(each))] for each in words]
+        rows = [[*each, *[None] * (made.words - len(each))] for each in words]
         _hex(folder / "words.hex", [word for row in rows for word in row] or [0])
         _hex(folder / "expected.hex", [x for each in tables for x in expected(each, made)])
         count = 0 if stream is None else len(stream)
@@ -107,7 +109,12 @@ def chain_of(made: Format) -> str:
 
 
 def simulate_chain(
-    words: LayerWords, stream: np.ndarray, rows: int, *, verilog: str | None = None
+    words: LayerWords,
+    stream: np.ndarray,
+    rows: int,
+    *,
+    lines: np.ndarray | None = None,
+    verilog: str | None = None,
 ) -> Simulated:
     """Runs conversions through activity unit, directory, loader and controller, one after another.
 
@@ -115,46 +122,64 @@ def simulate_chain(
         words: of a layer, that are not `plain`.
         stream: int (n, 4): driven word-lines, phase, slice and sum.
         rows: word-lines of an array.
+        lines: which of them are driven, bool (n, rows); some, if it is not given.
         verilog: the modules, if they are not the package's.
 
     Raises:
         RuntimeError: there is no Icarus Verilog.
         ValueError: a plain SAR has neither directory nor words.
     """
+    text = chain_of(words.format) if verilog is None else verilog
+    with _chain(words, stream, rows, lines, text) as (found, _):
+        return found
+
+
+@contextmanager
+def _chain(
+    words: LayerWords, stream: np.ndarray, rows: int, lines: np.ndarray | None, text: str
+) -> Iterator[tuple[Simulated, Path]]:
+    """What the bench of the chain found, and the folder where it ran."""
     if not has_simulator():
         raise RuntimeError("no simulator: install Icarus Verilog (iverilog and vvp)")
     if words.format.kind == "plain":
         raise ValueError("a plain SAR has neither directory nor words to load")
-    made, directory = words.format, np.array(words.directory)
     tables = [words.decoded(k) for k in range(len(words.tables))]
-    driven, phase, at, sums = stream.T
-    bucket = np.searchsorted(words.edges, driven, "right") - 1
-    of = directory[bucket, phase, at]
     loader = unit_parameters("table_loader", words, rows)
     counter = unit_parameters("activity_unit", words, rows)
     sizes = {
         **{name: loader[name] for name in ("STORE", "SLOT", "NUMBER")}, **counter,
-        "EDGES": f"{len(words.edges) * counter['COUNT']}'d{counter['EDGES']}",
         "PHASE": key_bits(words)[1], "SLICE": key_bits(words)[2],
     }  # fmt: skip
-    entries = _entries(words, loader["STORE"])
+    entries = _entries(words, int(loader["STORE"]))
+    if lines is None:  # as many word-lines, from anywhere on
+        at = (np.arange(rows) - np.arange(len(stream))[:, None]) % rows
+        lines = at < stream[:, :1]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         more = [f"`define {key} {value}" for key, value in sizes.items()]
-        text = chain_of(made) if verilog is None else verilog
-        _text(
-            folder / "bench.v", [*more, _defines(made), text, source("front_end"), source("chain")]
-        )
+        parts = [*more, _defines(words.format), text, source("front_end"), source("chain")]
+        _text(folder / "bench.v", parts)
         _hex(folder / "store.hex", [word for each in words.tables for word in each])
         _hex(folder / "directory.hex", entries)
-        _hex(folder / "expected.hex", [x for each in tables for x in expected(each, made)])
-        rows_of = zip(driven, phase, at, of, sums - words.lowest, strict=True)
-        _hex(folder / "sums.hex", [_joined([int(x) for x in row]) for row in rows_of])
+        _hex(folder / "expected.hex", [x for each in tables for x in expected(each, words.format)])
+        _hex(folder / "sums.hex", _chained(words, stream, lines))
         options = {
             "WORDS": sum(map(len, words.tables)), "ENTRIES": len(entries), "TABLES": len(tables),
             "VALUES": len(tables[0].level), "LOWEST": words.lowest, "STREAM": len(stream),
         }  # fmt: skip
-        return _ran(folder, options)
+        yield _ran(folder, options), folder
+
+
+def _chained(words: LayerWords, stream: np.ndarray, lines: np.ndarray) -> list[int]:
+    """The conversions of the chain's bench, a number each."""
+    driven, phase, at, sums = stream.T
+    of = np.array(words.directory)[words.buckets(driven), phase, at]
+    rows = zip(driven, phase, at, of, sums - words.lowest, strict=True)
+    found = []
+    for row, line in zip(rows, lines, strict=True):
+        which = int.from_bytes(np.packbits(line, bitorder="little").tobytes(), "little")
+        found.append(_joined([int(x) for x in row]) << len(line) | which)
+    return found
 
 
 def _entries(words: LayerWords, store: int) -> list[int]:
@@ -198,11 +223,26 @@ def nets_of(
     Raises:
         RuntimeError: there is no Icarus Verilog, or the netlist converts something wrong.
     """
-    with _bench(made, words, tables, stream, f"`define SAR_DUMP\n{netlist}", netlist=True) as ran:
-        found, folder = ran
-        if found.wrong:
-            raise RuntimeError(f"the netlist is wrong: {found.messages}")
-        return (folder / "nets.vcd").read_text(encoding="ascii")
+    with _bench(made, words, tables, stream, _DUMP + netlist, netlist=True) as ran:
+        return _dumped(*ran)
+
+
+def nets_of_units(
+    words: LayerWords, stream: np.ndarray, rows: int, lines: np.ndarray, netlists: str
+) -> str:
+    """The same of activity unit and loader, as `simulate_chain` takes it.
+
+    Raises:
+        RuntimeError: there is no Icarus Verilog, or something is converted wrong.
+    """
+    with _chain(words, stream, rows, lines, _DUMP + netlists) as ran:
+        return _dumped(*ran)
+
+
+def _dumped(found: Simulated, folder: Path) -> str:
+    if found.wrong:
+        raise RuntimeError(f"the netlist is wrong: {found.messages or found.wrong}")
+    return (folder / "nets.vcd").read_text(encoding="ascii")
 
 
 def expected(tables: Tables, made: Format) -> list[int]:
@@ -240,8 +280,9 @@ def _defines(made: Format, *, netlist: bool = False) -> str:
     return "\n".join([*lines, f"`define CONTROLLER {more}{module}", ""])
 
 
-def _hex(path: Path, values: Sequence[int]) -> None:
-    path.write_text("\n".join(f"{value:x}" for value in values) + "\n", encoding="ascii")
+def _hex(path: Path, values: Sequence[int | None]) -> None:
+    lines = ("x" if value is None else f"{value:x}" for value in values)
+    path.write_text("\n".join(lines) + "\n", encoding="ascii")
 
 
 def _run(command: list[str], folder: Path) -> str:

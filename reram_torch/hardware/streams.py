@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from reram_torch.crossbar.cells import read_back
-from reram_torch.crossbar.geometry import sizes
+from reram_torch.crossbar.geometry import bit_places, sizes
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.networks import crossbar_layers
 from reram_torch.ops.reference import arrays_of, tile_cycles
@@ -67,3 +67,38 @@ def conversions_of(layer: CrossbarLayer, x: torch.Tensor, limit: int) -> np.ndar
                 row[..., 2], row[..., 3] = j, inside
                 rows.append(row.flatten(0, 2))
     return torch.cat(rows)[:limit].numpy()
+
+
+def sampled(stream: np.ndarray, limit: int) -> np.ndarray:
+    """Some of a stream's conversions: from all over it, but as they come, a tile-cycle's slice.
+
+    Args:
+        stream: int (n, 4), as `real_conversions` gives it.
+        limit: conversions, about.
+    """
+    begins = np.append(True, (stream[1:, :3] != stream[:-1, :3]).any(1))
+    run = begins.cumsum() - 1
+    runs = int(run[-1]) + 1 if len(run) else 0
+    taken = max(1, round(runs * limit / max(len(stream), limit)))
+    kept = np.zeros(runs, dtype=bool)
+    kept[np.linspace(0, runs - 1, taken).astype(int)] = True
+    found: np.ndarray = stream[kept[run]]
+    return found
+
+
+def driven_lines(layer: CrossbarLayer, x: torch.Tensor, limit: int) -> np.ndarray:
+    """Which word-lines of a layer's first array are driven, cycle by cycle, bool (n, rows).
+
+    Args:
+        layer: of a converted network.
+        x: what it takes.
+        limit: cycles, at most.
+    """
+    g, u = layer.geometry, layer.codes(x)
+    M, G, K = sizes(u)
+    at = torch.linspace(0, M - 1, min(M, -(-limit // g.cycles))).long()
+    here = u.reshape(M, G, K)[at, 0, : g.rows].int()
+    lines = torch.zeros(len(at), g.cycles, g.rows, dtype=torch.bool)
+    for i, (below, mask) in enumerate(bit_places(g.dac_widths)):
+        lines[:, i, : here.shape[1]] = (here >> below & mask) > 0
+    return lines.flatten(0, 1)[:limit].numpy()

@@ -69,7 +69,9 @@ def test_a_layer_passes_and_a_spoilt_one_does_not():
     assert found.proved == found.tables == len(words.tables)
     assert found.conversions > found.netlist_conversions == found.tables * layer.geometry.values
     assert found.chain_conversions == len(stream)
-    assert 1 < found.clocks < 9
-    assert 20 < found.switched / found.clocks < 120
+    assert found.cost.kind == "programmable"
+    assert 1 < found.cost.clocks < 9
+    assert 60 < found.cost.clock_fj < 400
+    assert 10 < found.cost.write_fj < 200
     assert not dataclasses.replace(found, netlist_wrong=1).passed
     assert not dataclasses.replace(found, proved=found.proved - 1, refuted=1).passed

@@ -51,7 +51,7 @@ def test_files_of_a_layers_words(tmp_path):
     counter = (tmp_path / "activity_unit.v").read_text()
     assert f"parameter ROWS = {layer.geometry.rows}" in counter
     packed = sum(edge << 6 * k for k, edge in enumerate(words.edges))
-    assert f"EDGES = {packed}" in counter
+    assert f"EDGES = {6 * len(words.edges)}'h{packed:x}" in counter
 
 
 @pytest.mark.parametrize(

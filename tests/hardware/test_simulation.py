@@ -51,12 +51,12 @@ def test_conversions_through_activity_unit_directory_and_loader(kind):
     assert (found.conversions, found.wrong) == (1500, 0)
     text = chain_of(words.format)
     for before, after in (
-        ("count >= EDGES", "count > EDGES"), ("loading <= left != 1", "loading <= left > 2"),
-        ("loaded <= first", "loaded <= 0"), ("& (loaded == first)", ""),
+        ("count >= EDGES", "count > EDGES"), ("left != 1", "left > 2"),
+        (".d(first), .q(loaded)", ".d(0), .q(loaded)"), ("& (loaded == first)", ""),
     ):  # fmt: skip
         assert before in text
         spoilt = simulate_chain(words, stream, g.rows, verilog=text.replace(before, after))
-        assert spoilt.wrong or (after == "loading <= left > 2" and words.format.words == 1)
+        assert spoilt.wrong or (after == "left > 2" and words.format.words == 1)
 
 
 def sabotaged(kind):

@@ -1,7 +1,9 @@
 // For simulation only: activity unit, directory, loader and controller, one conversion after another.
 //
 // `store.hex` and `directory.hex` are what the loader keeps, `expected.hex` is as for the other bench,
-// and `sums.hex` has {driven word-lines, phase, slice, table or all ones, sum - LOWEST}, 32 bits each.
+// and `sums.hex` has {driven word-lines, phase, slice, table or all ones, sum - LOWEST}, 32 bits each,
+// and which word-lines these are. With SAR_DUMP activity unit and loader are netlists, and what their
+// nets do is written down.
 `timescale 1ns / 1ps
 module bench;
   parameter WORDS = 1;
@@ -25,12 +27,16 @@ module bench;
   wire [`BUCKET-1:0] bucket;
   `CONTROLLER
   front_end #(.BITS(`BITS), .SIGNED(`SIGNED)) front (.sum(sum), .dac(dac), .cmp(cmp));
-  activity_unit #(
-      .ROWS(`ROWS), .COUNT(`COUNT), .BUCKETS(`BUCKETS), .BUCKET(`BUCKET), .EDGES(`EDGES)
-  ) unit (.clk(clk), .load(count_now), .driven(driven), .count(), .bucket(bucket));
-  table_loader #(
-      .WORD(`WORD), .STORE(`STORE), .SLOT(`SLOT), .KEY(`BUCKET + `PHASE + `SLICE), .NUMBER(`NUMBER)
-  ) loader (
+  activity_unit
+`ifndef SAR_DUMP
+      #(.ROWS(`ROWS), .COUNT(`COUNT), .BUCKETS(`BUCKETS), .BUCKET(`BUCKET), .EDGES(`EDGES))
+`endif
+  unit (.clk(clk), .load(count_now), .driven(driven), .count(), .bucket(bucket));
+  table_loader
+`ifndef SAR_DUMP
+      #(.WORD(`WORD), .STORE(`STORE), .SLOT(`SLOT), .KEY(`BUCKET + `PHASE + `SLICE), .NUMBER(`NUMBER))
+`endif
+  loader (
       .clk(clk), .write_word(write_word), .write_entry(write_entry), .store_address(at[`STORE-1:0]),
       .entry_address(at[`BUCKET+`PHASE+`SLICE-1:0]), .new_word(new_word), .new_entry(new_entry),
       .load(load), .key({bucket, phase[`PHASE-1:0], slice[`SLICE-1:0]}), .ready(ready),
@@ -40,7 +46,9 @@ module bench;
   reg [`WORD-1:0] store[0:WORDS-1];
   reg [`NUMBER+`STORE-1:0] directory[0:ENTRIES-1];
   reg [`BITS+9:0] expected[0:TABLES*VALUES-1];
-  reg [159:0] stream[0:STREAM-1];
+  reg [159+`ROWS:0] stream[0:STREAM-1];
+  reg [`ROWS-1:0] which;
+  reg loading = 0;
   reg [31:0] lines, of, value;
   integer k, clocks, wrong;
   always #5 clk = ~clk;
@@ -63,16 +71,22 @@ module bench;
       new_entry = directory[k];
     end
     @(negedge clk) write_entry = 0;
+`ifdef SAR_DUMP
+    $dumpfile("nets.vcd");
+    $dumpvars(1, unit);
+    $dumpvars(1, loader);
+    $dumpvars(0, loading);
+`endif
     for (k = 0; k < STREAM; k = k + 1) begin
-      {lines, phase, slice, of, value} = stream[k];
-      // Some word-lines, from anywhere on.
-      driven = ~({`ROWS{1'b1}} << lines);
-      driven = driven << (k % `ROWS) | driven >> (`ROWS - k % `ROWS);
-      count_now = 1;
+      {lines, phase, slice, of, value, which} = stream[k];
+      count_now = k == 0 || which != driven;
+      driven = which;
       @(negedge clk) count_now = 0;
       load = 1;
       @(negedge clk) load = 0;
+      loading = 1;
       while (!ready) @(negedge clk);
+      loading = 0;
       if (converts !== (of != 32'hffffffff)) wrong = wrong + 1;
       else if (converts) begin
         start = 1;

@@ -23,45 +23,71 @@ module table_loader #(
     input  wire             load,
     input  wire [KEY-1:0]   key,
     output wire             ready,
-    output reg              converts,
+    output wire             converts,
     // To the controllers.
     output wire             write,
-    output reg  [SLOT-1:0]  write_address,
+    output wire [SLOT-1:0]  write_address,
     output wire [WORD-1:0]  word
 );
-  reg [WORD-1:0] store[0:(1<<STORE)-1];
-  reg [ENTRY-1:0] directory[0:(1<<KEY)-1];
   wire [NUMBER-1:0] number;
-  wire [STORE-1:0] first;
-  assign {number, first} = directory[key];
+  wire [STORE-1:0] first, at, loaded;
+  table_memory #(.BITS(ENTRY), .ADDRESS(KEY)) directory (
+      .clk(clk), .write(write_entry), .write_address(entry_address), .d(new_entry), .address(key),
+      .q({number, first})
+  );
+  table_memory #(.BITS(WORD), .ADDRESS(STORE)) store (
+      .clk(clk), .write(write_word), .write_address(store_address), .d(new_word), .address(at),
+      .q(word)
+  );
 
-  reg loading, there;
-  reg [STORE-1:0] at, loaded;
-  reg [NUMBER-1:0] left;
+  // Nothing is clocked but for a load and while one goes on: one gate stops those of all registers.
+  wire loading, there;
+  wire [NUMBER-1:0] left;
+  wire [SLOT-1:0] slot;
   wire some = number != 0;
-  wire known = there & (loaded == first);
-  always @(posedge clk) begin
-    if (write_word) store[store_address] <= new_word;
-    if (write_entry) directory[entry_address] <= new_entry;
-    if (write_word) there <= 1'b0;
-    if (load) begin
-      converts <= some;
-      loading <= some & ~known;
-      if (some & ~known) begin
-        at <= first;
-        loaded <= first;
-        there <= 1'b1;
-        left <= number;
-        write_address <= 0;
-      end
-    end else if (loading) begin
-      at <= at + 1'b1;
-      left <= left - 1'b1;
-      write_address <= write_address + 1'b1;
-      loading <= left != 1;
-    end
-  end
+  wire begins = load & some & ~(there & (loaded == first) & ~loading);
+  wire moves = begins | loading & ~load;
+  wire awake;
+`ifdef SAR_NO_GATES
+  assign awake = clk;
+`else
+  clock_gate sleep (.clk(clk), .enable(load | loading | write_word), .gated(awake));
+`endif
+  gated_register #(.BITS(1)) is_loading (
+      .clk(awake), .enable(load | loading), .d(load ? begins : left != 1), .q(loading)
+  );
+  gated_register #(.BITS(1)) found (.clk(awake), .enable(load), .d(some), .q(converts));
+  gated_register #(.BITS(1)) known (
+      .clk(awake), .enable(write_word | begins), .d(~write_word), .q(there)
+  );
+  gated_register #(.BITS(STORE)) last (.clk(awake), .enable(begins), .d(first), .q(loaded));
+  gated_register #(.BITS(STORE)) place (
+      .clk(awake), .enable(moves), .d(begins ? first : at + 1'b1), .q(at)
+  );
+  gated_register #(.BITS(NUMBER)) count (
+      .clk(awake), .enable(moves), .d(begins ? number : left - 1'b1), .q(left)
+  );
+  gated_register #(.BITS(SLOT)) to (
+      .clk(awake), .enable(moves), .d(begins ? {SLOT{1'b0}} : slot + 1'b1), .q(slot)
+  );
+  assign write_address = slot;
   assign ready = ~loading;
   assign write = loading & ~clk;  // the second half of a clock: address and word are steady
-  assign word = store[at];
+endmodule
+
+// A memory of its own, where a design has one to put in its place: written at a clock, read at once.
+module table_memory #(
+    parameter BITS = 8,
+    parameter ADDRESS = 4
+) (
+    input  wire               clk,
+    input  wire               write,
+    input  wire [ADDRESS-1:0] write_address,
+    input  wire [BITS-1:0]    d,
+    input  wire [ADDRESS-1:0] address,
+    output wire [BITS-1:0]    q
+);
+  reg [BITS-1:0] kept[0:(1<<ADDRESS)-1];
+  always @(posedge clk) if (write) kept[write_address] <= d;
+  assign q = kept[address];
 endmodule

@@ -1,0 +1,128 @@
+"""What controllers cost on a network's conversions: gates, area, leakage, depth, energy.
+
+Each kind is designed for the network, synthesised to the library's cells, and simulated on
+conversions of test images, layer by layer. Rows come layer by layer in a folder, and a run that is
+started again goes on; picture.png there is of all that the folder has. Options of networks and data
+are those of `reram-torch evaluate`; the figures of docs/hardware.md are of
+
+    python scripts/controller_costs.py --model resnet20 --weights resnet20-cifar10.pt \
+        --data cifar10-subset/test --calibration-data cifar10-subset/train \
+        --calibration-images 300 --configs isaac tall --out runs/controllers
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import reram_torch as rt
+from reram_torch._support.files import write_atomically
+from reram_torch._support.progress import progress
+from reram_torch.cli import experiments, options, sources
+from reram_torch.cli.verifying import DESIGNS, put_design
+from reram_torch.hardware.costs import controller_cost, units_cost
+from reram_torch.hardware.streams import driven_lines, real_conversions, sampled
+from reram_torch.nn.base import CrossbarLayer
+
+_IMAGES, _STREAM = 4, 40_000  # whose conversions are sampled
+_NAMES = ("kind", "bits", "words", "gates", "area_um2", "leakage_nw", "depth", "clock_fj")
+
+
+def parser() -> options.Parser:
+    """The options of a run."""
+    made = options.Parser(str(__doc__).partition("\n")[0])
+    add = made.add_argument
+    add("--out", type=Path, required=True, help="folder of rows and picture")
+    add("--configs", nargs="+", default=["isaac"], help="arrays: names in configs/, or files")
+    add("--kinds", nargs="+", choices=list(DESIGNS), default=list(DESIGNS), help="controllers")
+    add("--reduction", type=float, default=4.0, help="of A/D operations, of what is designed")
+    add("--conversions", type=int, default=3000, help="of a layer, for energy")
+    add("--cycles", type=int, default=256, help="of a layer, for the units beside an array")
+    add("--layers", type=int, default=6, help="of the network, from all over it")
+    made.set_defaults(task="images")
+    return made
+
+
+def inputs_of(net: nn.Module, x: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What each layer takes for some inputs of the network."""
+    found: dict[str, torch.Tensor] = {}
+    handles = []
+    for name, layer in rt.crossbar_layers(net).items():
+
+        def look(layer: nn.Module, given: tuple[Any, ...], name: str = name) -> None:
+            del layer
+            found.setdefault(name, given[0])
+
+        handles.append(layer.register_forward_pre_hook(look))
+    try:
+        with torch.no_grad():
+            net(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def row_of(layer: CrossbarLayer, stream: np.ndarray, x: torch.Tensor, args: Any) -> dict[str, Any]:
+    """What the controller of a layer, and the units beside its arrays, cost."""
+    words = rt.program_words(layer)
+    found = dataclasses.asdict(controller_cost(words, sampled(stream, args.conversions)))
+    if words.format.kind != "plain":
+        rows = layer.geometry.rows
+        lines = driven_lines(layer, x, args.cycles)
+        found["units"] = dataclasses.asdict(units_cost(words, rows, lines))
+    return found
+
+
+def main() -> None:
+    """Command line."""
+    args = parser().parse_args()
+    experiments.set_up(args)
+    source = sources.source_of(args)
+    calibration = source.calibration(torch.device("cpu"))
+    float_net = source.network()
+    x = torch.stack([source.test[k][0] for k in range(_IMAGES)])
+    path = args.out / "costs.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
+    there = {(row["config"], row["design"], row["layer"]) for row in rows}
+    configs = experiments.load_configs(args.configs)
+    with progress(
+        description="controllers", total=len(configs) * len(args.kinds), unit="design"
+    ) as bar:
+        for name, config in configs.items():
+            net = rt.convert(float_net, config)
+            rt.calibrate(net, calibration, show_progress=False)
+            layers = rt.crossbar_layers(net)
+            taken = np.linspace(0, len(layers) - 1, min(args.layers, len(layers))).astype(int)
+            some = {each: layers[each] for each in np.array(list(layers))[taken].tolist()}
+            streams, inputs = real_conversions(net, x, _STREAM), inputs_of(net, x)
+            for kind in args.kinds:
+                left = {n: v for n, v in some.items() if (name, kind, n) not in there}
+                if left:
+                    put_design(net, kind, args.reduction)
+                for layer_name, layer in left.items():
+                    row = row_of(layer, streams[layer_name], inputs[layer_name], args)
+                    rows.append({"config": name, "design": kind, "layer": layer_name, **row})
+                    write_atomically(path, json.dumps({"rows": rows}, indent=1) + "\n")
+                bar.update()
+    print(table_of(rows))
+
+
+def table_of(rows: list[dict[str, Any]]) -> str:
+    """A line for each row."""
+    lines = ["".join(f"{name:>12}" for name in ("config", "layer", *_NAMES))]
+    for row in rows:
+        cells = [row["config"], row["layer"][-11:], *(row[name] for name in _NAMES)]
+        text = (f"{cell:.1f}" if isinstance(cell, float) else str(cell) for cell in cells)
+        lines.append("".join(f"{cell[:11]:>12}" for cell in text))
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
