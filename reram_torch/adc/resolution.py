@@ -38,6 +38,14 @@ class Window:
         spans = -(-(self.last - self.first) // self.step) if self.step else 0
         return (spans + 1).bit_length()
 
+    @property
+    def code_bits(self) -> int:
+        """Of codes of single sums that hold them: a code is a threshold less one."""
+        low, high = self.first - 1, self.last - 1
+        if low >= 0:
+            return max(high.bit_length(), 1)
+        return 1 + max((-low - 1).bit_length(), max(high, 0).bit_length())
+
 
 def window_of(designs: Iterable[AdcDesign], lowest: int, highest: int) -> Window | None:
     """The window that searches of some sums share; None if they make no comparison.

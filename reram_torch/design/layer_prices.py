@@ -12,7 +12,8 @@ from reram_torch.adc.storage import is_plain, table_bytes, used_designs
 from reram_torch.crossbar.geometry import ceil_div
 from reram_torch.design.loads import LayerLoads, slices_of, statistics_of
 from reram_torch.nn.base import CrossbarLayer
-from reram_torch.power.search_prices import SearchPrices
+from reram_torch.power.controllers import CODE_BITS, Latches
+from reram_torch.power.search_prices import PJ_PER_NW_NS, SearchPrices
 from reram_torch.power.technology import ArrayTiming
 
 _BITS = 8  # of a byte
@@ -29,8 +30,8 @@ class LayerPrices:
     Attributes:
         prices: as given.
         sums_of_word: conversions that a loaded word serves: those of an array's slice in a cycle.
+        adcs: of an array.
         leakage: of a byte of tables beside every array of the layer, pJ.
-        counting: of counting driven word-lines, pJ.
     """
 
     def __init__(self, prices: SearchPrices, layer: CrossbarLayer, array: ArrayTiming):
@@ -44,13 +45,23 @@ class LayerPrices:
         across = ceil_div(outputs * int(slices_of(layer).sum()) * g.bit_lines, g.cols)
         self.prices, self.geometry = prices, g
         self.sums_of_word = conversions / across
-        self.leakage = prices.leakage * duration * layer.groups * tiles * across
-        self.counting = prices.activity * cycles * across
+        self.adcs = ceil_div(g.cols, array.columns_per_adc)
+        arrays = layer.groups * tiles * across
+        self._leaking = duration * arrays * PJ_PER_NW_NS  # of a nW beside every array, pJ
+        self.leakage = prices.leakage * duration * arrays
+        self._taller = g.rows / array.rows
+        self._counting = prices.activity * self._taller * cycles * across
+        self._looking = prices.lookup * cycles * across  # of a slice's tables
         self._cycles = max(cycles, 1.0)
+
+    def loaded(self, latches: Latches) -> float:
+        """A conversion's share of a word that is loaded and written into such latches, pJ."""
+        p = self.prices
+        return (p.word + self.adcs * p.steering.write_pj(latches)) / self.sums_of_word
 
     def word(self, loads: LayerLoads, bits: int, *, latched: bool) -> np.ndarray:
         """What a word of each table costs: loading it, and keeping it, (T,)."""
-        loading = 0.0 if latched else self.prices.word / self.sums_of_word
+        loading = 0.0 if latched else self.loaded(Latches(1, bits))
         found: np.ndarray = loads.room * loading + self.leakage * bits / _BITS
         return found
 
@@ -82,17 +93,26 @@ class LayerPrices:
                 nothing and loads nothing.
         """
         g, p = self.geometry, self.prices
-        number = {d: d.words(g.lowest, g.highest).number for d in dict.fromkeys(designs)}
-        started = loads.counts.sum(1) * starts
-        loaded = loads.room * starts
-        words = float(loaded @ np.array([number[d] for d in designs])) / self.sums_of_word
-        made, begun = float(comparisons.sum()), float(started.sum())
+        stored = {d: d.words(g.lowest, g.highest) for d in dict.fromkeys(designs)}
+        begun = float((loads.counts.sum(1) * starts).sum())
+        words = float(loads.room * starts @ np.array([stored[d].number for d in designs]))
+        made = float(comparisons.sum())
+        used = used_designs(designs, loads.index)
         kept = table_bytes(designs, loads.index, g.lowest, g.highest) if begun else 0
-        start = p.start + (self.finer(designs) if p.resolves else 0.0)
+        latches = Latches(*max(stored[d] for d in used)) if kept else Latches()
+        window = window_of(used, g.lowest, g.highest)
+        finer = 0.0 if window is None else p.finer(window.bits)
+        steering = p.plain if is_plain(used) else p.steering
+        bits = CODE_BITS if window is None else window.code_bits
+        energy = p.comparison * made + (p.start + finer) * begun
+        energy += (steering.clock_pj(latches, bits) - p.steering.clock) * (made + begun)
         longer = 1 + loads.again / self._cycles  # that tables leak, and word-lines are counted
-        energy = p.comparison * made + start * begun + self.leakage * longer * kept
-        if is_plain(used_designs(designs, loads.index)):
-            energy -= p.programming * (made + begun)
+        leaking = self.adcs * steering.leakage_nw(latches)
         if kept > p.latched_bytes:
-            energy += p.word * words
-        return energy + (self.counting * longer if len(loads.edges) > 1 else 0.0)
+            leaking += p.loader_leakage
+            slices = int((loads.index >= 0).any((0, 1)).sum())
+            energy += self.loaded(latches) * words + self._looking * longer * slices
+        if len(loads.edges) > 1:
+            leaking += p.activity_leakage * self._taller
+            energy += self._counting * longer
+        return energy + longer * (self.leakage * kept + self._leaking * leaking)

@@ -24,8 +24,9 @@ from reram_torch.design.sensitivity import (
 )
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.networks import histograms_of
+from reram_torch.power.controllers import PLAIN
 from reram_torch.power.counts import BASELINE_COMPARISONS, baseline_conversions
-from reram_torch.power.search_prices import COMPARISONS, PLAIN, SearchPrices, search_prices
+from reram_torch.power.search_prices import COMPARISONS, SearchPrices, search_prices
 from reram_torch.power.technology import Technology
 
 _LEAST_WEIGHT = 0.05  # of a layer, over the largest

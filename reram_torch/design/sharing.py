@@ -11,6 +11,7 @@ from reram_torch.adc.storage import table_bytes
 from reram_torch.adc.trees import ESCAPE
 from reram_torch.design.layer_prices import LayerPrices
 from reram_torch.design.loads import LayerLoads, compiled, distances
+from reram_torch.power.controllers import Latches
 
 _BITS = 8  # of a byte
 
@@ -43,13 +44,12 @@ class Sharing:
         made, away = comparisons.astype(float), distances(level, loads.loads[0].values)
         starts = made.any(1)
         p, latched = prices.prices, prices.are_latched(loads, self.designs[0])
-        loading = 0.0 if latched else p.word / prices.sums_of_word
         start = p.start + (prices.finer(self.designs) if p.resolves else 0.0)
-        each = loading * np.array([w.number for w in words])
+        loaded = [0.0 if latched else prices.loaded(Latches(*w)) * w.number for w in words]
         room = counts.sum(1) if loads.served is None else loads.served
         error = square @ (away**2).T  # (T, D)
         energy = p.comparison * (counts @ made.T)
-        energy += starts * (start * counts.sum(1)[:, None] + each * room[:, None])
+        energy += starts * (start * counts.sum(1)[:, None] + np.array(loaded) * room[:, None])
         if loads.escapes is not None:
             out = level == ESCAPE
             energy += loads.escapes.energy @ out.T

@@ -26,6 +26,7 @@ from reram_torch.design.reaches import Reach
 from reram_torch.design.recoveries import Escaped, Singles
 from reram_torch.design.speculated import SpeculatedLoads
 from reram_torch.nn.base import CrossbarLayer
+from reram_torch.power.controllers import Latches
 
 _ROUNDS = 2
 
@@ -103,14 +104,14 @@ class Speculator(Designer):
         g, p = self.geometry, prices.prices
         level, made = compiled(designs, loads)
         starts = made.max(1, keepdims=True) > 0
-        number = np.array([d.words(g.lowest, g.highest).number for d in designs])
+        words = [d.words(g.lowest, g.highest) for d in designs]
         latched = prices.are_latched(loads, designs[0])
-        word = 0.0 if latched else p.word * spec.recoveries.conversions / prices.sums_of_word
+        loaded = [0.0 if latched else prices.loaded(Latches(*w)) * w.number for w in words]
         table = spec.table - spec.tries
         singles = Singles(
             p.comparison * made + (p.start + finer) * starts,
             distances(level, loads.loads[0].values),
-            word * number * starts[:, 0],
+            spec.recoveries.conversions * np.array(loaded) * starts[:, 0],
             np.where(table < 0, -1, table),
         )
         return spec.costs(singles, escaped)

@@ -1,13 +1,13 @@
-"""What a technology says of ADCs: timing, energy models, controllers, table memory."""
+"""What a technology says of ADCs: timing, energy models, table memory."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from reram_torch._support.checks import check_choice
-from reram_torch.power.sections import check_number, check_numbers, check_variants, varied
+from reram_torch.power.controllers import Controllers
+from reram_torch.power.sections import check_numbers, check_variants, varied
 from reram_torch.power.switching import SWITCHINGS
 
 _Values = Mapping[str, float]
@@ -95,54 +95,6 @@ class Resolution:
 
     def __post_init__(self) -> None:
         check_numbers("adc.resolution", self)
-
-
-@dataclass(frozen=True)
-class Controllers:
-    """The logic that steers a search.
-
-    It runs a clock for each comparison and one more for each conversion that starts. An ADC that
-    serves several designs has the controller of the dearest.
-
-    Args:
-        included_pj: a plain SAR's logic, as far as the price of a comparison holds it, pJ a clock.
-        activity_pj: counting the driven word-lines of an array for a cycle, pJ.
-        clock_pj: of each kind of controller, pJ a clock.
-        source: where the numbers come from.
-        scale: of what `clock_pj` exceeds `included_pj` by.
-        low, high: other values of these numbers that the literature allows.
-    """
-
-    included_pj: float
-    activity_pj: float
-    clock_pj: Mapping[str, float]
-    source: str
-    scale: float = 1.0
-    low: _Values = field(default_factory=dict)
-    high: _Values = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        check_numbers("adc.controllers", self, zero=("included_pj", "activity_pj", "scale"))
-        if not isinstance(self.clock_pj, Mapping) or not self.clock_pj:
-            raise ValueError(f"adc.controllers.clock_pj must be a table, not {self.clock_pj!r}")
-        for kind, value in self.clock_pj.items():
-            check_number(f"adc.controllers.clock_pj.{kind}", value, zero=True)
-        check_variants("adc.controllers", self)
-
-    def excess_pj(self, kind: str) -> float:
-        """What a clock of a controller takes beyond what comparisons hold already, pJ.
-
-        Warns:
-            UserWarning: there is no price for this kind; the dearest is taken.
-        """
-        if kind not in self.clock_pj:
-            warnings.warn(
-                f"the technology has no adc.controllers.clock_pj.{kind}: the dearest of its "
-                "controllers is charged",
-                stacklevel=2,
-            )
-        clock = self.clock_pj.get(kind, max(self.clock_pj.values()))
-        return self.scale * (clock - self.included_pj)
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ import numpy as np
 
 from reram_torch.adc.activity_sar import ActivitySAR
 from reram_torch.adc.base import AdcDesign, compile_tables
-from reram_torch.adc.resolution import window_of
+from reram_torch.adc.resolution import Window, window_of
 from reram_torch.adc.storage import is_plain, table_bytes, used_designs
 from reram_torch.crossbar.geometry import Geometry
 from reram_torch.crossbar.tables import lossless_adc
+from reram_torch.power.controllers import PLAIN, Latches
 from reram_torch.power.counts import LayerCounts
-from reram_torch.power.search_prices import PLAIN
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,11 +92,15 @@ class LayerConversions:
         return found
 
     @cached_property
+    def window(self) -> Window | None:
+        """The thresholds of all searches; None without any."""
+        g = self.counts.geometry
+        return window_of(used_designs(self.designs, self.index), g.lowest, g.highest)
+
+    @property
     def resolution(self) -> int:
         """Bits of the ADC that can make the thresholds of all its searches; 0 without any."""
-        g = self.counts.geometry
-        window = window_of(used_designs(self.designs, self.index), g.lowest, g.highest)
-        return 0 if window is None else window.bits
+        return 0 if self.window is None else self.window.bits
 
     # --- controllers and tables ---
 
@@ -120,6 +124,14 @@ class LayerConversions:
         g = self.counts.geometry
         return table_bytes(self.designs, self.index, g.lowest, g.highest)
 
+    @cached_property
+    def latches(self) -> Latches:
+        """What the latches of its ADCs' controllers hold: the largest table; nothing of a SAR."""
+        if not self.table_bytes:
+            return Latches()
+        g, used = self.counts.geometry, used_designs(self.designs, self.index)
+        return Latches(*max(design.words(g.lowest, g.highest) for design in used))
+
     def words_loaded(self, latched_bytes: int) -> int:
         """Words read from tables: once for the bit-lines of an array that convert alike in a cycle.
 
@@ -129,6 +141,17 @@ class LayerConversions:
         if self.table_bytes <= latched_bytes:
             return 0
         return self._words_of_tiles * self.counts.arrays_across
+
+    def lookups(self, latched_bytes: int) -> int:
+        """How often a slice's table was looked up in a cycle of an array, where words are loaded.
+
+        Args:
+            latched_bytes: as for `words_loaded`.
+        """
+        if self.table_bytes <= latched_bytes:
+            return 0
+        slices = int((self.index >= 0).any((0, 1)).sum())
+        return int(self.tile_cycles.sum()) * slices * self.counts.arrays_across
 
     @cached_property
     def _words_of_tiles(self) -> int:

@@ -17,6 +17,7 @@ from reram_torch.nn.base import CrossbarLayer
 from reram_torch.nn.chips import Programming
 from reram_torch.plots.searches import SearchView
 from reram_torch.power.adc_energy import Parts, adc_parts_pj
+from reram_torch.power.areas import search_area_mm2
 from reram_torch.power.conducted import NOTHING, Conducted
 from reram_torch.power.conversions import Histogram, LayerConversions, histogram_edges
 from reram_torch.power.counts import BASELINE_COMPARISONS, LayerCounts
@@ -231,6 +232,7 @@ def _layer_report(
         and layer.resolution <= BASELINE_COMPARISONS
         and areas
     )
+    area = sum(areas.values()) + search_area_mm2(technology, layer) if known else None
     return LayerReport(
         name,
         events,
@@ -242,7 +244,7 @@ def _layer_report(
         " + ".join(f"{n} x {kind}" for kind, n in Counter(d.kind for d in layer.designs).items()),
         counts.arrays,
         counts.utilisation,
-        counts.arrays * (sum(areas.values()) + _table_area(layer, technology)) if known else None,
+        None if area is None else counts.arrays * area,
         _rows(counts.conversions),
         _rows(counts.comparisons),
         _rows(counts.skipped),
@@ -254,13 +256,6 @@ def _layer_report(
         int(layer.longest().max()),
         layer.resolution,
     )
-
-
-def _table_area(layer: LayerConversions, technology: Technology) -> float:
-    """Of the tables beside an array, mm2; none where the technology does not know."""
-    tables = technology.adc.tables
-    each = None if tables is None else tables.area_mm2_per_byte
-    return layer.table_bytes * (each or 0.0)
 
 
 def _words(layer: LayerConversions, technology: Technology) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reram_torch.power.adc_technology import TableMemory, finer_pj
+from reram_torch.power.controllers import PLAIN, Steering
 from reram_torch.power.technology import Technology
 
-_PJ_PER_NW_NS = 1e-6
-PLAIN = "plain"  # the controller of a single plain SAR, which nothing programs
+PJ_PER_NW_NS = 1e-6
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,12 @@ class SearchPrices:
         leakage: of a byte of table memory in a ns.
         activity: of counting the driven word-lines of an array for a cycle.
         latched_bytes: a layer's tables of up to so many bytes are never loaded.
-        programming: what a clock takes beyond that of a plain SAR, which is not programmed.
+        steering: of the kind of controller, whose clock (with one word and codes of 8 bits) is
+            part of the first two.
+        plain: of a plain SAR, which is not programmed.
+        lookup: of finding the table of a slice in a cycle of an array.
+        activity_leakage: of what counts the driven word-lines of an array, nW.
+        loader_leakage: of what loads its words, nW.
         resolution: of what an ADC's b bits add to a conversion that starts, over 2^b.
         noise: the least of that, over 4^b.
     """
@@ -33,7 +38,11 @@ class SearchPrices:
     leakage: float = 0.0
     activity: float = 0.0
     latched_bytes: int = 0
-    programming: float = 0.0
+    steering: Steering = field(default_factory=Steering)
+    plain: Steering = field(default_factory=Steering)
+    lookup: float = 0.0
+    activity_leakage: float = 0.0
+    loader_leakage: float = 0.0
     resolution: float = 0.0
     noise: float = 0.0
 
@@ -60,16 +69,20 @@ def search_prices(technology: Technology, controller: str) -> SearchPrices:
     """
     adc = technology.adc
     logic, tables = adc.controllers, adc.tables
-    clock = 0.0 if logic is None else logic.excess_pj(controller)
-    plain = 0.0 if logic is None else logic.excess_pj(PLAIN)
+    own = Steering() if logic is None else logic.steering(controller)
+    read = 0.0 if tables is None else tables.word_pj
     return SearchPrices(
-        adc.bit_cycle.comparison_pj + clock,
-        adc.bit_cycle.conversion_pj + clock,
-        0.0 if tables is None else tables.word_pj,
+        adc.bit_cycle.comparison_pj + own.clock,
+        adc.bit_cycle.conversion_pj + own.clock,
+        read + (0.0 if logic is None else logic.load_pj),
         0.0 if tables is None else leakage_pj(tables, 1, 1),
         0.0 if logic is None else logic.activity_pj,
         0 if tables is None else tables.latched_bytes,
-        clock - plain,
+        own,
+        Steering() if logic is None else logic.steering(PLAIN),
+        read + (0.0 if logic is None else logic.lookup_pj),
+        0.0 if logic is None else logic.activity_leakage_nw,
+        0.0 if logic is None else logic.loader_leakage_nw,
         adc.bit_cycle.resolution_pj,
         adc.bit_cycle.noise_pj,
     )
@@ -77,4 +90,4 @@ def search_prices(technology: Technology, controller: str) -> SearchPrices:
 
 def leakage_pj(tables: TableMemory, kept: float, duration_ns: float) -> float:
     """What so many bytes of table memory leak in so long, pJ."""
-    return kept * tables.leakage_nw_per_byte * duration_ns * _PJ_PER_NW_NS
+    return kept * tables.leakage_nw_per_byte * duration_ns * PJ_PER_NW_NS

@@ -10,14 +10,8 @@ from typing import Any
 from reram_torch._support.checks import check_choice
 from reram_torch._support.sections import made, plain, table_of
 from reram_torch.config.files import find_toml, read_toml, toml_names
-from reram_torch.power.adc_technology import (
-    AdcTechnology,
-    BitCycle,
-    Controllers,
-    Resolution,
-    Sar,
-    TableMemory,
-)
+from reram_torch.power.adc_technology import AdcTechnology, BitCycle, Resolution, Sar, TableMemory
+from reram_torch.power.controllers import Controllers
 from reram_torch.power.counts import EVENTS
 from reram_torch.power.sections import check_numbers
 

@@ -143,4 +143,6 @@ def test_a_controller_without_a_price_is_charged_as_the_dearest(calibrated):
     logic = rt.load_technology("isaac").adc.controllers
     clocks = row.comparisons + row.conversions
     dearest = max(logic.clock_pj.values()) - logic.included_pj
-    assert row.adc_parts_pj["controllers"] == pytest.approx(clocks * dearest)
+    leaks = 1e-6 * 100 * layer.geometry.cycles  # of a nW: one array, one position
+    leaks *= max(logic.leakage_nw.values()) - logic.leakage_nw["plain"] + logic.bit_leakage_nw
+    assert row.adc_parts_pj["controllers"] == pytest.approx(clocks * dearest + leaks)

@@ -1,6 +1,7 @@
 """The ADCs' energy by its parts, each against a count by hand; words and bytes of tables."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -60,19 +61,26 @@ def test_words_are_loaded_once_for_what_an_array_converts_alike(encoding, seed, 
     g, index = layer.geometry, layer.tables().index
     number = [d.words(g.lowest, g.highest).number if len(d.starts) > 1 else 0 for d in layer.adc]
     across = -(-7 * g.slices * g.bit_lines // g.cols)  # arrays side by side
-    words = counted = 0
+    exist = int((index >= 0).any(0).any(0).sum())  # slices
+    words = counted = looked = 0
     for row in layer.codes(x)[:, 0].tolist():
         for first in range(0, 40, 16):
             for i in range(g.cycles):
                 driven = sum(u >> i & 1 for u in row[first : first + 16])
                 bucket = (driven >= 1) + (driven >= 5)
                 counted += across
+                looked += across * exist
                 for j in range(g.slices) if bucket else ():
                     words += across * number[int(index[bucket, i, j])]
     [layer_row] = metered(layer, x, technology=technology).layers
     assert layer_row.words_loaded == words
-    assert layer_row.adc_parts_pj["words"] == pytest.approx(words * tables.word_pj)
-    activity = counted * isaac.adc.controllers.activity_pj
+    logic, adcs = isaac.adc.controllers, -(-g.cols // columns)
+    stored = [d.words(g.lowest, g.highest) for d in layer.adc]
+    written = logic.write_bit_pj * stored[0].bits + logic.write_pj * max(w.number for w in stored)
+    spent = words * (tables.word_pj + logic.load_pj + adcs * written)
+    spent += looked * (tables.word_pj + logic.lookup_pj)
+    assert layer_row.adc_parts_pj["words"] == pytest.approx(spent)
+    activity = counted * logic.activity_pj * g.rows / 128
     assert layer_row.adc_parts_pj["activity_unit"] == pytest.approx(activity)
     assert layer_row.words_per_conversion == words / layer_row.conversions
     latched = dataclasses.replace(tables, latched_bytes=layer_row.table_bytes)
@@ -82,21 +90,35 @@ def test_words_are_loaded_once_for_what_an_array_converts_alike(encoding, seed, 
 
 def test_parts_are_events_times_prices():
     layer, x = by_activity(designs=(*TREES, rt.UniformSAR(3), LEAF))
-    adc = rt.load_technology("isaac").adc
-    [row] = metered(layer, x).layers
+    isaac = rt.load_technology("isaac")
+    tables = dataclasses.replace(isaac.adc.tables, latched_bytes=0)
+    adc = dataclasses.replace(isaac.adc, tables=tables)
+    [row] = metered(layer, x, technology=dataclasses.replace(isaac, adc=adc)).layers
     made, started, logic = row.comparisons, row.conversions, adc.controllers
     assert 0 < started < 6 * 7 * 3 * 3 * 4
     dearest = max(logic.clock_pj[kind] for kind in ("search_tree", "uniform"))
     cycles = 6 * 3  # one position after another; arrays take longer than these few conversions
     adcs = 3  # one for each tile: 28 bit-lines
-    leak = row.table_bytes * adcs * adc.tables.leakage_nw_per_byte * cycles * 100 * 1e-6
+    ns = cycles * 100 * 1e-6
+    leak = row.table_bytes * adcs * adc.tables.leakage_nw_per_byte * ns
+    g = layer.geometry
+    stored = max(d.words(g.lowest, g.highest) for d in layer.adc)
+    codes = max(d.thresholds(g.lowest, g.highest)[-1] for d in TREES)
+    bits = (max(codes, 8) - 1).bit_length()
+    clock = dearest - logic.included_pj + logic.doubling_pj * math.log2(stored.number)
+    clock *= 1 + logic.bit_share * (bits - 8)
+    held = logic.leakage_nw["search_tree"] - logic.leakage_nw["plain"]
+    held += logic.bit_leakage_nw * stored.number * stored.bits
+    beside = logic.activity_leakage_nw * g.rows / 128 + logic.loader_leakage_nw
+    written = logic.write_bit_pj * stored.bits + logic.write_pj * stored.number
+    looked = 6 * 3 * 3 * g.slices * (adc.tables.word_pj + logic.lookup_pj)
     assert row.adc_parts_pj == pytest.approx({
         "comparisons": made * adc.bit_cycle.comparison_pj,
         "conversions": started * adc.bit_cycle.conversion_pj,
         "resolution": started * adc.bit_cycle.resolution_pj * 2**row.resolution,
-        "controllers": (made + started) * (dearest - logic.included_pj),
-        "activity_unit": 6 * 3 * 3 * logic.activity_pj,
-        "words": row.words_loaded * adc.tables.word_pj,
+        "controllers": (made + started) * clock + adcs * (held + beside) * ns,
+        "activity_unit": 6 * 3 * 3 * logic.activity_pj * g.rows / 128,
+        "words": row.words_loaded * (adc.tables.word_pj + logic.load_pj + written) + looked,
         "tables": leak,
     })  # fmt: skip
     assert row.adc_energy_pj == sum(row.adc_parts_pj.values())
@@ -127,9 +149,11 @@ def test_aligned_segments_have_a_lighter_controller():
         layer.set_adc([Segmented((0, 8), (1, 1), (3, 3), (1, 1), aligned=aligned)])
         found[aligned] = metered(layer, x).total
     logic = rt.load_technology("isaac").adc.controllers
-    saved = (found[False].comparisons + found[False].conversions) * (
-        logic.clock_pj["segmented"] - logic.clock_pj["segmented_aligned"]
-    )
+    clocks = found[False].comparisons + found[False].conversions
+    shorter = 1 + logic.bit_share * (4 - 8)  # codes up to 14
+    saved = clocks * shorter * (logic.clock_pj["segmented"] - logic.clock_pj["segmented_aligned"])
+    leaks = logic.leakage_nw["segmented"] - logic.leakage_nw["segmented_aligned"]
+    saved += leaks * 3 * 6 * 3 * 100 * 1e-6  # three arrays, for the cycles of six positions
     assert found[False].comparisons == found[True].comparisons
     assert found[False].adc_energy_pj - found[True].adc_energy_pj == pytest.approx(saved)
 

@@ -81,9 +81,10 @@ def test_technologies_survive_a_round_trip(isaac):
 @pytest.mark.parametrize("name", ["isaac", "neurosim"])
 def test_every_number_has_a_source_and_a_unit(name):
     """Tables of controllers by kind, and low and high values, have that of their section."""
-    plain = {"arrays_per_tile", "rows", "cols", "columns_per_adc", "events_per_tile_cycle", "scale"}
+    plain = {"arrays_per_tile", "rows", "cols", "columns_per_adc", "events_per_tile_cycle", "scale",
+             "bit_share"}  # fmt: skip
     units = ("_mw", "_pj", "_us", "_ns", "_nm", "_mm2", "_ff", "_v", "_hz", "_nw_per_byte",
-             "_bytes", "_mm2_per_byte")  # fmt: skip
+             "_nw", "_um2", "_bytes", "_mm2_per_byte")  # fmt: skip
 
     def check(table, path, source, unit=""):
         numbers = [k for k, v in table.items() if isinstance(v, int | float)]
@@ -95,10 +96,9 @@ def test_every_number_has_a_source_and_a_unit(name):
                 if key == "gates":  # of each kind: a number of them
                     assert all(isinstance(v, int) for v in part.values())
                 elif isinstance(part, dict):
-                    below = key in ("clock_pj", "low", "high")
-                    check(
-                        part, f"{path}.{key}", source if below else "", "_pj" * (key == "clock_pj")
-                    )
+                    kinds = key in ("clock_pj", "leakage_nw", "area_um2")
+                    below = source if kinds or key in ("low", "high") else ""
+                    check(part, f"{path}.{key}", below, f"_{key}" * kinds)
 
     check(rt.load_technology(name).to_dict(), name, "")
 
