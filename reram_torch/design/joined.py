@@ -68,3 +68,26 @@ def _rounded(kept: np.ndarray, cuts: np.ndarray, weights: np.ndarray, lowest: in
     rounded = (high >> shift << shift) - base
     allowed = np.isin(rounded, cuts)
     return np.concatenate([kept[:1], np.where(allowed, rounded, kept[1:-1]), kept[-1:]])
+
+
+def aligned(cuts: np.ndarray, lowest: int) -> np.ndarray:
+    """The cuts, and more where a group does not begin at a multiple of its width.
+
+    Its width is the next power of two: a group that begins at a multiple of it is told apart by an
+    aligned run.
+
+    Args:
+        cuts: the first value, cuts and the end of all.
+        lowest: the sum of the first value.
+    """
+    found = []
+    base = lowest + (1 << 20)  # sums from here on are positive, and as round
+    for first, end in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
+        at = first
+        while at < end:
+            found.append(at)
+            if not (at + base) & ((1 << (end - at - 1).bit_length()) - 1):
+                break
+            # As far as the bits below the lowest one reach.
+            at += (at + base) & -(at + base)
+    return np.array([*found, cuts[-1]])

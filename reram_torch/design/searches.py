@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from reram_torch.design.joined import joined
+from reram_torch.design.joined import aligned, joined
 
 MOST_VALUES = 520  # that thresholds may lie between; others are joined, where errors may be
 
@@ -151,7 +151,9 @@ class Histograms:
             if runs or not exact:
                 weights = self.counts[t] if exact else self.errors[t]
                 shape[t] = len(found)
-                found.append(joined(cuts, weights, MOST_VALUES, self.lowest))
+                some = joined(cuts, weights, MOST_VALUES, self.lowest)
+                # Without errors an aligned run has to reach all of a group.
+                found.append(aligned(some, self.lowest) if exact and grid == 1 else some)
         used, shape = np.unique(shape, return_inverse=True)
         return [found[k] for k in used], shape
 

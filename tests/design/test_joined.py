@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from searched import cost_of
 from test_search import garsia_wachs, tree
 
+from reram_torch.adc import Segmented
+from reram_torch.adc.base import compile_tables
 from reram_torch.design import searches
 from reram_torch.design.joined import joined
 from reram_torch.design.optimal_trees import optimal_segments, optimal_trees
@@ -159,3 +161,18 @@ def test_tables_of_520_values_are_left_alone():
     assert len(cuts[shape[1]]) - 1 == 520
     exact, _ = Histograms(counts, np.full_like(counts, np.inf), 0, bounds).cuts(1, runs=False)
     assert {len(c) - 1 for c in exact} == {520, 521}
+
+
+@given(weighted(), st.integers(2, 12), st.integers(-40, 8), st.booleans())
+def test_without_errors_every_sum_is_told_apart_whatever_is_joined(weights, most, lowest, dense):
+    """Aligned runs have to reach all of a group, wherever the groups begin."""
+    counts = weights[None] + dense
+    exact = Histograms(counts, np.full_like(counts, np.inf), lowest)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(searches, "MOST_VALUES", most)
+        [found] = optimal_segments(exact, TablePrices(1.0), Limits(aligned=True))
+    design = Segmented(
+        tuple(s + lowest for s in found.starts), found.steps, found.bits, found.depths, aligned=True
+    )
+    highest = lowest + len(weights) - 1
+    assert (compile_tables(design, lowest, highest).level == np.arange(lowest, highest + 1)).all()
