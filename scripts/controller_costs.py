@@ -13,6 +13,7 @@ are those of `reram-torch evaluate`; the figures of docs/hardware.md are of
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from reram_torch.cli.verifying import DESIGNS, put_design
 from reram_torch.hardware.costs import controller_cost, units_cost
 from reram_torch.hardware.streams import driven_lines, real_conversions, sampled
 from reram_torch.nn.base import CrossbarLayer
+from reram_torch.plots.figures import BLUE, GREEN, GREY, ORANGE, new_figure
 
 _IMAGES, _STREAM = 4, 40_000  # whose conversions are sampled
 _NAMES = ("kind", "bits", "words", "gates", "area_um2", "leakage_nw", "depth", "clock_fj")
@@ -111,7 +113,45 @@ def main() -> None:
                     rows.append({"config": name, "design": kind, "layer": layer_name, **row})
                     write_atomically(path, json.dumps({"rows": rows}, indent=1) + "\n")
                 bar.update()
+    draw(rows, args.out / "picture.png")
     print(table_of(rows))
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """Energy of a clock and gates, by kind: medians over layers, and what they span."""
+    kinds = [kind for kind in DESIGNS if any(row["design"] == kind for row in rows)]
+    figure, axes = new_figure(9.5, 4.2, 2)
+    panels = (
+        ("clock_fj", "energy of a clock, fJ (45 nm)"),
+        ("gates", "NAND2 gates, without words"),
+    )
+    configs = list(dict.fromkeys(row["config"] for row in rows))
+    colors = dict(zip(configs, (BLUE, ORANGE, GREEN, GREY), strict=False))
+    wide = 0.8 / len(configs)
+    for axis, (name, label) in zip(axes, panels, strict=True):
+        for config, kind in itertools.product(colors, kinds):
+            some = [r for r in rows if (r["config"], r["design"]) == (config, kind)]
+            values = np.array([row[name] for row in some])
+            if not some:
+                continue
+            at = kinds.index(kind) + (configs.index(config) + 0.5) * wide - 0.4
+            low, middle, high = np.quantile(values, (0, 0.5, 1)).tolist()
+            axis.barh(at, middle, wide * 0.92, color=colors[config],
+                      xerr=[[middle - low], [high - middle]],
+                      ecolor="#444444", error_kw={"elinewidth": 0.8})  # fmt: skip
+            if axis is axes[0]:
+                bits = sorted({row["bits"] for row in some})
+                text = f"  {bits[0]}" + f" to {bits[-1]}" * (len(bits) > 1) + " bits"
+                axis.text(high, at, text, va="center", fontsize=7, color=GREY)
+        axis.set_yticks(range(len(kinds)), [kind.replace("_", " ") for kind in kinds])
+        axis.invert_yaxis()
+        axis.set_xlim(right=axis.get_xlim()[1] * 1.12)
+        axis.set_xlabel(label)
+        axis.grid(axis="x", alpha=0.25)
+    for config, color in colors.items():
+        axes[1].barh(0, 0, color=color, label=f"arrays of `{config}`")
+    axes[1].legend(frameon=False, fontsize=8)
+    figure.savefig(path)
 
 
 def table_of(rows: list[dict[str, Any]]) -> str:
