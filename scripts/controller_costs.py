@@ -149,7 +149,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         axis.set_xlabel(label)
         axis.grid(axis="x", alpha=0.25)
     for config, color in colors.items():
-        axes[1].barh(0, 0, color=color, label=f"arrays of `{config}`")
+        axes[1].barh(0, 0, color=color, label=f"arrays of {config}")
     axes[1].legend(frameon=False, fontsize=8)
     figure.savefig(path)
 
