@@ -31,7 +31,9 @@ from reram_torch.design.optimal_trees import optimal_segments, optimal_trees
 from reram_torch.design.reaches import Reach
 from reram_torch.design.searches import Histograms, Limits, Search, TablePrices
 from reram_torch.design.twin_range_offer import twin_range_offer
+from reram_torch.power.controllers import Latches
 
+_WORDS = 8  # of a table of several words, whose latches they are written into
 LEAST = 2.0**-200  # a price that decides between equal errors and nothing else
 
 
@@ -111,7 +113,7 @@ class Chooser(Designer):
         first = DESIGNS[kind].candidates(g.lowest, g.highest)
         latched = bool(first) and prices.are_latched(loads, first[0])
         bits = first[0].words(g.lowest, g.highest).bits if first else 1
-        words = prices.word(loads, bits, latched=latched)
+        words = prices.word(loads, Latches(1, bits), latched=latched)
         self._choices: list[Choices] = [
             candidates(offer, load, prices.prices, float(word))
             for offer, load, word in zip(
@@ -157,7 +159,8 @@ class OptimalDesigner(Designer):
         """See `Designer`."""
         g, prices = self.geometry, self.prices
         bits = node_bits(g.lowest, g.highest)
-        words = prices.word(self.loads, bits, latched=False) + byte * bits / 8
+        latches = Latches(_WORDS, bits)
+        words = prices.word(self.loads, latches, latched=False) + byte * bits / 8
         p = prices.prices
         start = p.start + (p.finer(reach.bits) if reach else 0.0)
         scaled = TablePrices(*((price or 1.0) * x for x in (p.comparison, start, words)))

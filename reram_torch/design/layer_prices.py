@@ -51,17 +51,18 @@ class LayerPrices:
         self.leakage = prices.leakage * duration * arrays
         self._taller = g.rows / array.rows
         self._counting = prices.activity * self._taller * cycles * across
-        self._looking = prices.lookup * cycles * across  # of a slice's tables
+        self._lookups = cycles * across  # of a slice
         self._cycles = max(cycles, 1.0)
 
     def loaded(self, latches: Latches) -> float:
         """A conversion's share of a word that is loaded and written into such latches, pJ."""
         p = self.prices
-        return (p.word + self.adcs * p.steering.write_pj(latches)) / self.sums_of_word
+        loading = p.loading(latches).load_pj(p.word)
+        return (loading + self.adcs * p.steering.write_pj(latches)) / self.sums_of_word
 
-    def word(self, loads: LayerLoads, bits: int, *, latched: bool) -> np.ndarray:
-        """What a word of each table costs: loading it, and keeping it, (T,)."""
-        loading = 0.0 if latched else self.loaded(Latches(1, bits))
+    def word(self, loads: LayerLoads, latches: Latches, *, latched: bool) -> np.ndarray:
+        """What a word of each table costs: loading it into such latches, and keeping it, (T,)."""
+        loading, bits = 0.0 if latched else self.loaded(latches), latches.bits
         found: np.ndarray = loads.room * loading + self.leakage * bits / _BITS
         return found
 
@@ -109,9 +110,11 @@ class LayerPrices:
         longer = 1 + loads.again / self._cycles  # that tables leak, and word-lines are counted
         leaking = self.adcs * steering.leakage_nw(latches)
         if kept > p.latched_bytes:
-            leaking += p.loader_leakage
+            loading = p.loading(latches)
+            leaking += loading.leakage
             slices = int((loads.index >= 0).any((0, 1)).sum())
-            energy += self.loaded(latches) * words + self._looking * longer * slices
+            lookups = self._lookups * longer * slices
+            energy += self.loaded(latches) * words + loading.lookup_pj(p.word) * lookups
         if len(loads.edges) > 1:
             leaking += p.activity_leakage * self._taller
             energy += self._counting * longer

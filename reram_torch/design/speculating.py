@@ -220,7 +220,7 @@ class _Chosen:
         g, prices = self._prices.geometry, self._prices.prices
         words = [d.words(g.lowest, g.highest) for d in c.designs]
         number = np.array([w.number for w in words])
-        each = self._prices.word(loads, words[0].bits, latched=self._latched)
+        each = self._prices.word(loads, Latches(1, words[0].bits), latched=self._latched)
         likely, starts = loads.likely, c.made.any(1)
         square = loads.square @ (c.away**2).T
         mean = np.stack([load.mean for load in loads.loads]) @ c.away.T

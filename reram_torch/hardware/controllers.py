@@ -101,7 +101,14 @@ def unit_parameters(kind: str, words: LayerWords, rows: int) -> dict[str, int | 
     return {
         "WORD": max(made.word_bits, 1), "STORE": max((total - 1).bit_length(), 1),
         "SLOT": made.address, "KEY": sum(key_bits(words)), "NUMBER": max(most.bit_length(), 1),
+        "DIRECT": int(most <= 1),
     }  # fmt: skip
+
+
+def entry_bits(loader: Parameters) -> int:
+    """Bits of an entry of a `table_loader`'s directory."""
+    fields = ("WORD",) if loader["DIRECT"] else ("NUMBER", "STORE")
+    return sum(int(loader[name]) for name in fields) + int(loader["DIRECT"])
 
 
 def key_bits(words: LayerWords) -> tuple[int, int, int]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reram_torch.hardware.controllers import unit_parameters
+from reram_torch.hardware.controllers import entry_bits, unit_parameters
 from reram_torch.hardware.energy import energy_on, units_on
 from reram_torch.hardware.gates import synthesised, synthesised_unit
 from reram_torch.hardware.loading import LayerWords
@@ -69,7 +69,7 @@ class UnitsCost:
         loader_area_um2, loader_leakage_nw, loader_depth: likewise.
         lookup_fj: of a look into the directory, fJ.
         load_fj: of a word that is loaded, fJ.
-        memory_bits: of the tables.
+        memory_bits: of the tables; 0 where every table is one word, which the directory holds.
         directory_bits: of the directory.
     """
 
@@ -126,10 +126,9 @@ def units_cost(words: LayerWords, rows: int, lines: np.ndarray) -> UnitsCost:
     loader = synthesised_unit("table_loader", sizes)
     counter = synthesised_unit("activity_unit", unit_parameters("activity_unit", words, rows))
     energy = units_on(words, rows, lines)
-    entry = sum(int(sizes[name]) for name in ("NUMBER", "STORE"))
+    stored = 0 if sizes["DIRECT"] else sum(map(len, words.tables)) * int(sizes["WORD"])
     return UnitsCost(
         rows, counter.gates, counter.area_um2, counter.leakage_nw, counter.depth, energy.count_fj,
         loader.gates, loader.area_um2, loader.leakage_nw, loader.depth, energy.lookup_fj,
-        energy.load_fj, sum(map(len, words.tables)) * int(sizes["WORD"]),
-        entry << int(sizes["KEY"]),
+        energy.load_fj, stored, entry_bits(sizes) << int(sizes["KEY"]),
     )  # fmt: skip

@@ -112,10 +112,9 @@ def units_on(words: LayerWords, rows: int, lines: np.ndarray) -> UnitEnergy:
     counting = sum(changes(dump, "loading", "unit"), Counter[str]())
     looking, loading = changes(dump, "loading", "loader")
     of = np.array(words.directory)[words.buckets(stream[:, 0]), stream[:, 1], stream[:, 2]]
-    loaded, there = 0, -1
-    for table in of[of >= 0].tolist():
-        loaded += len(words.tables[table]) if table != there else 0
-        there = table
+    of = of[of >= 0]
+    again = np.append(False, of[1:] == of[:-1]) & (words.format.words > 1)
+    loaded = sum(len(words.tables[table]) for table in of[~again].tolist())
     counts = 1 + int((lines[1:] != lines[:-1]).any(1).sum())
     return UnitEnergy(
         taken_fj(units["activity_unit"], counting) / counts,

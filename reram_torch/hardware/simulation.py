@@ -15,7 +15,9 @@ import numpy as np
 
 from reram_torch.adc.trees import ESCAPE, Tables
 from reram_torch.hardware.controllers import (
+    Parameters,
     controller,
+    entry_bits,
     key_bits,
     module_of,
     parameters_of,
@@ -147,10 +149,11 @@ def _chain(
     loader = unit_parameters("table_loader", words, rows)
     counter = unit_parameters("activity_unit", words, rows)
     sizes = {
-        **{name: loader[name] for name in ("STORE", "SLOT", "NUMBER")}, **counter,
+        **{name: loader[name] for name in ("STORE", "SLOT", "NUMBER", "DIRECT")}, **counter,
+        "ENTRY": entry_bits(loader),
         "PHASE": key_bits(words)[1], "SLICE": key_bits(words)[2],
     }  # fmt: skip
-    entries = _entries(words, int(loader["STORE"]))
+    entries = _entries(words, loader)
     if lines is None:  # as many word-lines, from anywhere on
         at = (np.arange(rows) - np.arange(len(stream))[:, None]) % rows
         lines = at < stream[:, :1]
@@ -182,14 +185,18 @@ def _chained(words: LayerWords, stream: np.ndarray, lines: np.ndarray) -> list[i
     return found
 
 
-def _entries(words: LayerWords, store: int) -> list[int]:
+def _entries(words: LayerWords, loader: Parameters) -> list[int]:
     """The directory as its memory holds it."""
     bucket, phase, at = key_bits(words)
     entries = [0] * (1 << bucket + phase + at)
     for (b, i, j), table in np.ndenumerate(np.array(words.directory)):
-        if table >= 0:
-            entry = len(words.tables[table]) << store | words.firsts[table]
-            entries[(b << phase | i) << at | j] = entry
+        if table < 0:
+            continue
+        if loader["DIRECT"]:
+            entry = 1 << int(loader["WORD"]) | words.tables[table][0]
+        else:
+            entry = len(words.tables[table]) << int(loader["STORE"]) | words.firsts[table]
+        entries[(b << phase | i) << at | j] = entry
     return entries
 
 

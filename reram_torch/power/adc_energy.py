@@ -19,7 +19,7 @@ import numpy as np
 
 from reram_torch._support.checks import check_choice
 from reram_torch.crossbar.geometry import ceil_div
-from reram_torch.power.controllers import CODE_BITS, Steering
+from reram_torch.power.controllers import CODE_BITS, Loading, Steering
 from reram_torch.power.conversions import LayerConversions
 from reram_torch.power.search_prices import PJ_PER_NW_NS, leakage_pj
 from reram_torch.power.switching import switching_energy
@@ -105,30 +105,29 @@ def _resolution(technology: Technology, layer: LayerConversions) -> Parts:
 def _besides(technology: Technology, layer: LayerConversions, duration_ns: float) -> Parts:
     """What searching takes beside comparisons and conversions."""
     logic, tables, counts = technology.adc.controllers, technology.adc.tables, layer.counts
+    if logic is None and tables is None:
+        return {}
     array, latches = technology.array, layer.latches
     adcs = ceil_div(counts.geometry.cols, array.columns_per_adc)  # of an array
-    latched = 0 if tables is None else tables.latched_bytes
+    latched, read = (0, 0.0) if tables is None else (tables.latched_bytes, tables.word_pj)
+    loading = Loading() if logic is None else logic.loading(latches)
     loaded, lookups = layer.words_loaded(latched), layer.lookups(latched)
-    parts = dict.fromkeys(("words",) if logic is None else ("controllers", "words"), 0.0)
+    parts = {"words": loaded * loading.load_pj(read) + lookups * loading.lookup_pj(read)}
     if logic is not None:
         clocks = int(counts.comparisons.sum() + counts.conversions.sum())
         bits = CODE_BITS if layer.window is None else layer.window.code_bits
         kinds = [logic.steering(kind) for kind in layer.controllers]
         dearest = max(kinds, key=lambda s: s.clock_pj(latches, bits), default=Steering())
         taller = counts.geometry.rows / array.rows * (len(layer.edges) > 1)
-        beside = logic.activity_leakage_nw * taller + logic.loader_leakage_nw * (loaded > 0)
+        beside = logic.activity_leakage_nw * taller + loading.leakage * (lookups > 0)
         leaking = counts.arrays * (adcs * dearest.leakage_nw(latches) + beside)
         parts["controllers"] = clocks * dearest.clock_pj(latches, bits)
         parts["controllers"] += leaking * duration_ns * PJ_PER_NW_NS
-        parts["words"] = loaded * (adcs * dearest.write_pj(latches) + logic.load_pj)
-        parts["words"] += lookups * logic.lookup_pj
+        parts["words"] += loaded * adcs * dearest.write_pj(latches)
         parts["activity_unit"] = layer.counts_driven * logic.activity_pj * taller
     if tables is not None:
-        parts["words"] += (loaded + lookups) * tables.word_pj
         kept = layer.table_bytes * counts.arrays  # every array has them beside it
         parts["tables"] = leakage_pj(tables, kept, duration_ns)
-    elif logic is None:
-        del parts["words"]
     return parts
 
 

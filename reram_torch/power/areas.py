@@ -25,7 +25,7 @@ def search_area_mm2(technology: Technology, layer: LayerConversions) -> float:
         um2 = adcs * max(kind.area_um2(layer.latches) for kind in kinds)
         if len(layer.edges) > 1:
             um2 += logic.activity_area_um2 * layer.counts.geometry.rows / technology.array.rows
-        if layer.words_loaded(0 if tables is None else tables.latched_bytes):
-            um2 += logic.loader_area_um2
+        if layer.lookups(0 if tables is None else tables.latched_bytes):
+            um2 += logic.loading(layer.latches).area
         found += um2 * _MM2_PER_UM2
     return found

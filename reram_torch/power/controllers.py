@@ -15,8 +15,9 @@ _Values = Mapping[str, float]
 _BY_KIND = ("clock_pj", "leakage_nw", "area_um2")
 _FREE = (
     "included_pj", "activity_pj", "scale", "bit_share", "doubling_pj", "write_bit_pj", "write_pj",
-    "lookup_pj", "load_pj", "bit_leakage_nw", "bit_area_um2", "activity_leakage_nw",
-    "activity_area_um2", "loader_leakage_nw", "loader_area_um2",
+    "lookup_pj", "load_pj", "direct_pj", "bit_leakage_nw", "bit_area_um2", "activity_leakage_nw",
+    "activity_area_um2", "loader_leakage_nw", "loader_area_um2", "direct_leakage_nw",
+    "direct_area_um2",
 )  # fmt: skip
 
 
@@ -78,6 +79,33 @@ class Steering:
 
 
 @dataclass(frozen=True)
+class Loading:
+    """What finds tables and fetches their words, once for the controllers of an array.
+
+    Attributes:
+        lookup: of a look-up, pJ, which reads a word of the directory.
+        load: of a word that is loaded, pJ.
+        reads: how many words of the store that takes: none where the directory holds it.
+        leakage: nW.
+        area: um2.
+    """
+
+    lookup: float = 0.0
+    load: float = 0.0
+    reads: int = 1
+    leakage: float = 0.0
+    area: float = 0.0
+
+    def lookup_pj(self, word_pj: float) -> float:
+        """Of a look-up, at the memory's price of a word, pJ."""
+        return self.lookup + word_pj
+
+    def load_pj(self, word_pj: float) -> float:
+        """Of a word that is loaded, pJ."""
+        return self.load + self.reads * word_pj
+
+
+@dataclass(frozen=True)
 class Controllers:
     """The logic that steers a search, and the units beside an array that serve its controllers.
 
@@ -98,12 +126,15 @@ class Controllers:
         write_pj: and for each word that these latches hold, pJ a word that is written.
         lookup_pj: finding the table of a slice in a cycle of an array, pJ, its memory left out.
         load_pj: what fetches a word for the controllers of an array, pJ, its memory left out.
+        direct_pj: in place of these two, for each look-up, where every table is one word, which
+            the directory holds.
         leakage_nw, area_um2: of each kind without latches, nW and um2; a plain SAR's is part of
             the ADC's and is taken off.
         bit_leakage_nw, bit_area_um2: of a bit of a word in latches.
         activity_leakage_nw, activity_area_um2: of what counts an array's driven word-lines; as
             `activity_pj` of an array of the technology's.
         loader_leakage_nw, loader_area_um2: of what loads an array's words.
+        direct_leakage_nw, direct_area_um2: in their place, where every table is one word.
         low, high: other values of these numbers that the literature allows.
     """
 
@@ -118,6 +149,7 @@ class Controllers:
     write_pj: float = 0.0
     lookup_pj: float = 0.0
     load_pj: float = 0.0
+    direct_pj: float = 0.0
     leakage_nw: _Values = field(default_factory=dict)
     area_um2: _Values = field(default_factory=dict)
     bit_leakage_nw: float = 0.0
@@ -126,6 +158,8 @@ class Controllers:
     activity_area_um2: float = 0.0
     loader_leakage_nw: float = 0.0
     loader_area_um2: float = 0.0
+    direct_leakage_nw: float = 0.0
+    direct_area_um2: float = 0.0
     low: _Values = field(default_factory=dict)
     high: _Values = field(default_factory=dict)
 
@@ -163,6 +197,14 @@ class Controllers:
             self._beyond(self.area_um2, kind),
             self.bit_area_um2,
         )
+
+    def loading(self, latches: Latches) -> Loading:
+        """What loads tables as large as this."""
+        if latches.words > 1:
+            return Loading(
+                self.lookup_pj, self.load_pj, 1, self.loader_leakage_nw, self.loader_area_um2
+            )
+        return Loading(self.direct_pj, 0.0, 0, self.direct_leakage_nw, self.direct_area_um2)
 
     @staticmethod
     def _beyond(values: _Values, kind: str) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from reram_torch.power.adc_technology import TableMemory, finer_pj
-from reram_torch.power.controllers import PLAIN, Steering
+from reram_torch.power.controllers import PLAIN, Latches, Loading, Steering
 from reram_torch.power.technology import Technology
 
 PJ_PER_NW_NS = 1e-6
@@ -18,16 +18,16 @@ class SearchPrices:
     Attributes:
         comparison: of a comparison, its clock of the controller included.
         start: of a conversion that starts: sampling, reset, and one clock more.
-        word: of a word that is loaded.
+        word: of a word that is read from the tables' memory.
         leakage: of a byte of table memory in a ns.
         activity: of counting the driven word-lines of an array for a cycle.
         latched_bytes: a layer's tables of up to so many bytes are never loaded.
         steering: of the kind of controller, whose clock (with one word and codes of 8 bits) is
             part of the first two.
         plain: of a plain SAR, which is not programmed.
-        lookup: of finding the table of a slice in a cycle of an array.
+        stored: what loads tables of several words.
+        direct: what loads those of one.
         activity_leakage: of what counts the driven word-lines of an array, nW.
-        loader_leakage: of what loads its words, nW.
         resolution: of what an ADC's b bits add to a conversion that starts, over 2^b.
         noise: the least of that, over 4^b.
     """
@@ -40,11 +40,15 @@ class SearchPrices:
     latched_bytes: int = 0
     steering: Steering = field(default_factory=Steering)
     plain: Steering = field(default_factory=Steering)
-    lookup: float = 0.0
+    stored: Loading = field(default_factory=Loading)
+    direct: Loading = field(default_factory=Loading)
     activity_leakage: float = 0.0
-    loader_leakage: float = 0.0
     resolution: float = 0.0
     noise: float = 0.0
+
+    def loading(self, latches: Latches) -> Loading:
+        """What loads tables as large as this."""
+        return self.stored if latches.words > 1 else self.direct
 
     @property
     def resolves(self) -> bool:
@@ -69,20 +73,22 @@ def search_prices(technology: Technology, controller: str) -> SearchPrices:
     """
     adc = technology.adc
     logic, tables = adc.controllers, adc.tables
-    own = Steering() if logic is None else logic.steering(controller)
-    read = 0.0 if tables is None else tables.word_pj
+    own, plain, stored, direct = Steering(), Steering(), Loading(), Loading(reads=0)
+    if logic is not None:
+        own, plain = logic.steering(controller), logic.steering(PLAIN)
+        stored, direct = (logic.loading(Latches(words)) for words in (2, 1))
     return SearchPrices(
         adc.bit_cycle.comparison_pj + own.clock,
         adc.bit_cycle.conversion_pj + own.clock,
-        read + (0.0 if logic is None else logic.load_pj),
+        0.0 if tables is None else tables.word_pj,
         0.0 if tables is None else leakage_pj(tables, 1, 1),
         0.0 if logic is None else logic.activity_pj,
         0 if tables is None else tables.latched_bytes,
         own,
-        Steering() if logic is None else logic.steering(PLAIN),
-        read + (0.0 if logic is None else logic.lookup_pj),
+        plain,
+        stored,
+        direct,
         0.0 if logic is None else logic.activity_leakage_nw,
-        0.0 if logic is None else logic.loader_leakage_nw,
         adc.bit_cycle.resolution_pj,
         adc.bit_cycle.noise_pj,
     )

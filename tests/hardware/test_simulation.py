@@ -50,13 +50,16 @@ def test_conversions_through_activity_unit_directory_and_loader(kind):
     found = simulate_chain(words, stream, g.rows)
     assert (found.conversions, found.wrong) == (1500, 0)
     text = chain_of(words.format)
-    for before, after in (
-        ("count >= EDGES", "count > EDGES"), ("left != 1", "left > 2"),
-        (".d(first), .q(loaded)", ".d(0), .q(loaded)"), ("& (loaded == first)", ""),
-    ):  # fmt: skip
+    of_words = (
+        ("ends = left == 1", "ends = left <= 2"), ("& (loaded == first)", ""),
+        (".d(first), .q(loaded)", ".d(0), .q(loaded)"),
+    )  # fmt: skip
+    of_one = ("{some, word} = entry", "{word, some} = entry"), ("load ? begins", "load ? 0")
+    more = of_words if words.format.words > 1 else of_one
+    for before, after in (("count >= EDGES", "count > EDGES"), *more):
         assert before in text
         spoilt = simulate_chain(words, stream, g.rows, verilog=text.replace(before, after))
-        assert spoilt.wrong or (after == "left > 2" and words.format.words == 1)
+        assert spoilt.wrong
 
 
 def sabotaged(kind):

@@ -39,6 +39,37 @@ def test_words_take_writing_leak_and_area():
     assert bare == Steering()
 
 
+def test_tables_of_one_word_are_read_from_the_directory():
+    logic = dataclasses.replace(
+        GIVEN, lookup_pj=0.2, load_pj=0.1, direct_pj=0.05, loader_area_um2=9, direct_area_um2=1
+    )
+    stored, direct = logic.loading(Latches(2, 20)), logic.loading(Latches(1, 7))
+    assert (stored.lookup_pj(0.5), stored.load_pj(0.5)) == (0.7, 0.6)
+    assert (direct.lookup_pj(0.5), direct.load_pj(0.5)) == (0.55, 0.0)
+    assert (stored.area, direct.area) == (9, 1)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_programmable_sar_pays_a_look_up_for_each_slice_of_a_cycle():
+    torch.manual_seed(0)
+    layer = rt.ReRAMLinear(60, 5)
+    layer.set_input_range(0, 1)
+    index = torch.tensor([0, 1]).view(2, 1, 1).expand(2, 8, 8)
+    layer.set_adc([rt.UniformSAR(3), rt.UniformSAR(5)], edges=[0, 9], index=index)
+    isaac = rt.load_technology("isaac")
+    tables = dataclasses.replace(isaac.adc.tables, latched_bytes=0)
+    technology = dataclasses.replace(isaac, adc=dataclasses.replace(isaac.adc, tables=tables))
+    with torch.no_grad(), rt.PowerMeter(layer) as meter:
+        layer(torch.rand(3, 60))
+    [row] = meter.report(technology).layers
+    logic, bits = isaac.adc.controllers, rt.UniformSAR(5).words(0, 128).bits
+    lookups = loaded = 3 * 8 * 8  # positions, cycles, slices: one array
+    assert row.words_loaded == loaded
+    spent = lookups * (tables.word_pj + logic.direct_pj)
+    spent += loaded * (bits * logic.write_bit_pj + logic.write_pj)
+    assert row.adc_parts_pj["words"] == pytest.approx(spent)
+
+
 @pytest.mark.parametrize(
     ("change", "match"),
     [

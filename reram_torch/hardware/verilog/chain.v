@@ -16,7 +16,7 @@ module bench;
   reg clk = 0, start = 0, count_now = 0, load = 0, write_word = 0, write_entry = 0;
   reg [31:0] at = 0;
   reg [`WORD-1:0] new_word = 0;
-  reg [`NUMBER+`STORE-1:0] new_entry = 0;
+  reg [`ENTRY-1:0] new_entry = 0;
   reg [`ROWS-1:0] driven = 0;
   reg [31:0] phase = 0, slice = 0;
   reg signed [31:0] sum = 0;
@@ -34,7 +34,8 @@ module bench;
   unit (.clk(clk), .load(count_now), .driven(driven), .count(), .bucket(bucket));
   table_loader
 `ifndef SAR_DUMP
-      #(.WORD(`WORD), .STORE(`STORE), .SLOT(`SLOT), .KEY(`BUCKET + `PHASE + `SLICE), .NUMBER(`NUMBER))
+      #(.WORD(`WORD), .STORE(`STORE), .SLOT(`SLOT), .KEY(`BUCKET + `PHASE + `SLICE), .NUMBER(`NUMBER),
+        .DIRECT(`DIRECT))
 `endif
   loader (
       .clk(clk), .write_word(write_word), .write_entry(write_entry), .store_address(at[`STORE-1:0]),
@@ -44,7 +45,7 @@ module bench;
   );
 
   reg [`WORD-1:0] store[0:WORDS-1];
-  reg [`NUMBER+`STORE-1:0] directory[0:ENTRIES-1];
+  reg [`ENTRY-1:0] directory[0:ENTRIES-1];
   reg [`BITS+9:0] expected[0:TABLES*VALUES-1];
   reg [159+`ROWS:0] stream[0:STREAM-1];
   reg [`ROWS-1:0] which;
