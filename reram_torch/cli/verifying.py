@@ -39,7 +39,7 @@ DESIGNS: dict[str, tuple[str, str, bool]] = {
     "aligned": ("segmented", "slice+activity", True),
     "search_tree": ("search_tree", "slice+activity", False),
 }
-_REDUCTION, _EPOCHS, _STREAM = 2.5, 3, 100_000
+_REDUCTION, _EPOCHS, _STREAM = 2.5, 3, 125_000
 
 
 def parser(program: str | None = None) -> argparse.ArgumentParser:
@@ -125,7 +125,7 @@ def _trained(network: str) -> tuple[nn.Module, torch.Tensor]:
     converted = rt.convert(net.eval(), config)
     training = sets.loader(sets.digits(train=True, size=size), 128)
     rt.calibrate(converted, training, show_progress=False)
-    x, _ = next(iter(sets.loader(sets.digits(train=False, size=size), 64)))
+    x, _ = next(iter(sets.loader(sets.digits(train=False, size=size), 128)))
     return converted, x
 
 
