@@ -110,7 +110,8 @@ def _besides(technology: Technology, layer: LayerConversions, duration_ns: float
     array, latches = technology.array, layer.latches
     adcs = ceil_div(counts.geometry.cols, array.columns_per_adc)  # of an array
     latched, read = (0, 0.0) if tables is None else (tables.latched_bytes, tables.word_pj)
-    loading = Loading() if logic is None else logic.loading(latches)
+    bare = Loading(reads=int(latches.words > 1))
+    loading = bare if logic is None else logic.loading(latches)
     loaded, lookups = layer.words_loaded(latched), layer.lookups(latched)
     parts = {"words": loaded * loading.load_pj(read) + lookups * loading.lookup_pj(read)}
     if logic is not None:

@@ -68,6 +68,9 @@ def test_a_programmable_sar_pays_a_look_up_for_each_slice_of_a_cycle():
     spent = lookups * (tables.word_pj + logic.direct_pj)
     spent += loaded * (bits * logic.write_bit_pj + logic.write_pj)
     assert row.adc_parts_pj["words"] == pytest.approx(spent)
+    bare = dataclasses.replace(technology.adc, controllers=None)
+    [row] = meter.report(dataclasses.replace(technology, adc=bare)).layers
+    assert row.adc_parts_pj["words"] == pytest.approx(lookups * tables.word_pj)
 
 
 @pytest.mark.parametrize(
