@@ -101,7 +101,8 @@ class LayerPrices:
         used = used_designs(designs, loads.index)
         kept = table_bytes(designs, loads.index, g.lowest, g.highest) if begun else 0
         latches = Latches(*max(stored[d] for d in used)) if kept else Latches()
-        window = window_of(used, g.lowest, g.highest)
+        asked = p.resolves or p.steering.bit_share  # of thousands of trees it takes long
+        window = window_of(used, g.lowest, g.highest) if asked else None
         finer = 0.0 if window is None else p.finer(window.bits)
         steering = p.plain if is_plain(used) else p.steering
         bits = CODE_BITS if window is None else window.code_bits
