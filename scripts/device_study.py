@@ -160,12 +160,13 @@ def draw(cells: dict[tuple[str, str, str], Cell], path: Path) -> None:
     for axis, devices in zip(axes, shown, strict=True):
         for arrays, color in zip(ARRAYS, colors, strict=True):
             there = {d: c for d in DESIGNS if (c := cells.get((arrays, d, devices))) is not None}
-            points = sorted(there.values(), key=lambda c: c.energy)
-            axis.plot([c.energy for c in points], [c.top1.mean for c in points], color=color, lw=1,
-                      label=arrays if axis is axes[0] else None)  # fmt: skip
+            spent = {design: cells[arrays, design, "ideal"].energy for design in there}
+            order = sorted(there, key=lambda design: spent[design])
+            axis.plot([spent[d] for d in order], [there[d].top1.mean for d in order], color=color,
+                      lw=1, label=arrays if axis is axes[0] else None)  # fmt: skip
             for design, cell in there.items():
                 wide = 0.0 if cell.top1.chips < 2 else cell.top1.deviation
-                axis.errorbar(cell.energy, cell.top1.mean, yerr=wide, fmt=MARKERS[design],
+                axis.errorbar(spent[design], cell.top1.mean, yerr=wide, fmt=MARKERS[design],
                               color=color, ms=5, elinewidth=1, capsize=2)  # fmt: skip
         axis.sharey(axes[0])
         axis.set_xscale("log")
@@ -173,7 +174,7 @@ def draw(cells: dict[tuple[str, str, str], Cell], path: Path) -> None:
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.minorticks_off()
         axis.set_xlim(0.07, 6)
-        axis.set_xlabel("ADC energy, pJ a MAC")
+        axis.set_xlabel("ADC energy (ideal devices), pJ a MAC")
         axis.set_title(devices, fontsize=10)
         axis.grid(alpha=0.25)
     axes[0].set_ylabel("top-1: mean and deviation of chips")
