@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 import reram_torch as rt
 from reram_torch._support.files import write_atomically
@@ -28,7 +27,7 @@ from reram_torch._support.progress import progress
 from reram_torch.cli import experiments, options, sources
 from reram_torch.cli.verifying import DESIGNS, put_design
 from reram_torch.hardware.costs import controller_cost, units_cost
-from reram_torch.hardware.streams import driven_lines, real_conversions, sampled
+from reram_torch.hardware.streams import conversions_of, driven_lines, layer_inputs, sampled
 from reram_torch.nn.base import CrossbarLayer
 from reram_torch.plots.figures import BLUE, GREEN, GREY, ORANGE, new_figure
 
@@ -51,30 +50,11 @@ def parser() -> options.Parser:
     return made
 
 
-def inputs_of(net: nn.Module, x: torch.Tensor) -> dict[str, torch.Tensor]:
-    """What each layer takes for some inputs of the network."""
-    found: dict[str, torch.Tensor] = {}
-    handles = []
-    for name, layer in rt.crossbar_layers(net).items():
-
-        def look(layer: nn.Module, given: tuple[Any, ...], name: str = name) -> None:
-            del layer
-            found.setdefault(name, given[0])
-
-        handles.append(layer.register_forward_pre_hook(look))
-    try:
-        with torch.no_grad():
-            net(x)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return found
-
-
-def row_of(layer: CrossbarLayer, stream: np.ndarray, x: torch.Tensor, args: Any) -> dict[str, Any]:
+def row_of(layer: CrossbarLayer, x: torch.Tensor, args: Any) -> dict[str, Any]:
     """What the controller of a layer, and the units beside its arrays, cost."""
     words = rt.program_words(layer)
-    found = dataclasses.asdict(controller_cost(words, sampled(stream, args.conversions)))
+    stream = sampled(conversions_of(layer, x, _STREAM), args.conversions)
+    found = dataclasses.asdict(controller_cost(words, stream))
     if words.format.kind != "plain":
         rows = layer.geometry.rows
         lines = driven_lines(layer, x, args.cycles)
@@ -103,13 +83,13 @@ def main() -> None:
             layers = rt.crossbar_layers(net)
             taken = np.linspace(0, len(layers) - 1, min(args.layers, len(layers))).astype(int)
             some = {each: layers[each] for each in np.array(list(layers))[taken].tolist()}
-            streams, inputs = real_conversions(net, x, _STREAM), inputs_of(net, x)
+            inputs = layer_inputs(net, x)
             for kind in args.kinds:
                 left = {n: v for n, v in some.items() if (name, kind, n) not in there}
                 if left:
                     put_design(net, kind, args.reduction)
                 for layer_name, layer in left.items():
-                    row = row_of(layer, streams[layer_name], inputs[layer_name], args)
+                    row = row_of(layer, inputs[layer_name], args)
                     rows.append({"config": name, "design": kind, "layer": layer_name, **row})
                     write_atomically(path, json.dumps({"rows": rows}, indent=1) + "\n")
                 bar.update()

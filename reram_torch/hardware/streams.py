@@ -28,14 +28,20 @@ def real_conversions(net: nn.Module, x: torch.Tensor, limit: int) -> dict[str, n
     Returns:
         for each layer int64 (n, 4): driven word-lines, phase, slice, bit-line sum.
     """
-    found: dict[str, np.ndarray] = {}
+    layers = crossbar_layers(net)
+    inputs = layer_inputs(net, x)
+    return {name: conversions_of(layers[name], taken, limit) for name, taken in inputs.items()}
+
+
+def layer_inputs(net: nn.Module, x: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What each layer takes for some inputs of a converted network, the first time that it runs."""
+    found: dict[str, torch.Tensor] = {}
     handles = []
     for name, layer in crossbar_layers(net).items():
 
         def look(layer: nn.Module, inputs: tuple[Any, ...], name: str = name) -> None:
-            assert isinstance(layer, CrossbarLayer)
-            if name not in found:
-                found[name] = conversions_of(layer, inputs[0], limit)
+            del layer
+            found.setdefault(name, inputs[0])
 
         handles.append(layer.register_forward_pre_hook(look))
     try:
