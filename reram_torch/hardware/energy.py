@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from reram_torch.hardware.controllers import controller, source, unit_parameters
-from reram_torch.hardware.gates import netlist_of, synthesised, synthesised_unit
-from reram_torch.hardware.library import library, library_text
+from reram_torch.hardware.gates import cell_models, netlist_of, synthesised, synthesised_unit
+from reram_torch.hardware.library import library
 from reram_torch.hardware.loading import LayerWords
 from reram_torch.hardware.netlists import Netlist
 from reram_torch.hardware.simulation import nets_of, nets_of_units
@@ -107,12 +107,11 @@ def units_on(words: LayerWords, rows: int, lines: np.ndarray) -> UnitEnergy:
     text = "\n".join([controller(words.format), *(unit.verilog for unit in units.values())])
     memory = source("table_loader")
     memory = memory[memory.index("module table_memory") :]
-    text = "\n".join([text, memory, library_text("generic.v")])
+    text = "\n".join([text, memory, cell_models()])
     dump = nets_of_units(words, stream, rows, lines[cycles], text)
     counting = sum(changes(dump, "loading", "unit"), Counter[str]())
     looking, loading = changes(dump, "loading", "loader")
-    of = np.array(words.directory)[words.buckets(stream[:, 0]), stream[:, 1], stream[:, 2]]
-    of = of[of >= 0]
+    of = words.converted(stream)[:, 0]
     again = np.append(False, of[1:] == of[:-1]) & (words.format.words > 1)
     loaded = sum(len(words.tables[table]) for table in of[~again].tolist())
     counts = 1 + int((lines[1:] != lines[:-1]).any(1).sum())

@@ -81,19 +81,23 @@ class LayerWords:
         """The levels and comparisons that the words of a table give."""
         return tables_of(self.tables[table], self.format, self.lowest, self.highest)
 
-    def buckets(self, driven: np.ndarray) -> np.ndarray:
-        """The activity buckets of so many driven word-lines."""
-        found: np.ndarray = np.searchsorted(self.edges, driven, "right") - 1
+    def converting(self, stream: np.ndarray) -> np.ndarray:
+        """Which table converts each conversion of a stream, int (n,); -1: nothing does.
+
+        Args:
+            stream: int (n, 4): driven word-lines, phase, slice and sum.
+        """
+        bucket = np.searchsorted(self.edges, stream[:, 0], "right") - 1
+        found: np.ndarray = np.array(self.directory)[bucket, stream[:, 1], stream[:, 2]]
         return found
 
     def converted(self, stream: np.ndarray) -> np.ndarray:
-        """Which table converts which sum, of a stream of conversions, int (m, 2).
+        """Which table converts which sum, int (m, 2); sums that nothing converts are left out.
 
         Args:
-            stream: int (n, 4): driven word-lines, phase, slice and sum. Those that nothing
-                converts are left out.
+            stream: as for `converting`.
         """
-        of = np.array(self.directory)[self.buckets(stream[:, 0]), stream[:, 1], stream[:, 2]]
+        of = self.converting(stream)
         found: np.ndarray = np.stack([of, stream[:, 3]], 1)[of >= 0]
         return found
 

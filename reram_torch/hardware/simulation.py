@@ -176,7 +176,7 @@ def _chain(
 def _chained(words: LayerWords, stream: np.ndarray, lines: np.ndarray) -> list[int]:
     """The conversions of the chain's bench, a number each."""
     driven, phase, at, sums = stream.T
-    of = np.array(words.directory)[words.buckets(driven), phase, at]
+    of = words.converting(stream)
     rows = zip(driven, phase, at, of, sums - words.lowest, strict=True)
     found = []
     for row, line in zip(rows, lines, strict=True):
